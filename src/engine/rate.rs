@@ -1,0 +1,176 @@
+//! Speed: meters, and the bandwidth cap all parts share. Time is tokio's, so tests can hold it still.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::time::{Instant, Sleep};
+
+use crate::settings::Bandwidth;
+
+/// How much of a second's budget may go out in one piece, so that a cap is held smoothly.
+const PIECES_A_SECOND: u64 = 20;
+
+/// The smallest piece worth a write, in bytes.
+const SMALLEST_PIECE: u64 = 2 * 1024;
+
+/// The cap on the bytes a second over all parts. Cheap to clone; a change acts at once on all.
+///
+/// It is a schedule of one line: whoever takes bytes moves the moment at which the next bytes may go.
+/// An idle cap saves up at most one piece, so that there is no burst after a pause.
+#[derive(Debug, Clone)]
+pub struct Cap(Arc<Mutex<Line>>);
+
+#[derive(Debug)]
+struct Line {
+    cap: Bandwidth,
+    next: Instant,
+    changes: tokio::sync::watch::Sender<()>,
+}
+
+impl Cap {
+    /// A cap of this bandwidth.
+    #[must_use]
+    pub fn new(cap: Bandwidth) -> Self {
+        let (changes, _) = tokio::sync::watch::channel(());
+        Self(Arc::new(Mutex::new(Line {
+            cap,
+            next: Instant::now(),
+            changes,
+        })))
+    }
+
+    fn line(&self) -> std::sync::MutexGuard<'_, Line> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the bandwidth, at once for all parts in flight.
+    pub fn set(&self, cap: Bandwidth) {
+        let mut line = self.line();
+        line.cap = cap;
+        line.next = Instant::now();
+        line.changes.send_replace(());
+    }
+
+    /// Whether the cap is what holds the bytes back now.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        let line = self.line();
+        line.cap != Bandwidth::Unlimited && line.next > Instant::now()
+    }
+
+    /// One part's way to take from this cap.
+    #[must_use]
+    pub fn pace(&self) -> Pace {
+        Pace {
+            cap: self.clone(),
+            waiting: None,
+        }
+    }
+
+    /// Takes up to `wanted` bytes if they may go now, else says when to ask again.
+    fn take(&self, wanted: usize) -> Result<usize, (Instant, tokio::sync::watch::Receiver<()>)> {
+        let mut line = self.line();
+        let Bandwidth::Limited(rate) = line.cap else {
+            return Ok(wanted);
+        };
+        let now = Instant::now();
+        if line.next > now {
+            return Err((line.next, line.changes.subscribe()));
+        }
+        let piece = (rate.get() / PIECES_A_SECOND).max(SMALLEST_PIECE);
+        let taken = usize::try_from(piece).unwrap_or(usize::MAX).min(wanted);
+        #[allow(clippy::cast_precision_loss)] // a wait of microseconds' precision
+        let cost = Duration::from_secs_f64(taken as f64 / rate.get() as f64);
+        let saved_up = now.checked_sub(cost).unwrap_or(now);
+        line.next = line.next.max(saved_up) + cost;
+        Ok(taken)
+    }
+}
+
+/// One part's way to take from a [`Cap`].
+pub struct Pace {
+    cap: Cap,
+    waiting: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
+}
+
+impl std::fmt::Debug for Pace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pace")
+            .field("waiting", &self.waiting.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Pace {
+    /// How many of `wanted` bytes (at least 1) may go now; pending until some may.
+    pub fn poll_take(&mut self, context: &mut Context<'_>, wanted: usize) -> Poll<usize> {
+        loop {
+            if let Some(waiting) = &mut self.waiting {
+                std::task::ready!(waiting.as_mut().poll(context));
+                self.waiting = None;
+            }
+            match self.cap.take(wanted) {
+                Ok(taken) => return Poll::Ready(taken),
+                Err((at, mut changed)) => {
+                    let sleep: Sleep = tokio::time::sleep_until(at);
+                    self.waiting = Some(Box::pin(async move {
+                        tokio::select! {
+                            () = sleep => {}
+                            _ = changed.changed() => {}
+                        }
+                    }));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU64;
+
+    use super::*;
+
+    fn limited(rate: u64) -> Bandwidth {
+        Bandwidth::Limited(NonZeroU64::new(rate).unwrap())
+    }
+
+    async fn send(pace: &mut Pace, mut bytes: usize) {
+        while bytes > 0 {
+            bytes -= std::future::poll_fn(|context| pace.poll_take(context, bytes)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn parts_together_keep_to_the_cap_within_three_percent() {
+        let cap = Cap::new(limited(1_000_000));
+        let begun = Instant::now();
+        let parts: Vec<_> = (0..7)
+            .map(|_| {
+                let mut pace = cap.pace();
+                tokio::spawn(async move { send(&mut pace, 1_000_000).await })
+            })
+            .collect();
+        for part in parts {
+            part.await.unwrap();
+        }
+        let took = begun.elapsed().as_secs_f64();
+        assert!((took - 7.0).abs() < 0.21, "7 MB at 1 MB/s took {took} s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_raised_cap_wakes_a_part_that_waits() {
+        let cap = Cap::new(limited(1));
+        let begun = Instant::now();
+        let mut pace = cap.pace();
+        let part = tokio::spawn(async move { send(&mut pace, 100_000).await });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        cap.set(Bandwidth::Unlimited);
+        part.await.unwrap();
+        assert_eq!(begun.elapsed(), Duration::from_secs(1));
+    }
+}

