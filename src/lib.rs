@@ -15,6 +15,8 @@ pub mod body;
 pub mod destination;
 pub mod engine;
 pub mod error;
+pub mod identity;
 pub mod path;
 pub mod plan;
+pub mod session;
 pub mod settings;
