@@ -7,6 +7,8 @@
 //! | [`settings`] | what can be tuned while it runs |
 //! | [`path`] | paths as text and back without loss |
 //! | [`plan`] | how a file is cut into parts |
+//! | [`scan`] | walks trees for media |
+//! | [`metadata`] | path → media type, title, file name |
 //! | [`body`] | one part on its way: file range → MD5 → blocks |
 //! | [`destination`] | the trait, its limits, and the vendors behind it |
 //! | [`engine`] | the one owner of the session |
@@ -16,7 +18,9 @@ pub mod destination;
 pub mod engine;
 pub mod error;
 pub mod identity;
+pub mod metadata;
 pub mod path;
 pub mod plan;
+pub mod scan;
 pub mod session;
 pub mod settings;
