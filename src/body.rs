@@ -47,7 +47,10 @@ impl Progress {
     /// How often the connection had to wait for the disk, and how often it asked for bytes.
     #[must_use]
     pub fn starved(&self) -> (u64, u64) {
-        (self.starved.load(Ordering::Relaxed), self.asked.load(Ordering::Relaxed))
+        (
+            self.starved.load(Ordering::Relaxed),
+            self.asked.load(Ordering::Relaxed),
+        )
     }
 
     /// The MD5 of the part, once it was read to its end.

@@ -63,7 +63,9 @@ impl Flights {
     /// The parts of one upload.
     pub fn of(&self, upload: UploadId) -> impl Iterator<Item = (PartNumber, &Flight)> {
         let range = (upload, 0)..=(upload, PartNumber::MAX);
-        self.flying.range(range).map(|((_, part), flight)| (*part, flight))
+        self.flying
+            .range(range)
+            .map(|((_, part), flight)| (*part, flight))
     }
 
     /// The numbers of all.
@@ -75,7 +77,10 @@ impl Flights {
     /// Bytes on their way.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
-        self.flying.values().map(|flight| flight.progress.taken()).sum()
+        self.flying
+            .values()
+            .map(|flight| flight.progress.taken())
+            .sum()
     }
 
     /// Bytes taken by the connections since the program started.
@@ -100,10 +105,12 @@ impl Flights {
     /// How often the connections had to wait for the disk, of all the times they asked for bytes.
     #[must_use]
     pub fn starved(&self) -> (u64, u64) {
-        self.flying.values().fold((0, 0), |(starved, asked), flight| {
-            let (s, a) = flight.progress.starved();
-            (starved + s, asked + a)
-        })
+        self.flying
+            .values()
+            .fold((0, 0), |(starved, asked), flight| {
+                let (s, a) = flight.progress.starved();
+                (starved + s, asked + a)
+            })
     }
 
     /// The parts of one upload, as a screen shows them.

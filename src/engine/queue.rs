@@ -88,7 +88,9 @@ impl Queue {
     #[must_use]
     pub fn find(&self, path: &Path) -> Option<UploadId> {
         let id = *self.by_path.get(&self.hasher.hash_one(path))?;
-        self.get(id).is_some_and(|upload| &*upload.path == path).then_some(id)
+        self.get(id)
+            .is_some_and(|upload| &*upload.path == path)
+            .then_some(id)
     }
 
     /// Queues a file at the end; `None` when it is queued already.
@@ -97,8 +99,14 @@ impl Queue {
             return None;
         }
         let id = UploadId::try_from(self.uploads.len().max(1)).ok()?;
-        let kept =
-            Kept { id, path, identity, state: State::Queued, reason: None, progress: None };
+        let kept = Kept {
+            id,
+            path,
+            identity,
+            state: State::Queued,
+            reason: None,
+            progress: None,
+        };
         self.insert(kept.clone());
         Some(kept)
     }
@@ -110,12 +118,16 @@ impl Queue {
     pub fn restore(&mut self, record: Record) -> Result<(), BadTable> {
         /// Numbers are given out one by one; one far beyond is an error that would cost memory.
         const GAP: usize = 10_000_000;
-        let bad = |words: String| BadTable { words, offset: None };
+        let bad = |words: String| BadTable {
+            words,
+            offset: None,
+        };
         match record {
             Record::Settings(_) => Ok(()),
-            Record::Upload(kept) if self.get(kept.id).is_some() => {
-                Err(bad(format!("there are two uploads with the id {}", kept.id)))
-            }
+            Record::Upload(kept) if self.get(kept.id).is_some() => Err(bad(format!(
+                "there are two uploads with the id {}",
+                kept.id
+            ))),
             Record::Upload(kept) if kept.id as usize > self.uploads.len() + GAP => {
                 Err(bad(format!("the id {} can't be right", kept.id)))
             }
@@ -142,11 +154,20 @@ impl Queue {
     }
 
     fn insert(&mut self, kept: Kept) {
-        let Kept { id, path, identity, state, reason, progress } = kept;
+        let Kept {
+            id,
+            path,
+            identity,
+            state,
+            reason,
+            progress,
+        } = kept;
         let path = path.into_boxed_path();
         let reason = reason.map(Box::new);
         let media = |progress: Option<Progress>| {
-            progress.and_then(|progress| progress.ticket).map_or_else(String::new, |t| t.media)
+            progress
+                .and_then(|progress| progress.ticket)
+                .map_or_else(String::new, |t| t.media)
         };
         let (hold, phase) = match (state, reason) {
             (State::Done, _) => (Hold::None, Phase::Done(media(progress).into())),
@@ -167,7 +188,12 @@ impl Queue {
         if self.uploads.len() <= slot {
             self.uploads.resize_with(slot + 1, || None);
         }
-        let upload = Upload { path, identity, hold, phase };
+        let upload = Upload {
+            path,
+            identity,
+            hold,
+            phase,
+        };
         self.count(&upload, true);
         self.uploads[slot] = Some(upload);
         self.order.push(id);
@@ -204,7 +230,11 @@ impl Queue {
     }
 
     /// Changes what is under way of an upload; nothing if nothing is.
-    pub fn with_begun<T>(&mut self, id: UploadId, change: impl FnOnce(&mut Begun) -> T) -> Option<T> {
+    pub fn with_begun<T>(
+        &mut self,
+        id: UploadId,
+        change: impl FnOnce(&mut Begun) -> T,
+    ) -> Option<T> {
         self.with(id, |upload| match &mut upload.phase {
             Phase::Begun(begun) => Some(change(begun)),
             _ => None,
@@ -235,7 +265,9 @@ impl Queue {
     }
 
     fn remove(&mut self, id: UploadId) {
-        let Some(upload) = self.uploads.get_mut(id as usize).and_then(Option::take) else { return };
+        let Some(upload) = self.uploads.get_mut(id as usize).and_then(Option::take) else {
+            return;
+        };
         self.count(&upload, false);
         self.by_path.remove(&self.hasher.hash_one(&*upload.path));
         self.removed += 1;
@@ -252,8 +284,11 @@ impl Queue {
         }
     }
 
-    fn look_again_from(&mut self, id: UploadId) {
-        let place = self.order[..self.first_queued].iter().position(|other| *other == id);
+    /// This upload may wait for its turn again.
+    pub fn look_again_from(&mut self, id: UploadId) {
+        let place = self.order[..self.first_queued]
+            .iter()
+            .position(|other| *other == id);
         self.first_queued = place.unwrap_or(self.first_queued);
     }
 
@@ -298,7 +333,9 @@ impl Queue {
 
     /// All that is kept of every upload, in order: a snapshot.
     pub fn kept(&self) -> impl Iterator<Item = Kept> + '_ {
-        self.order.iter().filter_map(|id| Some(kept(*id, self.get(*id)?)))
+        self.order
+            .iter()
+            .filter_map(|id| Some(kept(*id, self.get(*id)?)))
     }
 }
 
@@ -329,7 +366,10 @@ fn kept(id: UploadId, upload: &Upload) -> Kept {
 fn apply(upload: &mut Upload, change: &Change) {
     match change {
         Change::Begun(marker) => {
-            let progress = Progress { marker: marker.clone(), ..Progress::default() };
+            let progress = Progress {
+                marker: marker.clone(),
+                ..Progress::default()
+            };
             upload.phase = Phase::Begun(Box::new(Begun::new(progress)));
         }
         Change::Done => {

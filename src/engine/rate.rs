@@ -145,16 +145,27 @@ impl Meter {
     /// A meter that begins with nothing counted now.
     #[must_use]
     pub fn new(now: Instant) -> Self {
-        Self { samples: [(now, 0)].into() }
+        Self {
+            samples: [(now, 0)].into(),
+        }
     }
 
     /// Notes how far the count is now.
     pub fn sample(&mut self, now: Instant, count: u64) {
-        if self.samples.back().is_some_and(|(last, _)| now - *last < STEP) {
+        if self
+            .samples
+            .back()
+            .is_some_and(|(last, _)| now - *last < STEP)
+        {
             return;
         }
         self.samples.push_back((now, count));
-        while self.samples.len() > 2 && self.samples.front().is_some_and(|(at, _)| now - *at > WINDOW) {
+        while self.samples.len() > 2
+            && self
+                .samples
+                .front()
+                .is_some_and(|(at, _)| now - *at > WINDOW)
+        {
             self.samples.pop_front();
         }
     }
@@ -167,7 +178,10 @@ impl Meter {
             return 0;
         };
         let millis = u64::try_from((*end - *begin).as_millis()).unwrap_or(u64::MAX);
-        if millis == 0 { 0 } else { to.saturating_sub(*from).saturating_mul(1000) / millis }
+        to.saturating_sub(*from)
+            .saturating_mul(1000)
+            .checked_div(millis)
+            .unwrap_or(0)
     }
 }
 
@@ -192,7 +206,11 @@ impl Steady {
 
     /// Seconds for these bytes; `None` while nothing moves.
     #[must_use]
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss
+    )]
     pub fn seconds_for(&self, bytes: u64) -> Option<u64> {
         // What was not measured yet must not count as standing still.
         let rate = self.rate / self.weight.max(f64::MIN_POSITIVE);

@@ -20,7 +20,9 @@ impl Backoff {
     /// parts that failed together do not come back together. `random` is from 0 to 1.
     #[must_use]
     pub fn wait(&self, failures: u32, random: f64) -> Duration {
-        let doubled = self.first.saturating_mul(1 << failures.saturating_sub(1).min(20));
+        let doubled = self
+            .first
+            .saturating_mul(1 << failures.saturating_sub(1).min(20));
         doubled.min(self.most).mul_f64(random.clamp(0.0, 1.0))
     }
 }
@@ -66,7 +68,10 @@ pub fn judge(
             if error.kind == Kind::LinkExpired && failures <= 1 {
                 return Verdict::At(now);
             }
-            let wait = error.wait.unwrap_or_default().max(backoff.wait(failures, random));
+            let wait = error
+                .wait
+                .unwrap_or_default()
+                .max(backoff.wait(failures, random));
             Verdict::At(now + wait)
         }
     }
@@ -176,11 +181,20 @@ impl Gate {
 mod tests {
     use super::*;
 
-    const BACKOFF: Backoff =
-        Backoff { first: Duration::from_secs(1), most: Duration::from_secs(60) };
+    const BACKOFF: Backoff = Backoff {
+        first: Duration::from_secs(1),
+        most: Duration::from_mins(1),
+    };
 
     fn verdict(kind: Kind, failures: u32) -> Verdict {
-        judge(&Error::new(kind, "x"), failures, 3, &BACKOFF, Instant::now(), 1.0)
+        judge(
+            &Error::new(kind, "x"),
+            failures,
+            3,
+            &BACKOFF,
+            Instant::now(),
+            1.0,
+        )
     }
 
     #[test]

@@ -77,11 +77,14 @@ pub enum Step {
 
 /// An upload under way.
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools)] // independent facts, each with a reader of its own
 pub struct Begun {
     /// What is kept on disk.
     pub progress: Progress,
     /// Which step is going on.
     pub step: Step,
+    /// Whether a step of it is under way that has to end before another may begin.
+    pub busy: bool,
     /// Whether what the destination has was compared with the receipts in this run.
     pub checked: bool,
     /// Whether a create may have been made whose answer was lost.
@@ -147,13 +150,12 @@ impl Upload {
             (Hold::None, Phase::Waiting) => State::Queued,
             (Hold::None, Phase::Begun(begun)) => match begun.step {
                 Step::Creating => State::Creating,
-                Step::Checking | Step::Sending => State::Uploading,
                 Step::Completing => State::Completing,
                 Step::Processing => State::Processing,
                 Step::Idle if begun.progress.completed => State::Processing,
-                Step::Idle if begun.not_before.is_none() => State::Queued,
+                Step::Idle if begun.not_before.is_none() && !begun.busy => State::Queued,
                 Step::Idle if begun.progress.ticket.is_none() => State::Creating,
-                Step::Idle => State::Uploading,
+                Step::Idle | Step::Checking | Step::Sending => State::Uploading,
             },
         }
     }
@@ -201,7 +203,11 @@ impl Begun {
     /// An upload with this progress, as it was saved.
     #[must_use]
     pub fn new(progress: Progress) -> Self {
-        let mut begun = Self { next: 1, recover: true, ..Self::default() };
+        let mut begun = Self {
+            next: 1,
+            recover: true,
+            ..Self::default()
+        };
         begun.acknowledged = acknowledged(&progress);
         begun.progress = progress;
         begun
@@ -234,7 +240,8 @@ impl Begun {
     /// Whether every part was acknowledged.
     #[must_use]
     pub fn all_acknowledged(&self) -> bool {
-        self.plan().is_some_and(|plan| self.progress.receipts.len() == plan.count() as usize)
+        self.plan()
+            .is_some_and(|plan| self.progress.receipts.len() == plan.count() as usize)
     }
 
     /// Whether nothing is left but parts that wait for the person.
@@ -244,7 +251,10 @@ impl Begun {
             && self.running.is_empty()
             && !self.saving_plan
             && !self.all_acknowledged()
-            && self.troubled.values().all(|trouble| trouble.retry_at.is_none())
+            && self
+                .troubled
+                .values()
+                .all(|trouble| trouble.retry_at.is_none())
             && self.next_part(now).is_none()
     }
 
@@ -253,12 +263,20 @@ impl Begun {
     #[must_use]
     pub fn next_part(&self, now: Instant) -> Option<NextPart> {
         if let Some(number) = self.again.first() {
-            return Some(NextPart { number: *number, attempt: 1, ask: false });
+            return Some(NextPart {
+                number: *number,
+                attempt: 1,
+                ask: false,
+            });
         }
         let due = |trouble: &Trouble| trouble.retry_at.is_some_and(|at| at <= now);
         if let Some((number, trouble)) = self.troubled.iter().find(|(_, trouble)| due(trouble)) {
             let attempt = trouble.attempts + 1;
-            return Some(NextPart { number: *number, attempt, ask: trouble.ask });
+            return Some(NextPart {
+                number: *number,
+                attempt,
+                ask: trouble.ask,
+            });
         }
         let unknown = |number: &PartNumber| {
             !self.progress.receipts.contains_key(number)
@@ -266,13 +284,20 @@ impl Begun {
                 && !self.running.contains_key(number)
         };
         let number = (self.next..=self.count()).find(unknown)?;
-        Some(NextPart { number, attempt: 1, ask: false })
+        Some(NextPart {
+            number,
+            attempt: 1,
+            ask: false,
+        })
     }
 
     /// When the next failed part is to be tried again.
     #[must_use]
     pub fn next_retry(&self) -> Option<Instant> {
-        self.troubled.values().filter_map(|trouble| trouble.retry_at).min()
+        self.troubled
+            .values()
+            .filter_map(|trouble| trouble.retry_at)
+            .min()
     }
 
     /// A part goes out.
@@ -281,7 +306,8 @@ impl Begun {
         self.troubled.remove(&next.number);
         self.running.insert(next.number, next.attempt);
         self.attempts += 1;
-        while self.running.contains_key(&self.next) || self.progress.receipts.contains_key(&self.next)
+        while self.running.contains_key(&self.next)
+            || self.progress.receipts.contains_key(&self.next)
         {
             self.next += 1;
         }
@@ -290,11 +316,18 @@ impl Begun {
     /// A part on its way came back without fault of its own; it goes out again. With `ask`, the
     /// destination may have it all the same and is asked first.
     pub fn requeue(&mut self, number: PartNumber, ask: Option<(Error, Instant)>) {
-        let Some(attempt) = self.running.remove(&number) else { return };
+        let Some(attempt) = self.running.remove(&number) else {
+            return;
+        };
         match ask {
             Some((error, now)) => {
                 let attempts = attempt.saturating_sub(1);
-                let trouble = Trouble { attempts, error, retry_at: Some(now), ask: true };
+                let trouble = Trouble {
+                    attempts,
+                    error,
+                    retry_at: Some(now),
+                    ask: true,
+                };
                 self.troubled.insert(number, trouble);
             }
             None => drop(self.again.insert(number)),
@@ -325,7 +358,9 @@ impl Begun {
         self.running.remove(&number);
         self.troubled.remove(&number);
         self.again.remove(&number);
-        let Some(part) = self.plan().and_then(|plan| plan.part(number)) else { return };
+        let Some(part) = self.plan().and_then(|plan| plan.part(number)) else {
+            return;
+        };
         if self.progress.receipts.insert(number, md5).is_none() {
             self.acknowledged += part.length;
         }
@@ -335,7 +370,10 @@ impl Begun {
     pub fn lose(&mut self, numbers: &[PartNumber]) {
         for number in numbers {
             self.verified.remove(number);
-            let length = self.plan().and_then(|plan| plan.part(*number)).map(|part| part.length);
+            let length = self
+                .plan()
+                .and_then(|plan| plan.part(*number))
+                .map(|part| part.length);
             if let (Some(length), Some(_)) = (length, self.progress.receipts.remove(number)) {
                 self.acknowledged -= length;
                 self.again.insert(*number);
@@ -354,7 +392,11 @@ impl Begun {
     /// The plan with everything that was never begun cut anew, or `None` where that changes nothing
     /// or is not allowed. An upload of one part stays so: it may have been announced as such.
     #[must_use]
-    pub fn recut(&self, size: impl Fn(u64, u32) -> NonZeroU64, limits: &Limits) -> Option<PartPlan> {
+    pub fn recut(
+        &self,
+        size: impl Fn(u64, u32) -> NonZeroU64,
+        limits: &Limits,
+    ) -> Option<PartPlan> {
         let plan = self.plan()?;
         if !limits.recut || plan.count() < 2 || self.progress.completed || self.saving_plan {
             return None;
@@ -365,7 +407,11 @@ impl Begun {
             self.troubled.keys().next_back(),
             self.again.iter().next_back(),
         ];
-        let from = begun.into_iter().flatten().max().map_or(1, |number| number + 1);
+        let from = begun
+            .into_iter()
+            .flatten()
+            .max()
+            .map_or(1, |number| number + 1);
         let tail = plan.file_size() - plan.part(from)?.offset;
         let size = size(tail, limits.parts_max.saturating_sub(from - 1));
         let recut = plan.recut(from, size);
@@ -389,13 +435,19 @@ impl Begun {
     fn part_state(&self, number: PartNumber) -> PartState {
         if self.progress.receipts.contains_key(&number) {
             let verified = self.verified.contains(&number);
-            return if verified { PartState::Verified } else { PartState::Done };
+            return if verified {
+                PartState::Verified
+            } else {
+                PartState::Done
+            };
         }
         if self.running.contains_key(&number) {
             return PartState::Running;
         }
         match self.troubled.get(&number) {
-            Some(Trouble { retry_at: Some(_), .. }) => PartState::Retrying,
+            Some(Trouble {
+                retry_at: Some(_), ..
+            }) => PartState::Retrying,
             Some(_) => PartState::Failed,
             None => PartState::Waiting,
         }
@@ -404,7 +456,11 @@ impl Begun {
     /// How many failed parts are tried again by themselves, and how many wait for the person.
     #[must_use]
     pub fn troubles(&self) -> (u32, u32) {
-        let retrying = self.troubled.values().filter(|trouble| trouble.retry_at.is_some()).count();
+        let retrying = self
+            .troubled
+            .values()
+            .filter(|trouble| trouble.retry_at.is_some())
+            .count();
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         (count(retrying), count(self.troubled.len() - retrying))
     }
@@ -413,5 +469,10 @@ impl Begun {
 /// The bytes of all parts with a receipt.
 fn acknowledged(progress: &Progress) -> u64 {
     let Some(plan) = &progress.plan else { return 0 };
-    progress.receipts.keys().filter_map(|number| plan.part(*number)).map(|part| part.length).sum()
+    progress
+        .receipts
+        .keys()
+        .filter_map(|number| plan.part(*number))
+        .map(|part| part.length)
+        .sum()
 }
