@@ -10,6 +10,7 @@
 //! | [`body`] | one part on its way: file range → MD5 → blocks |
 //! | [`destination`] | the trait, its limits, and the vendors behind it |
 //! | [`engine`] | the one owner of the session |
+//! | [`sandbox`] | a local server that speaks both vendors' APIs |
 
 pub mod body;
 pub mod destination;
@@ -17,4 +18,5 @@ pub mod engine;
 pub mod error;
 pub mod path;
 pub mod plan;
+pub mod sandbox;
 pub mod settings;
