@@ -12,6 +12,7 @@
 //! | [`body`] | one part on its way: file range → MD5 → blocks |
 //! | [`destination`] | the trait, its limits, and the vendors behind it |
 //! | [`engine`] | the one owner of the session |
+//! | [`sandbox`] | a local server that speaks both vendors' APIs |
 
 pub mod body;
 pub mod destination;
@@ -21,6 +22,7 @@ pub mod identity;
 pub mod metadata;
 pub mod path;
 pub mod plan;
+pub mod sandbox;
 pub mod scan;
 pub mod session;
 pub mod settings;
