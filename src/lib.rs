@@ -7,6 +7,8 @@
 //! | [`settings`] | what can be tuned while it runs |
 //! | [`path`] | paths as text and back without loss |
 //! | [`plan`] | how a file is cut into parts |
+//! | [`config`] | the config file as plain data |
+//! | [`secret`] | keys that no one prints by accident |
 //! | [`scan`] | walks trees for media |
 //! | [`metadata`] | path → media type, title, file name |
 //! | [`body`] | one part on its way: file range → MD5 → blocks |
@@ -14,6 +16,7 @@
 //! | [`engine`] | the one owner of the session |
 
 pub mod body;
+pub mod config;
 pub mod destination;
 pub mod engine;
 pub mod error;
@@ -21,4 +24,5 @@ pub mod metadata;
 pub mod path;
 pub mod plan;
 pub mod scan;
+pub mod secret;
 pub mod settings;
