@@ -7,6 +7,7 @@
 //! | [`settings`] | what can be tuned while it runs |
 //! | [`path`] | paths as text and back without loss |
 //! | [`plan`] | how a file is cut into parts |
+//! | [`cli`] | arguments only |
 //! | [`config`] | the config file as plain data |
 //! | [`secret`] | keys that no one prints by accident |
 //! | [`scan`] | walks trees for media |
@@ -16,6 +17,7 @@
 //! | [`engine`] | the one owner of the session |
 
 pub mod body;
+pub mod cli;
 pub mod config;
 pub mod destination;
 pub mod engine;
