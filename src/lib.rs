@@ -7,6 +7,9 @@
 //! | [`settings`] | what can be tuned while it runs |
 //! | [`path`] | paths as text and back without loss |
 //! | [`plan`] | how a file is cut into parts |
+//! | [`cli`] | arguments only |
+//! | [`config`] | the config file as plain data |
+//! | [`secret`] | keys that no one prints by accident |
 //! | [`scan`] | walks trees for media |
 //! | [`metadata`] | path → media type, title, file name |
 //! | [`body`] | one part on its way: file range → MD5 → blocks |
@@ -15,6 +18,8 @@
 //! | [`sandbox`] | a local server that speaks both vendors' APIs |
 
 pub mod body;
+pub mod cli;
+pub mod config;
 pub mod destination;
 pub mod engine;
 pub mod error;
@@ -24,5 +29,6 @@ pub mod path;
 pub mod plan;
 pub mod sandbox;
 pub mod scan;
+pub mod secret;
 pub mod session;
 pub mod settings;
