@@ -8,6 +8,7 @@
 //! | [`path`] | paths as text and back without loss |
 //! | [`plan`] | how a file is cut into parts |
 //! | [`cli`] | arguments only |
+//! | [`headless`] | the same engine without a terminal: lines or JSON |
 //! | [`config`] | the config file as plain data |
 //! | [`secret`] | keys that no one prints by accident |
 //! | [`scan`] | walks trees for media |
@@ -22,6 +23,7 @@ pub mod config;
 pub mod destination;
 pub mod engine;
 pub mod error;
+pub mod headless;
 pub mod metadata;
 pub mod path;
 pub mod plan;
