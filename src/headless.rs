@@ -5,9 +5,13 @@
 
 mod lines;
 
-use std::{io::Write, time::Duration};
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
 
 use tokio::{
+    signal::unix::{SignalKind, signal},
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval_at, sleep},
 };
@@ -132,6 +136,39 @@ pub async fn run(
     };
     lines.summary(&report);
     report
+}
+
+/// The signals by which a system or a person asks a process to end, as [`run`] takes them: SIGINT
+/// and SIGTERM, and SIGHUP when a lost terminal shall end it too; else that is ignored. From now on
+/// none of them ends the process by itself.
+///
+/// Must be called within a tokio runtime.
+///
+/// # Errors
+/// When the system refuses to hand them over.
+pub fn stop_signals(hangup_stops: bool) -> io::Result<mpsc::Receiver<()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let (wish, wishes) = mpsc::channel(1);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => {
+                    if !hangup_stops {
+                        continue;
+                    }
+                }
+                () = wish.closed() => return,
+            }
+            if wish.send(()).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(wishes)
 }
 
 /// Whether there is still something to do: uploads, or a walk that may find some.

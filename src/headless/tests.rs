@@ -1,7 +1,6 @@
 //! What a run without a screen promises, held against an engine that is played by the test.
 
 use std::{
-    io,
     path::PathBuf,
     sync::{Arc, Mutex},
 };
@@ -407,4 +406,25 @@ async fn progress_is_told_only_when_there_is_any() {
     assert_eq!(told.len(), 3, "{told:?}");
     assert_eq!(told[0]["bytes"]["acknowledged"], 10);
     assert_eq!(told[1]["bytes"]["acknowledged"], 50);
+}
+
+#[tokio::test]
+async fn signals_are_wishes_to_end_and_a_hangup_only_where_it_shall_be() {
+    let mut wishes = stop_signals(false).unwrap();
+    let send = |name: &str| {
+        let (name, process) = (format!("-{name}"), std::process::id().to_string());
+        let sent = std::process::Command::new("kill")
+            .args([&name, &process])
+            .status();
+        assert!(sent.unwrap().success());
+    };
+    send("TERM");
+    assert_eq!(wishes.recv().await, Some(()));
+    send("HUP");
+    send("INT");
+    assert_eq!(wishes.recv().await, Some(()));
+    assert!(wishes.try_recv().is_err());
+    let mut wishes = stop_signals(true).unwrap();
+    send("HUP");
+    assert_eq!(wishes.recv().await, Some(()));
 }
