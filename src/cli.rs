@@ -158,6 +158,9 @@ pub struct Attach {
 /// `reelhaul demo`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Demo {
+    /// Divide the size of every file by this; the tree takes half a gigabyte otherwise
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub shrink: u64,
     /// How it goes out.
     #[command(flatten)]
     pub tuning: Tuning,

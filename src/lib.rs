@@ -8,6 +8,8 @@
 //! | [`path`] | paths as text and back without loss |
 //! | [`plan`] | how a file is cut into parts |
 //! | [`cli`] | arguments only |
+//! | [`headless`] | the same engine without a terminal: lines or JSON |
+//! | [`demo`] | a tree to show the program with |
 //! | [`config`] | the config file as plain data |
 //! | [`secret`] | keys that no one prints by accident |
 //! | [`scan`] | walks trees for media |
@@ -20,9 +22,11 @@
 pub mod body;
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod destination;
 pub mod engine;
 pub mod error;
+pub mod headless;
 pub mod identity;
 pub mod metadata;
 pub mod path;

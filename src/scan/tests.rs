@@ -2,7 +2,11 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    os::unix::{ffi::OsStrExt, fs::symlink, net::UnixListener},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{PermissionsExt, symlink},
+        net::UnixListener,
+    },
     process::Command,
 };
 
@@ -222,6 +226,28 @@ fn what_cannot_be_looked_at_is_a_failure_and_the_walk_goes_on() {
     );
     let denied = io::Error::from(io::ErrorKind::PermissionDenied);
     assert_eq!(words(&denied), "no permission to read it");
+}
+
+#[test]
+fn a_folder_that_may_not_be_read_is_a_failure_and_the_walk_goes_on() {
+    let folder = TempDir::new().unwrap();
+    let film = write(folder.path(), "z.mp4", b"x");
+    let closed = folder.path().join("closed");
+    let inside = write(&closed, "a.mp4", b"x");
+    let mode = |mode| fs::set_permissions(&closed, fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o000);
+    let all = scan(&[folder.path()], &[], &[]);
+    // Permissions hold back everyone but root.
+    let root = fs::read_dir(&closed).is_ok();
+    mode(0o700);
+    let found: Vec<&Path> = all.found.iter().map(|f| f.path.as_path()).collect();
+    if root {
+        assert_eq!(found, [inside.as_path(), &film]);
+    } else {
+        assert_eq!(found, [film.as_path()]);
+        assert_eq!(all.unreadable[0].path, closed);
+        assert_eq!(all.unreadable[0].reason, "no permission to read it");
+    }
 }
 
 #[test]
