@@ -7,6 +7,7 @@
 //! | [`settings`] | what can be tuned while it runs |
 //! | [`path`] | paths as text and back without loss |
 //! | [`plan`] | how a file is cut into parts |
+//! | [`secret`] | keys and tokens that no one can print by accident |
 //! | [`body`] | one part on its way: file range → MD5 → blocks |
 //! | [`destination`] | the trait, its limits, and the vendors behind it |
 //! | [`engine`] | the one owner of the session |
@@ -17,4 +18,5 @@ pub mod engine;
 pub mod error;
 pub mod path;
 pub mod plan;
+pub mod secret;
 pub mod settings;
