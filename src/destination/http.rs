@@ -6,11 +6,16 @@ mod client;
 mod reach;
 
 pub(super) use answer::{Answer, md5};
-pub(super) use client::{Call, Http, HttpOptions, secret_header};
+pub(super) use client::{Call, Http, HttpOptions, heed, secret_header};
 
 /// An answer as a test writes it down.
 #[cfg(test)]
 pub(super) fn answer(status: u16, body: &str) -> Answer {
     let headers = reqwest::header::HeaderMap::new();
-    Answer::new(status, headers, body.to_owned(), jiff::Timestamp::UNIX_EPOCH)
+    Answer::new(
+        status,
+        headers,
+        body.to_owned(),
+        jiff::Timestamp::UNIX_EPOCH,
+    )
 }

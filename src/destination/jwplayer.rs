@@ -101,7 +101,10 @@ impl JwPlayer {
             return Err(Error::new(Kind::Refused, why));
         }
         if options.secret.is_empty() {
-            return Err(Error::new(Kind::Credentials, "the JW Player secret is empty"));
+            return Err(Error::new(
+                Kind::Credentials,
+                "the JW Player secret is empty",
+            ));
         }
         if options.metadata.contains_key("external_id") {
             let why = "metadata may not set external_id: reelhaul marks its uploads by it, so that \
@@ -142,7 +145,10 @@ impl JwPlayer {
         match self.media(&ticket.media).await? {
             Some(media) if !media.is_unfinished() => Ok(Received::Complete),
             Some(_) => Err(match failure {
-                Some(failure) => Error { kind: Kind::TicketGone, ..failure },
+                Some(failure) => Error {
+                    kind: Kind::TicketGone,
+                    ..failure
+                },
                 None => Error::new(Kind::TicketGone, "the upload's token is not known here"),
             }),
             None => Err(gone()),
@@ -163,13 +169,21 @@ impl JwPlayer {
         if found.iter().all(|media| !ids.contains(&media.id)) {
             self.asks_one_by_one.store(true, Relaxed);
         }
-        let status = |id: &String| found.iter().find(|media| media.id == *id).map(Media::status);
+        let status = |id: &String| {
+            found
+                .iter()
+                .find(|media| media.id == *id)
+                .map(Media::status)
+        };
         Ok(ids.iter().map(status).collect())
     }
 }
 
 fn gone() -> Error {
-    Error::new(Kind::TicketGone, "JW Player no longer has this media object")
+    Error::new(
+        Kind::TicketGone,
+        "JW Player no longer has this media object",
+    )
 }
 
 /// A refusal of a call on the site itself: an unknown site is a wrong setting, like a wrong secret.
@@ -195,7 +209,10 @@ impl Destination for JwPlayer {
         let answer = self.ask(self.site.check()?).await?;
         let read = wire::read_list(&answer, "check");
         read.map_err(|error| of_site(error, &self.site.id))?;
-        Ok(format!("JW Player accepts the key for site {}", self.site.id))
+        Ok(format!(
+            "JW Player accepts the key for site {}",
+            self.site.id
+        ))
     }
 
     async fn recover(&self, marker: &str) -> Result<Option<Ticket>> {
@@ -244,7 +261,8 @@ impl Destination for JwPlayer {
             Sending::Direct(mime) => mime,
         };
         if plan.count() != 1 {
-            let why = "this media object was made for one request, and the file is now cut in parts";
+            let why =
+                "this media object was made for one request, and the file is now cut in parts";
             return Err(Error::new(Kind::TicketGone, why));
         }
         let link = ticket.token.as_deref().ok_or_else(gone)?;
@@ -291,7 +309,10 @@ impl Destination for JwPlayer {
             match self.media(&ticket.media).await? {
                 Some(media) if !media.is_unfinished() => {}
                 Some(_) if matches!(answer.status, 401..=404 | 410) => {
-                    return Err(Error { kind: Kind::TicketGone, ..refused });
+                    return Err(Error {
+                        kind: Kind::TicketGone,
+                        ..refused
+                    });
                 }
                 Some(_) => return Err(refused),
                 None => return Err(gone()),

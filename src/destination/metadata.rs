@@ -30,7 +30,8 @@ mod tests {
 
     #[test]
     fn what_is_typed_arrives_as_json() {
-        let table = "tags = [\"a\"]\npublish_start_date = 2026-01-02T03:04:05Z\n[custom_params]\nx = 1";
+        let table =
+            "tags = [\"a\"]\npublish_start_date = 2026-01-02T03:04:05Z\n[custom_params]\nx = 1";
         let table: toml::Table = table.parse().unwrap();
         assert_eq!(
             Value::from(super::json(&table)),

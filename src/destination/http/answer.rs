@@ -131,7 +131,7 @@ impl Answer {
     }
 }
 
-/// An MD5 as 32 hex digits, quoted or not; `None` for anything else (such as the ETag of a
+/// An MD5 as 32 hex digits, quoted or not; `None` for anything else (such as the `ETag` of a
 /// multipart object).
 pub(in super::super) fn md5(text: &str) -> Option<Md5> {
     let text = text.trim().trim_matches('"').as_bytes();
@@ -140,7 +140,11 @@ pub(in super::super) fn md5(text: &str) -> Option<Md5> {
     }
     let mut md5 = Md5::default();
     for (byte, pair) in md5.iter_mut().zip(text.chunks_exact(2)) {
-        let digit = |c: u8| char::from(c).to_digit(16).and_then(|d| u8::try_from(d).ok());
+        let digit = |c: u8| {
+            char::from(c)
+                .to_digit(16)
+                .and_then(|d| u8::try_from(d).ok())
+        };
         *byte = digit(pair[0])? << 4 | digit(pair[1])?;
     }
     Some(md5)
@@ -190,7 +194,7 @@ mod tests {
         for (name, value, wait) in [
             ("retry-after", "12", Some(12)),
             ("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT", Some(7)),
-            ("retry-after", "Sun, 06 Nov 1993 08:49:37 GMT", Some(0)),
+            ("retry-after", "Sat, 06 Nov 1993 08:49:37 GMT", Some(0)),
             ("retry-after", "99999999999999999999999999", Some(3600)),
             ("retry-after", "soon", None),
             ("retry-after", "-5", None),

@@ -118,7 +118,7 @@ pub(in super::super) struct HttpOptions {
 pub(in super::super) struct Http {
     client: Client,
     base: Url,
-    allow_http: bool,
+    clear_links: bool,
 }
 
 impl Http {
@@ -159,7 +159,7 @@ impl Http {
         Ok(Self {
             client,
             base,
-            allow_http: options.allow_http,
+            clear_links: options.allow_http,
         })
     }
 
@@ -184,12 +184,17 @@ impl Http {
         Ok(url)
     }
 
+    /// The API's host, for people.
+    pub(in super::super) fn host(&self) -> &str {
+        self.base.host_str().unwrap_or_default()
+    }
+
     /// A link the server handed out, if it leads where it may.
     ///
     /// # Errors
     /// [`Kind::Server`] when it does not.
     pub(in super::super) fn link(&self, text: &str) -> Result<Url> {
-        reach::link(&self.base, self.allow_http, text)
+        reach::link(&self.base, self.clear_links, text)
     }
 
     /// Makes an API call when the budget allows it, and reads its answer, whatever its status.
@@ -197,10 +202,17 @@ impl Http {
     /// # Errors
     /// When no answer came, or one without end.
     pub(in super::super) async fn ask(&self, pacer: &Pacer, call: Call) -> Result<Answer> {
-        let body = call.body.clone();
         pacer.turn().await;
-        let answer = self.exchange(call, body.into(), Some(ANSWER)).await?;
-        Ok(heed(pacer, answer))
+        self.send(call).await.map(|answer| heed(pacer, answer))
+    }
+
+    /// Makes an API call now, and reads its answer, whatever its status.
+    ///
+    /// # Errors
+    /// When no answer came, or one without end.
+    pub(in super::super) async fn send(&self, call: Call) -> Result<Answer> {
+        let body = call.body.clone();
+        self.exchange(call, body.into(), Some(ANSWER)).await
     }
 
     /// Sends a body that is streamed. There is no time limit until the answer begins: the engine
@@ -210,20 +222,6 @@ impl Http {
     /// When no answer came, or one without end.
     pub(in super::super) async fn stream(&self, call: Call, body: Body) -> Result<Answer> {
         self.exchange(call, body, None).await
-    }
-
-    /// The same where the upload counts against a budget.
-    ///
-    /// # Errors
-    /// As [`Self::stream`].
-    pub(in super::super) async fn stream_paced(
-        &self,
-        pacer: &Pacer,
-        call: Call,
-        body: Body,
-    ) -> Result<Answer> {
-        pacer.turn().await;
-        Ok(heed(pacer, self.exchange(call, body, None).await?))
     }
 
     async fn exchange(&self, call: Call, body: Body, time: Option<Duration>) -> Result<Answer> {
@@ -246,7 +244,7 @@ impl Http {
 }
 
 /// Lets the pacer know what the answer says of the budget.
-fn heed(pacer: &Pacer, mut answer: Answer) -> Answer {
+pub(in super::super) fn heed(pacer: &Pacer, mut answer: Answer) -> Answer {
     if answer.status == 429 {
         answer.wait = Some(pacer.refused(answer.wait));
     } else {
@@ -277,7 +275,12 @@ async fn read(mut response: Response) -> Result<Result<Answer>, reqwest::Error> 
     }
     let headers = std::mem::take(response.headers_mut());
     let now = Timestamp::now();
-    Ok(Ok(Answer::new(status.as_u16(), headers, body.freeze(), now)))
+    Ok(Ok(Answer::new(
+        status.as_u16(),
+        headers,
+        body.freeze(),
+        now,
+    )))
 }
 
 /// The failure of a connection, told without its URL.

@@ -171,7 +171,14 @@ mod tests {
     #[test]
     fn a_remote_api_can_not_send_us_to_this_machine_or_network() {
         let api = base("https://api.jwplayer.com", false).unwrap();
-        assert!(link(&api, false, "https://bucket.s3.amazonaws.com/p?X-Amz-Signature=1").is_ok());
+        assert!(
+            link(
+                &api,
+                false,
+                "https://bucket.s3.amazonaws.com/p?X-Amz-Signature=1"
+            )
+            .is_ok()
+        );
         for bad in [
             "http://bucket.s3.amazonaws.com/p",
             "https://127.0.0.1/p",

@@ -103,9 +103,14 @@ impl JwPlayer {
         links: &UploadLinks,
     ) -> Result<Page> {
         let (upload, token) = upload(ticket)?;
-        let answer = self.ask(self.site.parts(upload, token, number, asked)?).await?;
+        let answer = self
+            .ask(self.site.parts(upload, token, number, asked)?)
+            .await?;
         let page = wire::read_parts(&answer).map_err(|error| match error.status {
-            Some(401 | 403 | 404 | 410) => Error { kind: Kind::TicketGone, ..error },
+            Some(401 | 403 | 404 | 410) => Error {
+                kind: Kind::TicketGone,
+                ..error
+            },
             _ => error,
         })?;
         links.set_page_length(page.length(number));
@@ -128,7 +133,7 @@ impl JwPlayer {
             let page = self.page(ticket, number, asked, &links).await?;
             let before = seen.len();
             for slot in &page.parts {
-                let received = slot.received().map(|md5| ReceivedPart { number: slot.id, md5 });
+                let received = slot.received();
                 if received.is_some() && slot.id > plan.count() {
                     return Ok(Received::Foreign(format!(
                         "part {} is there, and the file has {}",
@@ -148,7 +153,8 @@ impl JwPlayer {
                     Some(span) => format!("parts {} to {}", span.start(), span.end()),
                     None => "no parts".to_owned(),
                 };
-                let why = format!("page {number} of the list has {found}, which were not asked for");
+                let why =
+                    format!("page {number} of the list has {found}, which were not asked for");
                 return Err(Error::new(Kind::Server, why));
             }
         }

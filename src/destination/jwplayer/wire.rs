@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::super::{
-    MediaStatus, Md5, NewMedia, Ticket,
+    MediaStatus, NewMedia, ReceivedPart, Ticket,
     http::{Answer, Call, Http, md5, secret_header},
 };
 use crate::error::{Error, Kind, Result};
@@ -66,7 +66,9 @@ impl Site {
 
     /// A call on one media object, by the site's secret.
     fn one(&self, doing: &'static str, method: Method, media: &str) -> Result<Call> {
-        let url = self.http.at(&["v2", "sites", &self.id, "media", media, ""])?;
+        let url = self
+            .http
+            .at(&["v2", "sites", &self.id, "media", media, ""])?;
         Ok(Call::new(doing, method, url).authorized(&self.secret))
     }
 
@@ -109,7 +111,10 @@ impl Site {
     /// Looks for a marker by search.
     pub(super) fn find(&self, marker: &str) -> Result<Call> {
         let query = format!("external_id:\"{marker}\"");
-        self.list("look for a lost create", &[("page_length", "50"), ("q", &query)])
+        self.list(
+            "look for a lost create",
+            &[("page_length", "50"), ("q", &query)],
+        )
     }
 
     /// Asks for the newest media objects: the search may not know the very last ones yet.
@@ -173,13 +178,22 @@ struct Created {
 pub(super) fn read_created(answer: &Answer, mime: &str) -> Result<Ticket> {
     let made: Created = expect(answer, "create")?;
     let made = match made {
-        Created { id, upload_id: Some(upload), upload_token: Some(token), .. } => Ticket {
+        Created {
+            id,
+            upload_id: Some(upload),
+            upload_token: Some(token),
+            ..
+        } => Ticket {
             media: id,
             upload: Some(upload),
             token: Some(token),
             method: Some("multipart".into()),
         },
-        Created { id, upload_link: Some(link), .. } => Ticket {
+        Created {
+            id,
+            upload_link: Some(link),
+            ..
+        } => Ticket {
             media: id,
             upload: None,
             token: Some(link),
@@ -199,7 +213,9 @@ pub(super) fn read_created(answer: &Answer, mime: &str) -> Result<Ticket> {
 /// Whether a text can be a media id: it goes into paths and queries.
 pub(super) fn is_id(text: &str) -> bool {
     (1..=64).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 /// One part slot of an upload.
@@ -216,10 +232,13 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// Whether a part is there, and its MD5 if it is told.
-    pub(super) fn received(&self) -> Option<Option<Md5>> {
+    /// The part that is there, if one is.
+    pub(super) fn received(&self) -> Option<ReceivedPart> {
         let etag = self.etag.as_deref().filter(|etag| !etag.is_empty())?;
-        Some(md5(etag))
+        Some(ReceivedPart {
+            number: self.id,
+            md5: md5(etag),
+        })
     }
 }
 
@@ -254,8 +273,16 @@ impl Page {
 /// Reads a page of parts.
 pub(super) fn read_parts(answer: &Answer) -> Result<Page> {
     let page: Page = expect(answer, "list parts")?;
-    if page.parts.iter().any(|slot| !(1..=SLOTS).contains(&slot.id)) {
-        return Err(answer.error(Kind::Server, "list parts", "a part number that can't be one"));
+    if page
+        .parts
+        .iter()
+        .any(|slot| !(1..=SLOTS).contains(&slot.id))
+    {
+        return Err(answer.error(
+            Kind::Server,
+            "list parts",
+            "a part number that can't be one",
+        ));
     }
     Ok(page)
 }
@@ -289,7 +316,10 @@ impl Media {
 
     /// Whether a create of ours with this marker made it.
     pub(super) fn is_marked(&self, marker: &str) -> bool {
-        let inner = self.metadata.as_ref().and_then(|m| m.external_id.as_deref());
+        let inner = self
+            .metadata
+            .as_ref()
+            .and_then(|m| m.external_id.as_deref());
         inner.or(self.external_id.as_deref()) == Some(marker)
     }
 
@@ -438,7 +468,10 @@ mod tests {
         let metadata = metadata.as_object().unwrap();
         let call = site().create(&media(7), metadata).unwrap();
         let (line, authorization, body) = told(&call);
-        assert_eq!(line, "POST https://api.jwplayer.com/v2/sites/AbCd1234/media/");
+        assert_eq!(
+            line,
+            "POST https://api.jwplayer.com/v2/sites/AbCd1234/media/"
+        );
         assert_eq!(authorization, "Bearer S3CRET");
         assert_eq!(
             serde_json::from_str::<Value>(&body).unwrap(),
@@ -487,7 +520,10 @@ mod tests {
             ),
         ] {
             let (told_line, told_authorization, _) = told(&call.unwrap());
-            assert_eq!((told_line.as_str(), told_authorization.as_str()), (line, authorization));
+            assert_eq!(
+                (told_line.as_str(), told_authorization.as_str()),
+                (line, authorization)
+            );
         }
         assert!(site.parts("..", "T", 1, 1).is_err(), "an id is no path");
     }
@@ -511,15 +547,30 @@ mod tests {
         );
         let ticket = read_created(&multipart, "video/mp4").unwrap();
         assert_eq!(Sending::of(&ticket), Sending::Multipart);
-        assert_eq!((ticket.upload.as_deref(), ticket.token.as_deref()), (Some("u1"), Some("t1")));
+        assert_eq!(
+            (ticket.upload.as_deref(), ticket.token.as_deref()),
+            (Some("u1"), Some("t1"))
+        );
 
-        let direct = answer(200, r#"{"id":"abcd1234","upload_link":"https://s3/x?sig=1"}"#);
+        let direct = answer(
+            200,
+            r#"{"id":"abcd1234","upload_link":"https://s3/x?sig=1"}"#,
+        );
         let ticket = read_created(&direct, "video/mp4").unwrap();
         assert_eq!(Sending::of(&ticket), Sending::Direct("video/mp4"));
         assert!(!format!("{ticket:?}").contains("sig"));
 
-        for bad in [r#"{"id":"abcd1234"}"#, r#"{"id":"../x","upload_link":"https://s3/"}"#, "<html>"] {
-            assert_eq!(read_created(&answer(201, bad), "video/mp4").unwrap_err().kind, Kind::Server);
+        for bad in [
+            r#"{"id":"abcd1234"}"#,
+            r#"{"id":"../x","upload_link":"https://s3/"}"#,
+            "<html>",
+        ] {
+            assert_eq!(
+                read_created(&answer(201, bad), "video/mp4")
+                    .unwrap_err()
+                    .kind,
+                Kind::Server
+            );
         }
     }
 
@@ -532,13 +583,28 @@ mod tests {
                 {"id":2,"upload_link":"https://s3/2"},{"id":3,"etag":"\"abc-3\""}]}"#,
         ))
         .unwrap();
-        let received: Vec<_> = page.parts.iter().map(|slot| slot.received().is_some()).collect();
+        let received: Vec<_> = page
+            .parts
+            .iter()
+            .map(|slot| slot.received().is_some())
+            .collect();
         assert_eq!(received, [true, false, true]);
-        assert!(page.parts[0].received().unwrap().is_some());
-        assert_eq!(page.parts[2].received(), Some(None), "an ETag that is no MD5");
+        assert!(page.parts[0].received().unwrap().md5.is_some());
+        assert_eq!(
+            page.parts[2].received().unwrap().md5,
+            None,
+            "an ETag that is no MD5"
+        );
         assert_eq!((page.span(), page.length(1)), (Some(1..=3), Some(3)));
-        let later = read_parts(&answer(200, r#"{"page_length":1000,"parts":[{"id":901},{"id":902}]}"#));
-        assert_eq!(later.unwrap().length(10), Some(100), "the ids tell, not page_length");
+        let later = read_parts(&answer(
+            200,
+            r#"{"page_length":1000,"parts":[{"id":901},{"id":902}]}"#,
+        ));
+        assert_eq!(
+            later.unwrap().length(10),
+            Some(100),
+            "the ids tell, not page_length"
+        );
         for absurd in [
             r#"{"parts":[{"id":0}]}"#,
             r#"{"parts":[{"id":10001}]}"#,
@@ -547,7 +613,10 @@ mod tests {
             r#"{"parts":{}}"#,
             r#"{"parts":[{"id":1}"#,
         ] {
-            assert_eq!(read_parts(&answer(200, absurd)).unwrap_err().kind, Kind::Server);
+            assert_eq!(
+                read_parts(&answer(200, absurd)).unwrap_err().kind,
+                Kind::Server
+            );
         }
     }
 
@@ -571,7 +640,10 @@ mod tests {
         let body = r#"{"errors":[{"code":"invalid_body","description":"title too long"}]}"#;
         let error = failure(&answer(400, body), "create");
         assert_eq!(error.kind, Kind::Refused);
-        assert_eq!(error.message, "create: answered 400: title too long (invalid_body)");
+        assert_eq!(
+            error.message,
+            "create: answered 400: title too long (invalid_body)"
+        );
     }
 
     #[test]
