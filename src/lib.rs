@@ -11,6 +11,7 @@
 //! | [`body`] | one part on its way: file range → MD5 → blocks |
 //! | [`destination`] | the trait, its limits, and the vendors behind it |
 //! | [`engine`] | the one owner of the session |
+//! | [`sandbox`] | a local server that speaks both vendors' APIs |
 
 pub mod body;
 pub mod destination;
@@ -18,5 +19,6 @@ pub mod engine;
 pub mod error;
 pub mod path;
 pub mod plan;
+pub mod sandbox;
 pub mod secret;
 pub mod settings;

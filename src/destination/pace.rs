@@ -16,7 +16,7 @@ use super::HoldUp;
 const WINDOW: Duration = Duration::from_secs(61);
 
 /// How long everyone waits after a 429 that names no time; doubled with each in a row.
-const FIRST_WAIT: Duration = Duration::from_secs(2);
+const FIRST_WAIT: Duration = Duration::from_secs(1);
 
 /// The longest wait that is believed.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_hours(1);
@@ -236,10 +236,10 @@ mod tests {
         let pacer = Pacer::new("uploads", 100);
         pacer.refused(Some(Duration::from_secs(12)));
         assert_eq!(turns(&pacer, 1).await, Duration::from_secs(12));
-        assert_eq!(pacer.refused(None), Duration::from_secs(4));
-        assert_eq!(pacer.refused(None), Duration::from_secs(8));
-        pacer.heed(Budget::default());
         assert_eq!(pacer.refused(None), Duration::from_secs(2));
+        assert_eq!(pacer.refused(None), Duration::from_secs(4));
+        pacer.heed(Budget::default());
+        assert_eq!(pacer.refused(None), Duration::from_secs(1));
         assert_eq!(pacer.refused(Some(Duration::MAX)), LONGEST_WAIT);
     }
 

@@ -22,8 +22,15 @@ pub(super) struct UploadLinks {
 
 #[derive(Default)]
 struct Known {
-    links: HashMap<PartNumber, String>,
+    links: HashMap<PartNumber, Link>,
+    /// How many pages were fetched; the links of one are of one age.
+    fetched: u64,
     page_length: Option<u32>,
+}
+
+struct Link {
+    url: String,
+    fetch: u64,
 }
 
 impl std::fmt::Debug for Links {
@@ -54,19 +61,28 @@ impl UploadLinks {
 
     /// The link of a part, if it is known.
     pub(super) fn get(&self, part: PartNumber) -> Option<String> {
-        self.known().links.get(&part).cloned()
+        let known = self.known();
+        known.links.get(&part).map(|link| link.url.clone())
     }
 
-    /// Keeps a link.
-    pub(super) fn keep(&self, part: PartNumber, link: String) {
-        self.known().links.insert(part, link);
-    }
-
-    /// Drops a link that is no longer good, unless it was replaced meanwhile.
-    pub(super) fn drop_link(&self, part: PartNumber, link: &str) {
+    /// Keeps the links of a page that was just fetched.
+    pub(super) fn keep(&self, page: impl IntoIterator<Item = (PartNumber, String)>) {
         let mut known = self.known();
-        if known.links.get(&part).is_some_and(|known| known == link) {
-            known.links.remove(&part);
+        known.fetched += 1;
+        let fetch = known.fetched;
+        let links = page
+            .into_iter()
+            .map(|(part, url)| (part, Link { url, fetch }));
+        known.links.extend(links);
+    }
+
+    /// Drops a link that is no longer good, and all that are as old: sending them whole parts would
+    /// only show the same. One that was replaced meanwhile is kept.
+    pub(super) fn expired(&self, part: PartNumber, url: &str) {
+        let mut known = self.known();
+        let link = known.links.get(&part).filter(|link| link.url == url);
+        if let Some(age) = link.map(|link| link.fetch) {
+            known.links.retain(|_, link| link.fetch > age);
         }
     }
 
@@ -85,17 +101,35 @@ impl UploadLinks {
 mod tests {
     use super::*;
 
+    fn page(links: &[(u32, &str)]) -> Vec<(u32, String)> {
+        links
+            .iter()
+            .map(|&(part, link)| (part, link.to_owned()))
+            .collect()
+    }
+
     #[test]
-    fn a_link_that_was_replaced_meanwhile_is_kept() {
+    fn an_expired_link_takes_those_of_its_age_along_and_no_younger_ones() {
         let links = Links::default();
         let upload = links.of("u");
-        upload.keep(1, "old".into());
-        upload.keep(1, "new".into());
-        upload.drop_link(1, "old");
-        assert_eq!(links.of("u").get(1).as_deref(), Some("new"));
-        upload.drop_link(1, "new");
-        assert_eq!(upload.get(1), None);
-        upload.keep(2, "x".into());
+        upload.keep(page(&[(1, "a1"), (2, "a2"), (3, "a3")]));
+        upload.keep(page(&[(1, "b1"), (4, "b4")]));
+        upload.expired(1, "a1");
+        assert_eq!(
+            upload.get(1).as_deref(),
+            Some("b1"),
+            "was replaced meanwhile"
+        );
+        upload.expired(2, "a2");
+        assert_eq!((upload.get(2), upload.get(3)), (None, None));
+        assert_eq!(upload.get(4).as_deref(), Some("b4"));
+    }
+
+    #[test]
+    fn a_forgotten_upload_has_no_links() {
+        let links = Links::default();
+        links.of("u").keep(page(&[(2, "x")]));
+        assert_eq!(links.of("u").get(2).as_deref(), Some("x"));
         links.forget("u");
         assert_eq!(links.of("u").get(2), None);
     }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use http_body_util::BodyExt;
 use reqwest::Body;
 
 use super::{
-    super::{Receipt, Received, ReceivedPart, Ticket},
+    super::{Md5, Receipt, Received, ReceivedPart, Ticket},
     JwPlayer, gone,
     links::UploadLinks,
     wire::{self, LONGEST_PAGE, Page},
@@ -18,6 +19,14 @@ use crate::{
 
 /// How many pages one look at all parts may take: 10,000 parts by 10, the shortest page documented.
 const MOST_PAGES: u32 = 1_000;
+
+/// Where a part stands, as its page of the list says.
+enum Place {
+    /// To be sent there.
+    Link(String),
+    /// It is there, with this MD5 if it is told, and there is no link to replace it.
+    There(Option<Md5>),
+}
 
 /// An upload's id and token.
 fn upload(ticket: &Ticket) -> Result<(&str, &str)> {
@@ -42,9 +51,12 @@ impl JwPlayer {
     ) -> Result<Receipt> {
         let (id, _) = upload(ticket)?;
         let links = self.links.of(id);
-        let link = self.part_link(ticket, plan, part.number, &links).await?;
+        let link = match self.place(ticket, plan, part.number, &links).await? {
+            Place::Link(link) => link,
+            Place::There(md5) => return compare(part, md5, body).await,
+        };
         let call = self.site.put(&link, None).inspect_err(|_| {
-            links.drop_link(part.number, &link);
+            links.expired(part.number, &link);
         })?;
         let answer = self.site.http.stream(call, Body::wrap(body)).await?;
         if answer.is_success() {
@@ -53,25 +65,25 @@ impl JwPlayer {
         }
         let failure = wire::storage_failure(&answer, false);
         if failure.kind == Kind::LinkExpired {
-            links.drop_link(part.number, &link);
+            links.expired(part.number, &link);
         }
         Err(failure)
     }
 
-    /// The link of a part: one that is known, else from the page of the list that has it.
-    async fn part_link(
+    /// Where a part goes: by a link that is known, else by the page of the list that has it.
+    async fn place(
         &self,
         ticket: &Ticket,
         plan: &PartPlan,
         part: PartNumber,
         links: &UploadLinks,
-    ) -> Result<String> {
+    ) -> Result<Place> {
         if let Some(link) = links.get(part) {
-            return Ok(link);
+            return Ok(Place::Link(link));
         }
         let _fetching = links.fetching.lock().await;
         if let Some(link) = links.get(part) {
-            return Ok(link);
+            return Ok(Place::Link(link));
         }
         let asked = page_length(plan);
         // A second look, when the first shows that the server's pages are shorter than asked for.
@@ -81,11 +93,8 @@ impl JwPlayer {
             let page = self.page(ticket, number, asked, links).await?;
             let slot = page.parts.into_iter().find(|slot| slot.id == part);
             match slot.map(|slot| (slot.received(), slot.upload_link)) {
-                Some((_, Some(link))) => return Ok(link),
-                Some((Some(_), None)) => {
-                    let why = "JW Player has this part and gives no other link for it";
-                    return Err(Error::new(Kind::AlreadySent, why));
-                }
+                Some((_, Some(link))) => return Ok(Place::Link(link)),
+                Some((Some(there), None)) => return Ok(Place::There(there.md5)),
                 Some((None, None)) => break,
                 None => {}
             }
@@ -114,11 +123,10 @@ impl JwPlayer {
             _ => error,
         })?;
         links.set_page_length(page.length(number));
-        for slot in &page.parts {
-            if let Some(link) = &slot.upload_link {
-                links.keep(slot.id, link.clone());
-            }
-        }
+        links.keep(page.parts.iter().filter_map(|slot| {
+            let link = slot.upload_link.as_ref()?;
+            Some((slot.id, link.clone()))
+        }));
         Ok(page)
     }
 
@@ -161,4 +169,23 @@ impl JwPlayer {
         let why = format!("the list of parts does not end after {MOST_PAGES} pages");
         Err(Error::new(Kind::Server, why))
     }
+}
+
+/// Holds a part against the one the destination has already: nothing is sent, the file alone is
+/// read. A part that differs can't be replaced, so the upload can't be mended.
+async fn compare(part: Part, there: Option<Md5>, mut body: PartBody) -> Result<Receipt> {
+    let number = part.number;
+    let Some(there) = there else {
+        let why = format!("JW Player has part {number} already");
+        return Err(Error::new(Kind::AlreadySent, why));
+    };
+    let progress = body.progress();
+    while let Some(frame) = body.frame().await {
+        frame.map_err(|error| Error::local("read the part", &error))?;
+    }
+    if progress.md5() == Some(there) {
+        return Ok(Receipt { md5: Some(there) });
+    }
+    let why = format!("JW Player has other bytes as part {number} and no way to replace them");
+    Err(Error::new(Kind::TicketGone, why))
 }
