@@ -102,6 +102,12 @@ impl PartBody {
         }
     }
 
+    /// What can be seen of it from outside.
+    #[must_use]
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
     /// How many bytes are still to come.
     #[must_use]
     pub fn len(&self) -> u64 {

@@ -8,12 +8,13 @@
 //! | [`path`] | paths as text and back without loss |
 //! | [`plan`] | how a file is cut into parts |
 //! | [`cli`] | arguments only |
-//! | [`headless`] | the same engine without a terminal: lines or JSON |
-//! | [`demo`] | a tree to show the program with |
 //! | [`config`] | the config file as plain data |
-//! | [`secret`] | keys that no one prints by accident |
-//! | [`scan`] | walks trees for media |
+//! | [`demo`] | a tree to show the program with |
+//! | [`headless`] | the same engine without a terminal: lines or JSON |
 //! | [`metadata`] | path → media type, title, file name |
+//! | [`scan`] | walks trees for media |
+//! | [`secret`] | keys and tokens that no one can print by accident |
+//! | [`secret`] | keys that no one prints by accident |
 //! | [`body`] | one part on its way: file range → MD5 → blocks |
 //! | [`destination`] | the trait, its limits, and the vendors behind it |
 //! | [`engine`] | the one owner of the session |
