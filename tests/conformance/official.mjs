@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 
 const [packages, baseUri, apiKey, file, chunk, title] = process.argv.slice(2);
 const require = createRequire(`${packages}/`);
-const { default: ApiVideoClient } = require('@api.video/nodejs-client');
+const ApiVideoClient = require('@api.video/nodejs-client');
 
 const client = new ApiVideoClient({ apiKey, baseUri, chunkSize: Number(chunk) });
 const video = await client.videos.create({ title });
