@@ -4,7 +4,6 @@
 mod destinations;
 mod logs;
 mod sessions;
-mod signals;
 mod upload;
 
 use std::fmt::Display;
@@ -14,6 +13,7 @@ use tokio::net::TcpListener;
 use crate::{
     cli::{self, Cli, Command},
     config::{self, Config},
+    headless,
     sandbox::{Fault, Options, Sandbox, Storage},
     settings::Bandwidth,
 };
@@ -36,11 +36,17 @@ pub struct Stopped {
 
 impl Stopped {
     fn usage(words: impl Display) -> Self {
-        Self { words: words.to_string(), code: USAGE }
+        Self {
+            words: words.to_string(),
+            code: USAGE,
+        }
     }
 
     fn left(words: impl Display) -> Self {
-        Self { words: words.to_string(), code: LEFT }
+        Self {
+            words: words.to_string(),
+            code: LEFT,
+        }
     }
 }
 
@@ -121,9 +127,13 @@ async fn sandbox(global: &cli::Global, asked: cli::Sandbox) -> Result<u8, Stoppe
     let listener = TcpListener::bind(asked.listen).await.map_err(listening)?;
     let sandbox = Sandbox::start(listener, options).await.map_err(listening)?;
     println!("sandbox listens on {}", sandbox.url());
-    println!("  JW Player: site_id = {:?}, secret = {:?}", crate::sandbox::SITE, crate::sandbox::SECRET);
+    println!(
+        "  JW Player: site_id = {:?}, secret = {:?}",
+        crate::sandbox::SITE,
+        crate::sandbox::SECRET
+    );
     println!("  api.video: api_key = {:?}", crate::sandbox::API_KEY);
-    let mut stops = signals::stops(false)?;
+    let mut stops = headless::stop_signals(true).map_err(Stopped::left)?;
     let _ = stops.recv().await;
     sandbox.stop().await;
     Ok(DONE)

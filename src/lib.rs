@@ -29,6 +29,7 @@ pub mod engine;
 pub mod error;
 pub mod headless;
 pub mod identity;
+pub mod launch;
 pub mod metadata;
 pub mod path;
 pub mod plan;

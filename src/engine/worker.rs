@@ -87,8 +87,6 @@ pub struct Sent {
     pub md5: Option<Md5>,
     /// Whether the destination named the same MD5.
     pub verified: bool,
-    /// Whether it was found there, and not sent.
-    pub found: bool,
 }
 
 /// What came of comparing.
@@ -310,7 +308,6 @@ pub async fn send(job: PartJob) -> Result<Sent> {
             return Ok(Sent {
                 md5: job.progress.md5(),
                 verified: false,
-                found: true,
             });
         }
         answer => answer?,
@@ -324,7 +321,6 @@ pub async fn send(job: PartJob) -> Result<Sent> {
         (theirs, md5) => Ok(Sent {
             md5,
             verified: theirs.is_some() && md5.is_some(),
-            found: false,
         }),
     }
 }
@@ -336,7 +332,6 @@ async fn ask(job: &PartJob, part: Part) -> Result<Option<Sent>> {
             return Ok(Some(Sent {
                 md5: None,
                 verified: false,
-                found: true,
             }));
         }
         Received::Parts(parts) => parts.into_iter().find(|there| there.number == part.number),
@@ -347,7 +342,6 @@ async fn ask(job: &PartJob, part: Part) -> Result<Option<Sent>> {
         return Ok(Some(Sent {
             md5: None,
             verified: false,
-            found: true,
         }));
     };
     let (file, now) = open(job.path.clone()).await?;
@@ -356,7 +350,6 @@ async fn ask(job: &PartJob, part: Part) -> Result<Option<Sent>> {
     Ok((ours == theirs).then_some(Sent {
         md5: Some(ours),
         verified: true,
-        found: true,
     }))
 }
 

@@ -32,14 +32,22 @@ pub(super) async fn choose(config: &Config, name: Option<&str>) -> Result<Chosen
     match config.choose(name)? {
         Choice::Sandbox => {
             let storage = Storage::Keep(config::state_dir()?.join("sandbox"));
-            embedded(sandbox::Options { storage, ..sandbox::Options::default() }).await
+            embedded(sandbox::Options {
+                storage,
+                ..sandbox::Options::default()
+            })
+            .await
         }
         Choice::Configured(configured) => {
             let asked = configured.clone();
             // Fetching a secret may run a command that asks the person.
             let built = tokio::task::spawn_blocking(move || build(&asked)).await;
             let destination = built.map_err(Stopped::left)??;
-            Ok(Chosen { name: configured.name.clone(), destination, sandbox: None })
+            Ok(Chosen {
+                name: configured.name.clone(),
+                destination,
+                sandbox: None,
+            })
         }
     }
 }
@@ -56,7 +64,11 @@ pub(super) async fn embedded(options: sandbox::Options) -> Result<Chosen, Stoppe
     };
     let destination = JwPlayer::new(options).map_err(Stopped::left)?;
     let name = config::SANDBOX.to_owned();
-    Ok(Chosen { name, destination: Arc::new(destination), sandbox: Some(sandbox) })
+    Ok(Chosen {
+        name,
+        destination: Arc::new(destination),
+        sandbox: Some(sandbox),
+    })
 }
 
 fn build(configured: &DestinationConfig) -> Result<Arc<dyn Destination>, Stopped> {
@@ -68,9 +80,16 @@ fn build(configured: &DestinationConfig) -> Result<Arc<dyn Destination>, Stopped
     // The config has refused what is not https where it has to be.
     let allow_http = true;
     let ca = configured.ca.clone();
-    let url = configured.url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned());
+    let url = configured
+        .url
+        .as_ref()
+        .map(|url| url.as_str().trim_end_matches('/').to_owned());
     match &configured.kind {
-        Kind::JwPlayer { site_id, calls_per_minute, .. } => {
+        Kind::JwPlayer {
+            site_id,
+            calls_per_minute,
+            ..
+        } => {
             let usual = JwPlayerOptions::new(site_id, secret);
             let mut limits = usual.limits.clone();
             configured.limits.apply(&mut limits);
@@ -87,7 +106,12 @@ fn build(configured: &DestinationConfig) -> Result<Arc<dyn Destination>, Stopped
             };
             Ok(Arc::new(JwPlayer::new(options).map_err(bad)?))
         }
-        Kind::ApiVideo { sandbox, range, auth, .. } => {
+        Kind::ApiVideo {
+            sandbox,
+            range,
+            auth,
+            ..
+        } => {
             let mut usual = ApiVideoOptions::new(secret);
             if *sandbox {
                 ApiVideoOptions::SANDBOX_URL.clone_into(&mut usual.url);
@@ -101,8 +125,16 @@ fn build(configured: &DestinationConfig) -> Result<Arc<dyn Destination>, Stopped
             };
             let url = url.unwrap_or_else(|| usual.url.clone());
             let basic = *auth == Auth::Basic;
-            let options =
-                ApiVideoOptions { url, allow_http, ca, metadata, limits, range, basic, ..usual };
+            let options = ApiVideoOptions {
+                url,
+                allow_http,
+                ca,
+                metadata,
+                limits,
+                range,
+                basic,
+                ..usual
+            };
             Ok(Arc::new(ApiVideo::new(options).map_err(bad)?))
         }
     }
@@ -112,7 +144,11 @@ fn build(configured: &DestinationConfig) -> Result<Arc<dyn Destination>, Stopped
 pub(super) fn unusable(error: &error::Error) -> Stopped {
     let next = error.kind.next_step();
     match error.kind {
-        error::Kind::Credentials | error::Kind::Refused => Stopped::usage(format!("{error}\n{next}")),
-        _ => Stopped::left(format!("{error}\nnothing was sent; try again when it can be reached")),
+        error::Kind::Credentials | error::Kind::Refused => {
+            Stopped::usage(format!("{error}\n{next}"))
+        }
+        _ => Stopped::left(format!(
+            "{error}\nnothing was sent; try again when it can be reached"
+        )),
     }
 }

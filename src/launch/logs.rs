@@ -26,7 +26,8 @@ fn filter(verbose: u8) -> EnvFilter {
 /// # Errors
 /// When the file can't be opened.
 pub(super) fn to_stderr(global: &Global) -> Result<(), Stopped> {
-    let ansi = std::env::var_os("NO_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let ansi = std::env::var_os("NO_COLOR").is_none()
+        && std::io::IsTerminal::is_terminal(&std::io::stderr());
     let stderr = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(ansi)

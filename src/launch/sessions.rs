@@ -45,7 +45,11 @@ pub(super) fn list() -> Result<u8, Stopped> {
         println!("no sessions are saved in {}", folder.path().display());
     }
     for path in files {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let name = crate::error::clean(&name);
         match glance(&path) {
             Err(stopped) => println!("{name}  {}", stopped.words),
@@ -58,7 +62,11 @@ pub(super) fn list() -> Result<u8, Stopped> {
                     _ => String::new(),
                 };
                 let failed = counts.of(State::Failed) + counts.of(State::Changed);
-                let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
+                let failed = if failed > 0 {
+                    format!(", {failed} failed")
+                } else {
+                    String::new()
+                };
                 println!(
                     "{name}  to {}: {} of {} files done{failed}, {} of {}{held}",
                     crate::error::clean(&opened.header.destination),

@@ -585,11 +585,7 @@ impl Actor {
             }
         };
         self.gate.line_is_up();
-        if sent.found {
-            self.find(id, next.number, sent.md5);
-        } else {
-            self.keep(id, &Change::Part(next.number, sent.md5));
-        }
+        self.keep(id, &Change::Part(next.number, sent.md5));
         let length = self.queue.with_begun(id, |begun| {
             if sent.verified {
                 begun.verified.insert(next.number);
@@ -629,7 +625,7 @@ impl Actor {
             ask,
         };
         match verdict {
-            Verdict::Done => self.find(id, next.number, None),
+            Verdict::Done => self.keep(id, &Change::Part(next.number, None)),
             Verdict::WhenOpen => {
                 tracing::warn!("{place}: {error}; again when the destination can be reached");
                 self.close_gate(&error);
