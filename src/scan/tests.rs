@@ -7,12 +7,13 @@ use std::{
         fs::{PermissionsExt, symlink},
         net::UnixListener,
     },
+    path::Path,
     process::Command,
 };
 
 use tempfile::TempDir;
 
-use super::*;
+use super::{walk::BATCH, *};
 
 fn write(folder: &Path, name: impl AsRef<OsStr>, bytes: &[u8]) -> PathBuf {
     let path = folder.join(name.as_ref());
