@@ -37,7 +37,7 @@ use crate::{
 /// `reelhaul up`.
 pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
     let screen = Shown::of(up.screen)?;
-    screen.log(global)?;
+    logs::to_stderr(global)?;
     let config = load(global)?;
     let add = up.add_paths();
     // A mistyped path is told before anything is made or asked.
@@ -70,7 +70,7 @@ pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
 /// `reelhaul resume`.
 pub(super) async fn resume(global: &Global, resume: cli::Resume) -> Result<u8, Stopped> {
     let screen = Shown::of(resume.screen)?;
-    screen.log(global)?;
+    logs::to_stderr(global)?;
     let config = load(global)?;
     let path = match &resume.session {
         None => sessions::newest_unfinished()?,
@@ -127,7 +127,7 @@ async fn go_on(
 /// `reelhaul demo`.
 pub(super) async fn demo(global: &Global, asked: cli::Demo) -> Result<u8, Stopped> {
     let screen = Shown::of(asked.screen)?;
-    screen.log(global)?;
+    logs::to_stderr(global)?;
     let failed = |error| Stopped::left(format!("the demo's files can't be written: {error}"));
     eprintln!("writing a small media tree …");
     let seed = 2026;
@@ -196,12 +196,8 @@ impl Shown {
         Ok(Self { asked, lines })
     }
 
-    fn is_headless(&self) -> bool {
+    fn is_headless(self) -> bool {
         self.lines.is_some()
-    }
-
-    fn log(&self, global: &Global) -> Result<(), Stopped> {
-        logs::to_stderr(global)
     }
 }
 
