@@ -30,7 +30,7 @@ pub enum Fault {
     Reset,
     /// Stops reading in mid-body and holds the connection.
     Stall,
-    /// Stores a byte other than the one sent, so that the ETag is another too (JW Player's parts).
+    /// Stores a byte other than the one sent, so that its MD5 is another too (JW Player's parts).
     WrongEtag,
     /// The storage link is expired from now on (JW Player's parts).
     LinkExpired,
@@ -200,6 +200,8 @@ mod any_step {
 
     use super::Step;
 
+    // serde hands the field by reference.
+    #[allow(clippy::ref_option, clippy::trivially_copy_pass_by_ref)]
     pub(super) fn serialize<S: Serializer>(step: &Option<Step>, to: S) -> Result<S::Ok, S::Error> {
         match step {
             Some(step) => step.serialize(to),
