@@ -360,6 +360,7 @@ fn video(ask: &Ask, title: String, marker: Option<String>, details: Value) -> Me
         upload: None,
         whole: None,
         pieces: std::collections::BTreeMap::new(),
+        refused: crate::sandbox::media::Refused::default(),
     }
 }
 

@@ -59,7 +59,7 @@ pub(super) async fn source(
         .as_ref()
         .ok()
         .filter(|_| allowed.as_ref() != Err(&not_found()))
-        .map(|chunk| store.attempt(id, chunk.place()));
+        .map(|chunk| store.attempt(id, chunk.place(), allowed.is_err()));
     let form = read(ask, payload, attempt.as_ref()).await?;
     drop(attempt);
     allowed?;

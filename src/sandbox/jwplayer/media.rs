@@ -109,6 +109,7 @@ pub(super) fn create(ask: &Ask, body: &[u8]) -> Result<Response, Refusal> {
         upload: Some(upload),
         whole: None,
         pieces: std::collections::BTreeMap::new(),
+        refused: crate::sandbox::media::Refused::default(),
     };
     let media = ask.house.store.create(media).map_err(|e| broken(&e))?;
     Ok(json(StatusCode::CREATED, &with_way_in(ask, &media)))

@@ -191,13 +191,13 @@ async fn take(
         .catalog()
         .by_upload(upload_id)
         .and_then(|media| Some((media.id.clone(), media.upload.clone()?)))
-        .filter(|(_, upload)| upload.id == upload_id && upload.multipart == part.is_some())
+        .filter(|(_, upload)| upload.multipart == part.is_some())
         .ok_or_else(no_such_upload)?;
     check_headers(ask, &upload)?;
     let place = part.map_or(Place::Whole, |number| Place::Part { number, of: None });
 
     let mut intake = payload.stream().ok_or_else(internal)?;
-    let attempt = store.attempt(&id, place);
+    let attempt = store.attempt(&id, place, false);
     let sink = store.receive().map_err(|e| broken(&e))?;
     while let Some(frame) = intake.frame().await {
         // The client is gone, or is being cut off: the answer is for nobody.
