@@ -15,7 +15,7 @@ use super::{
     budget::{Allowance, Class},
     faults::Step,
     media::{Media, Vendor},
-    server::{Ask, Payload, Subject, json, with_type},
+    request::{Ask, Payload, Subject, json, with_type},
     sign,
 };
 

@@ -13,8 +13,9 @@ use tokio::time::Instant;
 use super::{
     budget::{Allowance, Class},
     faults::Step,
+    house::House,
     media::{Media, Vendor},
-    server::{Ask, House, Payload, Subject, json},
+    request::{Ask, Payload, Subject, json},
 };
 
 /// What is asked.

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::{
     Options,
+    house::House,
     media::{Media, Piece, Place, Stage, Vendor},
-    server::House,
     sign::hex,
 };
 

@@ -38,6 +38,14 @@ pub(super) fn write_whole(file: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Takes the folder for this process alone, as long as the file is held. Blocks, but not for long.
+pub(super) fn lock(storage: &Storage) -> io::Result<Option<fs::File>> {
+    match storage {
+        Storage::Discard => Ok(None),
+        Storage::Keep(root) => keep::lock(root).map(Some),
+    }
+}
+
 /// All media objects of one sandbox.
 #[derive(Debug)]
 pub(super) struct Store {
@@ -176,15 +184,16 @@ impl Store {
         Ok(Sink { blocks, hashed })
     }
 
-    /// Keeps a piece that arrived. `allowed` judges under the lock, so that of two that arrive at
-    /// once the second meets the first.
-    pub(super) fn keep<E: From<io::Error>>(
+    /// Keeps a piece that arrived. `allowed` judges before and `then` looks after it under one lock,
+    /// so that of two that arrive at once the second meets the first.
+    pub(super) fn keep<T, E: From<io::Error>>(
         &self,
         id: &str,
         place: Place,
         arrived: Arrived,
         allowed: impl FnOnce(&Media) -> Result<(), E>,
-    ) -> Result<Option<Media>, E> {
+        then: impl FnOnce(&Media) -> T,
+    ) -> Result<Option<T>, E> {
         let mut catalog = self.catalog();
         let Some(media) = catalog.media.get_mut(id).filter(|media| !media.deleted) else {
             return Ok(None);
@@ -214,7 +223,7 @@ impl Store {
         {
             fs::remove_file(old)?;
         }
-        Ok(Some(media.clone()))
+        Ok(Some(then(media)))
     }
 
     /// Notes that a try to send a piece begins; bytes are counted until the note is dropped. One

@@ -21,7 +21,7 @@ use tokio::{
     time::Sleep,
 };
 
-use super::{faults::Fault, server::House};
+use super::{faults::Fault, house::House};
 use crate::engine::rate::Pace;
 
 /// How long a stalled connection is held before it is let go.

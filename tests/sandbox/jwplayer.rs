@@ -1,11 +1,14 @@
 //! JW Player's rules.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
-use reelhaul::sandbox::{Options, SECRET, SITE, Storage};
+use reelhaul::sandbox::{Options, SECRET, SITE, Sandbox, Storage};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 use crate::support::{MIB, Upload, body, bytes, md5, only, sha256, start};
 
@@ -85,6 +88,19 @@ async fn after_a_restart_links_tokens_and_parts_are_still_good() {
     assert_eq!(media[0]["parts"].as_array().unwrap().len(), 3);
     assert_eq!(media[1]["id"], fresh.media.as_str());
     assert_eq!(media[1]["state"], "created");
+}
+
+#[tokio::test]
+async fn a_folder_is_used_by_one_sandbox_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = start(keep(&folder)).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let second = Sandbox::start(listener, keep(&folder)).await;
+    assert_eq!(second.unwrap_err().kind(), io::ErrorKind::ResourceBusy);
+    let upload = run.multipart("undisturbed").await;
+    run.put_part(&upload, 1, b"x").await;
+    run.sandbox.stop().await;
+    start(keep(&folder)).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What the sandbox's tests share: a running one, and the calls a client would make.
 
-use std::{io::Write as _, sync::Once};
+use std::{fmt::Write as _, io::Write as _, sync::Once};
 
 use md5::{Digest, Md5};
 use reelhaul::sandbox::{API_KEY, Options, SECRET, SITE, Sandbox};
@@ -47,7 +47,10 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut out, byte| {
+        write!(out, "{byte:02x}").unwrap();
+        out
+    })
 }
 
 pub(crate) async fn body(answer: Response) -> Value {

@@ -9,8 +9,9 @@ use super::{
     Refusal, broken, invalid_body, is_ours, not_found, number, query, storage, upload_token,
 };
 use crate::sandbox::{
+    house::House,
     media::{JwUpload, Media, Stage, Vendor},
-    server::{Ask, House, json},
+    request::{Ask, json},
     sign,
 };
 

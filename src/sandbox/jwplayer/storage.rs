@@ -9,8 +9,9 @@ use hyper::{
 use jiff::Timestamp;
 
 use crate::sandbox::{
+    house::House,
     media::{JwUpload, Media, Place},
-    server::{Ask, House, Payload, with_type},
+    request::{Ask, Payload, with_type},
     sign,
 };
 
@@ -218,8 +219,8 @@ async fn take(
             Err(Refused::Closed)
         }
     };
-    match store.keep(&id, place, arrived, open) {
-        Ok(Some(_)) => {}
+    match store.keep(&id, place, arrived, open, |_| ()) {
+        Ok(Some(())) => {}
         Ok(None) | Err(Refused::Closed) => return Err(no_such_upload()),
         Err(Refused::Disk(error)) => return Err(broken(&error)),
     }

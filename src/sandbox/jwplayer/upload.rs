@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Refusal, broken, not_found, number, storage};
 use crate::sandbox::{
     media::{Media, Place},
-    server::{Ask, json},
+    request::{Ask, json},
     sign,
 };
 
