@@ -168,7 +168,8 @@ pub(super) struct Script {
     /// The step it strikes; left out or `any`: whichever comes.
     #[serde(default, with = "any_step")]
     pub(super) on: Option<Step>,
-    /// The number of the part it strikes, from 1.
+    /// The number of the part it strikes, from 1. A byte range is numbered by the size of the ranges
+    /// before it, so the last one of a file can be told once another was begun.
     #[serde(default)]
     pub(super) part: Option<u64>,
     /// Title or id of the media object it strikes.

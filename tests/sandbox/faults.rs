@@ -2,7 +2,7 @@
 
 use std::{error::Error as _, io, time::Duration};
 
-use reelhaul::sandbox::{Fault, Options, SECRET, SITE};
+use reelhaul::sandbox::{API_KEY, Fault, Options, SECRET, SITE};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::{
@@ -38,6 +38,41 @@ async fn only_the_part_that_was_named_is_struck_and_only_as_often() {
     assert_eq!(run.met().await, json!({ "error-before": 1 }));
     let cleared = run.call(Method::DELETE, "/_sandbox/faults", "", None).await;
     assert_eq!(body(cleared).await["met"], json!({}));
+}
+
+#[tokio::test]
+async fn a_byte_range_is_struck_by_the_number_of_the_part_it_is() {
+    let run = start(Options::default()).await;
+    run.script(part("error-before")).await;
+    run.script(json!([{ "fault": "error-after", "on": "part", "part": 3 }]))
+        .await;
+    let video = run.video("struck").await;
+    let file = bytes(7, 11 * MIB);
+    let mut answers = Vec::new();
+    for from in [0, 5 * MIB, 10 * MIB] {
+        let to = (from + 5 * MIB).min(file.len());
+        let range = format!("bytes {from}-{}/{}", to - 1, file.len());
+        let answer = run.chunk(&video, &range, &file[from..to]).await.unwrap();
+        answers.push(answer.status().as_u16());
+    }
+    assert_eq!(answers, [201, 500, 503]);
+    let received = &run.video_status(&video).await["ingest"]["receivedBytes"];
+    assert_eq!(received[1]["from"], 10 * MIB);
+    assert_eq!(received.as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn nothing_that_lets_a_reader_in_is_told() {
+    let options = Options::default();
+    let shown = format!("{options:?}");
+    let run = start(options).await;
+    let (access, _) = run.video("api").await;
+    let upload = run.multipart("jw").await;
+    run.put_part(&upload, 1, b"x").await;
+    let told = run.report().await.to_string() + &run.met().await.to_string() + &shown;
+    for secret in [SECRET, API_KEY, &access, &upload.token, "Signature"] {
+        assert!(!told.contains(secret), "{secret} in {told}");
+    }
 }
 
 #[tokio::test]
