@@ -357,7 +357,7 @@ fn kept(id: UploadId, upload: &Upload) -> Kept {
         id,
         path: upload.path.to_path_buf(),
         identity: upload.identity,
-        state: upload.state(),
+        state: Some(upload.state()).filter(|state| state.settled()).unwrap_or(State::Queued),
         reason: upload.reason().cloned(),
         progress,
     }

@@ -160,7 +160,12 @@ impl<R: BufRead> Tables<R> {
         while bytes.last() == Some(&0) {
             bytes.pop();
         }
-        let whole = bytes.ends_with(b"\n\n");
+        // At the end of the file, what lies behind the last blank line was torn.
+        let end = bytes.windows(2).rposition(|two| two == b"\n\n").map_or(0, |at| at + 2);
+        let whole = end > 0;
+        if whole && self.next_line.is_empty() {
+            bytes.truncate(end);
+        }
         let (text, not_text) = match String::from_utf8(bytes) {
             Ok(text) => (text, false),
             Err(error) => (String::from_utf8_lossy(error.as_bytes()).into_owned(), true),
