@@ -32,6 +32,8 @@ const AHEAD: usize = 2;
 #[derive(Debug, Default)]
 pub struct Progress {
     taken: AtomicU64,
+    asked: AtomicU64,
+    starved: AtomicU64,
     outcome: OnceLock<io::Result<[u8; 16]>>,
 }
 
@@ -40,6 +42,15 @@ impl Progress {
     #[must_use]
     pub fn taken(&self) -> u64 {
         self.taken.load(Ordering::Relaxed)
+    }
+
+    /// How often the connection had to wait for the disk, and how often it asked for bytes.
+    #[must_use]
+    pub fn starved(&self) -> (u64, u64) {
+        (
+            self.starved.load(Ordering::Relaxed),
+            self.asked.load(Ordering::Relaxed),
+        )
     }
 
     /// The MD5 of the part, once it was read to its end.
@@ -156,7 +167,13 @@ impl http_body::Body for PartBody {
             return Poll::Ready(None);
         }
         if self.current.is_empty() {
-            match ready!(self.blocks.poll_recv(context)) {
+            let block = self.blocks.poll_recv(context);
+            if block.is_pending() {
+                self.progress.starved.fetch_add(1, Ordering::Relaxed);
+            } else {
+                self.progress.asked.fetch_add(1, Ordering::Relaxed);
+            }
+            match ready!(block) {
                 Some(Ok(block)) => self.current = block,
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => {

@@ -129,6 +129,95 @@ impl Pace {
     }
 }
 
+/// Over how long a speed is measured.
+const WINDOW: Duration = Duration::from_secs(4);
+
+/// The least time between two measurements that count.
+const STEP: Duration = Duration::from_millis(200);
+
+/// How fast something that counts upwards does so, over the last [`WINDOW`].
+#[derive(Debug, Default)]
+pub struct Meter {
+    samples: std::collections::VecDeque<(Instant, u64)>,
+}
+
+impl Meter {
+    /// A meter that begins with nothing counted now.
+    #[must_use]
+    pub fn new(now: Instant) -> Self {
+        Self {
+            samples: [(now, 0)].into(),
+        }
+    }
+
+    /// Notes how far the count is now.
+    pub fn sample(&mut self, now: Instant, count: u64) {
+        if self
+            .samples
+            .back()
+            .is_some_and(|(last, _)| now - *last < STEP)
+        {
+            return;
+        }
+        self.samples.push_back((now, count));
+        while self.samples.len() > 2
+            && self
+                .samples
+                .front()
+                .is_some_and(|(at, _)| now - *at > WINDOW)
+        {
+            self.samples.pop_front();
+        }
+    }
+
+    /// The speed, a second.
+    #[must_use]
+    pub fn rate(&self) -> u64 {
+        let (Some((begin, from)), Some((end, to))) = (self.samples.front(), self.samples.back())
+        else {
+            return 0;
+        };
+        let millis = u64::try_from((*end - *begin).as_millis()).unwrap_or(u64::MAX);
+        to.saturating_sub(*from)
+            .saturating_mul(1000)
+            .checked_div(millis)
+            .unwrap_or(0)
+    }
+}
+
+/// A speed that does not jump, to tell the time left by: it follows the measured one slowly.
+#[derive(Debug, Default)]
+pub struct Steady {
+    rate: f64,
+    weight: f64,
+}
+
+impl Steady {
+    /// Over how many seconds a change is followed to two thirds.
+    const SECONDS: f64 = 30.0;
+
+    /// Takes in the speed of the last `seconds`.
+    #[allow(clippy::cast_precision_loss)] // a speed is no account
+    pub fn sample(&mut self, rate: u64, seconds: f64) {
+        let share = 1.0 - (-seconds / Self::SECONDS).exp();
+        self.rate += (rate as f64 - self.rate) * share;
+        self.weight += (1.0 - self.weight) * share;
+    }
+
+    /// Seconds for these bytes; `None` while nothing moves.
+    #[must_use]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss
+    )]
+    pub fn seconds_for(&self, bytes: u64) -> Option<u64> {
+        // What was not measured yet must not count as standing still.
+        let rate = self.rate / self.weight.max(f64::MIN_POSITIVE);
+        (rate >= 1.0).then(|| (bytes as f64 / rate).ceil() as u64)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU64;

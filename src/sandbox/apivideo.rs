@@ -81,12 +81,12 @@ impl Call {
     }
 
     pub(super) fn subject(&self, ask: &Ask, payload: &[u8]) -> Subject {
-        let shelf = ask.house.store.shelf();
+        let catalog = ask.house.store.catalog();
         let media = match self {
             Self::Get { video }
             | Self::Status { video }
             | Self::Delete { video }
-            | Self::Source { video } => shelf.get(video),
+            | Self::Source { video } => catalog.get(video),
             _ => None,
         };
         let title = match self {
@@ -153,13 +153,13 @@ impl Call {
             }
             Self::Find => show::find(ask),
             Self::Get { video } => {
-                let shelf = ask.house.store.shelf();
-                let media = shelf.get(video).filter(is_ours).ok_or_else(not_found)?;
+                let catalog = ask.house.store.catalog();
+                let media = catalog.get(video).filter(is_ours).ok_or_else(not_found)?;
                 Ok(json(StatusCode::OK, &show::video(media)))
             }
             Self::Status { video } => {
-                let shelf = ask.house.store.shelf();
-                let media = shelf.get(video).filter(is_ours).ok_or_else(not_found)?;
+                let catalog = ask.house.store.catalog();
+                let media = catalog.get(video).filter(is_ours).ok_or_else(not_found)?;
                 let stage = media.stage(ask.now, ask.house.options.processing);
                 Ok(json(StatusCode::OK, &show::status(media, stage)))
             }
@@ -366,7 +366,7 @@ fn video(ask: &Ask, title: String, marker: Option<String>, details: Value) -> Me
 fn delete(ask: &Ask, id: &str) -> Result<Response, Problem> {
     let store = &ask.house.store;
     store
-        .shelf()
+        .catalog()
         .get(id)
         .filter(is_ours)
         .ok_or_else(not_found)?;

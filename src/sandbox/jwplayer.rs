@@ -117,13 +117,13 @@ impl Call {
     }
 
     pub(super) fn subject(&self, ask: &Ask, payload: &[u8]) -> Subject {
-        let shelf = ask.house.store.shelf();
+        let catalog = ask.house.store.catalog();
         let media = match self {
             Self::Get { media, .. } | Self::Delete { media, .. } | Self::Reupload { media, .. } => {
-                shelf.get(media)
+                catalog.get(media)
             }
             Self::List { upload } | Self::Complete { upload } | Self::Put { upload, .. } => {
-                shelf.by_upload(upload)
+                catalog.by_upload(upload)
             }
             _ => None,
         };
@@ -201,8 +201,8 @@ impl Call {
             }
             Self::Get { site, media } => {
                 authorize(ask, site)?;
-                let shelf = ask.house.store.shelf();
-                let media = shelf.get(media).filter(is_ours).ok_or_else(not_found)?;
+                let catalog = ask.house.store.catalog();
+                let media = catalog.get(media).filter(is_ours).ok_or_else(not_found)?;
                 Ok(json(StatusCode::OK, &show(&ask.house, media, ask.now)))
             }
             Self::Delete { site, media } => {
@@ -295,7 +295,7 @@ fn authorize_upload(ask: &Ask, upload: &str) -> Result<(), Response> {
         let what = "An authorization header with an upload token is needed.";
         return Err(error(StatusCode::UNAUTHORIZED, "unauthorized", what));
     };
-    if ask.house.store.shelf().by_upload(upload).is_none() {
+    if ask.house.store.catalog().by_upload(upload).is_none() {
         return Err(not_found());
     }
     if token != upload_token(&ask.house, upload) || ask.house.is_revoked(token) {
@@ -477,8 +477,8 @@ fn find(ask: &Ask) -> Result<Response, Response> {
         .map(query::parse)
         .transpose()
         .map_err(|what| invalid(&format!("q: {what}")))?;
-    let shelf = ask.house.store.shelf();
-    let mut found: Vec<&Media> = shelf
+    let catalog = ask.house.store.catalog();
+    let mut found: Vec<&Media> = catalog
         .all()
         .into_iter()
         .filter(|media| is_ours(media) && !media.deleted)
@@ -518,7 +518,7 @@ fn find(ask: &Ask) -> Result<Response, Response> {
 fn delete(ask: &Ask, id: &str) -> Result<Response, Response> {
     let store = &ask.house.store;
     store
-        .shelf()
+        .catalog()
         .get(id)
         .filter(is_ours)
         .ok_or_else(not_found)?;
@@ -536,7 +536,7 @@ fn reupload(ask: &Ask, id: &str, body: &[u8]) -> Result<Response, Response> {
     let (upload, _) = parse_create(body)?;
     let store = &ask.house.store;
     store
-        .shelf()
+        .catalog()
         .get(id)
         .filter(is_ours)
         .ok_or_else(not_found)?;
@@ -557,8 +557,8 @@ fn reupload(ask: &Ask, id: &str, body: &[u8]) -> Result<Response, Response> {
 fn list(ask: &Ask, upload: &str) -> Result<Response, Response> {
     let at = number(ask, "page", 1)?;
     let length = number(ask, "page_length", 10)?.min(ask.house.options.page_length_max);
-    let shelf = ask.house.store.shelf();
-    let media = shelf.by_upload(upload).ok_or_else(not_found)?;
+    let catalog = ask.house.store.catalog();
+    let media = catalog.by_upload(upload).ok_or_else(not_found)?;
     if media.completed.is_some() {
         return Err(done_already());
     }
@@ -590,7 +590,7 @@ fn done_already() -> Response {
 fn complete(ask: &Ask, upload: &str) -> Result<Response, Response> {
     let store = &ask.house.store;
     let id = store
-        .shelf()
+        .catalog()
         .by_upload(upload)
         .map(|media| media.id.clone())
         .ok_or_else(not_found)?;

@@ -12,13 +12,13 @@ use super::{
 
 /// Everything, as `GET /_sandbox/report` tells it.
 pub(super) fn report(house: &House, now: Timestamp) -> Value {
-    let shelf = house.store.shelf();
-    let media: Vec<_> = shelf
+    let catalog = house.store.catalog();
+    let media: Vec<_> = catalog
         .all()
         .into_iter()
         .map(|media| one(media, now, &house.options))
         .collect();
-    drop(shelf);
+    drop(catalog);
     json!({
         "media": media,
         "requests": house.stats.requests(),

@@ -42,21 +42,21 @@ pub(super) fn write_whole(file: &Path, bytes: &[u8]) -> io::Result<()> {
 #[derive(Debug)]
 pub(super) struct Store {
     root: Option<PathBuf>,
-    shelf: Mutex<Shelf>,
+    catalog: Mutex<Catalog>,
     /// How many complete files are still put together.
     assembling: watch::Sender<usize>,
 }
 
-/// What is on the shelf now.
+/// What there is now.
 #[derive(Debug, Default)]
-pub(super) struct Shelf {
+pub(super) struct Catalog {
     media: HashMap<String, Media>,
     /// Upload id → media id.
     uploads: HashMap<String, String>,
     next: u64,
 }
 
-impl Shelf {
+impl Catalog {
     /// A media object that is not deleted.
     pub(super) fn get(&self, id: &str) -> Option<&Media> {
         self.media.get(id).filter(|media| !media.deleted)
@@ -86,37 +86,37 @@ impl Shelf {
 impl Store {
     /// Opens the storage and what is in it. Blocks.
     pub(super) fn open(storage: &Storage) -> io::Result<Self> {
-        let mut shelf = Shelf::default();
+        let mut catalog = Catalog::default();
         let root = match storage {
             Storage::Discard => None,
             Storage::Keep(root) => {
                 for media in keep::load(root)? {
-                    shelf.put(media);
+                    catalog.put(media);
                 }
                 Some(root.clone())
             }
         };
         Ok(Self {
             root,
-            shelf: Mutex::new(shelf),
+            catalog: Mutex::new(catalog),
             assembling: watch::Sender::new(0),
         })
     }
 
-    /// The shelf, to look at. Never held across an await.
-    pub(super) fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The catalog, to look at; never held across an await.
+    pub(super) fn catalog(&self) -> MutexGuard<'_, Catalog> {
+        self.catalog.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a new media object on the shelf; its place in the order is given here.
+    /// Enters a new media object; its place in the order is given here.
     pub(super) fn create(&self, mut media: Media) -> io::Result<Media> {
-        let mut shelf = self.shelf();
-        media.order = shelf.next;
+        let mut catalog = self.catalog();
+        media.order = catalog.next;
         if let Some(root) = &self.root {
             fs::create_dir_all(keep::folder(root, &media.id))?;
             keep::save(root, &media)?;
         }
-        shelf.put(media.clone());
+        catalog.put(media.clone());
         Ok(media)
     }
 
@@ -126,8 +126,8 @@ impl Store {
         id: &str,
         change: impl FnOnce(&mut Media) -> T,
     ) -> io::Result<Option<T>> {
-        let mut shelf = self.shelf();
-        let Some(media) = shelf.media.get_mut(id).filter(|media| !media.deleted) else {
+        let mut catalog = self.catalog();
+        let Some(media) = catalog.media.get_mut(id).filter(|media| !media.deleted) else {
             return Ok(None);
         };
         let out = change(media);
@@ -135,7 +135,7 @@ impl Store {
             keep::save(root, media)?;
         }
         let media = media.clone();
-        shelf.put(media);
+        catalog.put(media);
         Ok(Some(out))
     }
 
@@ -183,8 +183,8 @@ impl Store {
         arrived: Arrived,
         allowed: impl FnOnce(&Media) -> Result<(), E>,
     ) -> Result<Option<Media>, E> {
-        let mut shelf = self.shelf();
-        let Some(media) = shelf.media.get_mut(id).filter(|media| !media.deleted) else {
+        let mut catalog = self.catalog();
+        let Some(media) = catalog.media.get_mut(id).filter(|media| !media.deleted) else {
             return Ok(None);
         };
         allowed(media)?;
@@ -217,7 +217,7 @@ impl Store {
 
     /// Notes that a try to send a piece begins; bytes are counted until the note is dropped.
     pub(super) fn attempt(self: &Arc<Self>, id: &str, place: Place) -> Attempt {
-        if let Some(media) = self.shelf().media.get_mut(id) {
+        if let Some(media) = self.catalog().media.get_mut(id) {
             let piece = media
                 .pieces
                 .entry(place.key())
@@ -240,7 +240,7 @@ impl Store {
         let Some(root) = self.root.clone() else {
             return;
         };
-        let Some(media) = self.shelf().get(id).cloned() else {
+        let Some(media) = self.catalog().get(id).cloned() else {
             return;
         };
         self.assembling.send_modify(|count| *count += 1);
@@ -255,8 +255,8 @@ impl Store {
 
     fn put_together(&self, root: &Path, media: &Media) -> io::Result<()> {
         let whole = keep::assemble(root, media)?;
-        let mut shelf = self.shelf();
-        let Some(now) = shelf.media.get_mut(&media.id) else {
+        let mut catalog = self.catalog();
+        let Some(now) = catalog.media.get_mut(&media.id) else {
             return Ok(());
         };
         if now.deleted || now.completed != media.completed {
@@ -275,7 +275,7 @@ impl Store {
     /// Goes on with files that were complete but not put together when the sandbox last ended.
     pub(super) fn go_on(self: &Arc<Self>) {
         let unfinished: Vec<String> = self
-            .shelf()
+            .catalog()
             .media
             .values()
             .filter(|media| media.completed.is_some() && media.whole.is_none() && !media.deleted)
@@ -341,8 +341,8 @@ impl Attempt {
 impl Drop for Attempt {
     /// Counts what arrived, however the try ended.
     fn drop(&mut self) {
-        let mut shelf = self.store.shelf();
-        if let Some(piece) = shelf
+        let mut catalog = self.store.catalog();
+        if let Some(piece) = catalog
             .media
             .get_mut(&self.id)
             .and_then(|media| media.pieces.get_mut(&self.place.key()))

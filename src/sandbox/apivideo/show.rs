@@ -133,8 +133,8 @@ fn is_wanted(media: &Media, query: &[(String, String)]) -> bool {
 pub(super) fn find(ask: &Ask) -> Result<Response, Problem> {
     let at = number(ask, "currentPage", 1, u64::MAX)?;
     let length = number(ask, "pageSize", 25, 100)?;
-    let shelf = ask.house.store.shelf();
-    let mut found: Vec<_> = shelf
+    let catalog = ask.house.store.catalog();
+    let mut found: Vec<_> = catalog
         .all()
         .into_iter()
         .filter(|media| is_ours(media) && !media.deleted && is_wanted(media, &ask.query))

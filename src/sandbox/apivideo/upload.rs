@@ -48,8 +48,8 @@ pub(super) async fn source(
     let store = &ask.house.store;
     let chunk = Chunk::of(ask);
     let allowed = {
-        let shelf = store.shelf();
-        match shelf.get(id).filter(is_ours) {
+        let catalog = store.catalog();
+        match catalog.get(id).filter(is_ours) {
             None => Err(not_found()),
             Some(media) => chunk.clone().and_then(|chunk| chunk.check(media)),
         }

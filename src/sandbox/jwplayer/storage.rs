@@ -157,7 +157,7 @@ async fn take(
     check_link(ask, upload_id, part)?;
     let store = &ask.house.store;
     let (id, upload) = store
-        .shelf()
+        .catalog()
         .by_upload(upload_id)
         .and_then(|media| Some((media.id.clone(), media.upload.clone()?)))
         .filter(|(_, upload)| upload.id == upload_id && upload.multipart == part.is_some())
