@@ -288,6 +288,8 @@ pub(crate) struct Entry {
     /// Its name as it is shown and typed.
     pub(crate) name: String,
     pub(crate) folder: bool,
+    /// Whether its name is that of video or audio.
+    pub(crate) media: bool,
     pub(crate) size: u64,
 }
 

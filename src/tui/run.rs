@@ -489,6 +489,9 @@ fn list(folder: PathBuf) -> Listing {
                     .to_str()
                     .map_or_else(|| path::encode(std::path::Path::new(&name)), str::to_owned),
                 folder: about.is_dir(),
+                media: mime_guess::from_path(entry.path())
+                    .first()
+                    .is_some_and(|mime| matches!(mime.type_().as_str(), "video" | "audio")),
                 size: about.len(),
             })
         })

@@ -13,6 +13,7 @@ use crossterm::event::{Event, KeyEvent, KeyEventKind};
 use ratatui::layout::Rect;
 use tui_input::{Input, backend::crossterm::EventHandler as _};
 
+pub(super) use files::held;
 pub(super) use moving::{cell_parts as part_under, failed_part as failed_under};
 
 use super::{

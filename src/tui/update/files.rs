@@ -68,7 +68,7 @@ fn reorder(app: &mut App, targets: Targets, action: Action) -> Vec<Effect> {
 }
 
 /// Whether all that is known of the targets is paused.
-fn held(app: &App) -> bool {
+pub(in crate::tui) fn held(app: &App) -> bool {
     let queue = &app.queue;
     if queue.marks.is_empty() {
         return queue

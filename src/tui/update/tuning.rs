@@ -10,8 +10,8 @@ use crate::{
     settings::{Bandwidth, Concurrency, MOST_PARTS_IN_FLIGHT, PartSize, Settings},
     tui::{
         action::Action,
-        app::{App, Dialog, Tuning},
-        update::Effect,
+        app::{App, Dialog, Tone, Tuning},
+        update::{Effect, say},
     },
 };
 
@@ -126,6 +126,11 @@ fn take(app: &mut App, settings: Settings) -> Vec<Effect> {
     if settings == app.settings() {
         return Vec::new();
     }
+    let changes: Vec<String> = (0..ROWS.len())
+        .filter(|row| value(&settings, *row) != value(&app.settings(), *row))
+        .map(|row| format!("{} {}", ROWS[row], value(&settings, row)))
+        .collect();
+    say(app, Tone::Plain, changes.join(", "));
     app.tuned = Some((settings, app.now));
     vec![Effect::Command(Command::Tune(settings))]
 }

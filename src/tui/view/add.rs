@@ -116,7 +116,11 @@ fn browser(app: &App, add: &Add, area: Rect, buf: &mut Buffer) {
         let (name, size, style) = if entry.folder {
             (format!("{shown}/"), String::new(), theme.accent)
         } else {
-            (shown, format::bytes(entry.size), theme.text)
+            (
+                shown,
+                format::bytes(entry.size),
+                if entry.media { theme.text } else { theme.faint },
+            )
         };
         let gap = " ".repeat(room.saturating_sub(format::width(&name)));
         put(

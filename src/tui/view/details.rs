@@ -11,7 +11,7 @@ use super::{percent, put, row, wrap};
 use crate::{
     engine::protocol::Details,
     format::{self, printable},
-    tui::app::App,
+    tui::app::{App, Dialog},
 };
 
 const LABEL: usize = 12;
@@ -45,6 +45,19 @@ pub(super) fn draw(
             row(area, u16::try_from(index).unwrap_or(u16::MAX)),
             line,
         );
+    }
+}
+
+/// How many lines they take, once they are known.
+pub(super) fn height(app: &App, dialog: &Dialog) -> usize {
+    match dialog {
+        Dialog::Details(Some(details), _) => lines(
+            app,
+            details,
+            usize::from(app.size.width.min(96).saturating_sub(4)),
+        )
+        .len(),
+        _ => 1,
     }
 }
 

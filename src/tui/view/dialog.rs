@@ -93,10 +93,14 @@ fn frame(app: &App, dialog: &Dialog) -> (String, Rect) {
             "Add files and folders".to_owned(),
             centered(size, 84, size.height.saturating_sub(2).clamp(10, 26)),
         ),
-        Dialog::Tuning(_) => ("Tune".to_owned(), centered(size, 66, 15)),
+        Dialog::Tuning(_) => ("Tune".to_owned(), centered(size, 66, 13)),
         Dialog::Details(..) => (
             "Details".to_owned(),
-            centered(size, 96, size.height.saturating_sub(2).clamp(10, 28)),
+            centered(
+                size,
+                96,
+                tall(details::height(app, dialog)).min(size.height.saturating_sub(2)),
+            ),
         ),
         Dialog::Summary => (
             if app.summary.counts.unsettled() == 0 {

@@ -116,6 +116,7 @@ pub(crate) fn hints(app: &App, area: Rect) -> Vec<Hint> {
             Action::Show if app.queue.filter.show != crate::engine::protocol::Show::All => {
                 (rank, key, show_word(app.queue.filter.show), action)
             }
+            Action::Pause if crate::tui::update::held(app) => (rank, key, "resume", action),
             _ => (rank, key, words, action),
         })
         .collect();

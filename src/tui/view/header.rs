@@ -149,6 +149,9 @@ fn progress(app: &App, area: Rect, buf: &mut Buffer) {
 }
 
 fn eta(app: &App) -> Option<String> {
+    if app.summary.phase == Phase::Settled {
+        return None;
+    }
     let seconds = app.eta.seconds(app.now)?;
     Some(format!("{} left", format::duration(seconds)))
 }
@@ -191,28 +194,33 @@ fn state(app: &App, area: Rect, buf: &mut Buffer) {
     let theme = &app.theme;
     let summary = &app.summary;
     let width = usize::from(area.width);
-    let left = fit(counts(app), width, "  ");
-    let speed = Piece::new(
-        0,
-        [Span::styled(
-            format!("{:>10}", format::rate(summary.rate)),
-            theme.strong,
-        )],
-    );
-    let columns = if width >= 150 {
-        40
-    } else if width >= 110 {
-        24
-    } else {
-        12
+    let columns = match width {
+        0..100 => 10,
+        100..150 => 24,
+        _ => 40,
     };
-    let history = Piece::new(2, [Span::styled(sparkline(app, columns), theme.accent)]);
-    let room = width.saturating_sub(left.width() + 2);
-    let used = 10 + columns + 4;
+    let speed = format!("{:>10}", format::rate(summary.rate));
+    let speed = Piece::new(0, [Span::styled(speed, theme.strong)]);
+    let history = Piece::new(3, [Span::styled(sparkline(app, columns), theme.accent)]);
+    let flight = Piece::new(
+        4,
+        [
+            Span::styled(summary.parts_running.to_string(), theme.text),
+            Span::styled(
+                format!(" of {} parts in flight", summary.parts_limit),
+                theme.dim,
+            ),
+        ],
+    );
     let (words, style) = says(app);
-    let words = format::shorten_end(&words, room.saturating_sub(used).max(22));
+    let longest = width.saturating_sub(10 + columns + 24).max(20);
+    let words = format::shorten_end(&words, longest);
     let words = Piece::new(1, [Span::styled(words, style)]);
-    let right = fit(vec![words, history, speed], room, "  ");
+    // What failed is worth more room than the history is.
+    let least = fit(counts(app), width / 3, "  ").width();
+    let room = width.saturating_sub(least + 2);
+    let right = fit(vec![words, flight, history, speed], room, "  ");
+    let left = fit(counts(app), width.saturating_sub(right.width() + 2), "  ");
     left_right(buf, area, left, right);
 }
 

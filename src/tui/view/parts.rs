@@ -57,7 +57,8 @@ pub(super) fn draw(app: &App, area: Rect, buf: &mut Buffer) {
     let grid = layout::grid(area, parts.count);
     put(buf, row(inner, 0), told(app, parts, &grid, inner.width));
     cells(app, parts, &grid, buf);
-    let used = 1 + grid.area.height;
+    // A line between them where there is room for one.
+    let used = 1 + grid.area.height + u16::from(inner.height > 10);
     let below = Rect {
         y: inner.y + used.min(inner.height),
         height: inner.height.saturating_sub(used),
@@ -214,6 +215,7 @@ fn lists(app: &App, parts: &Parts, area: Rect, buf: &mut Buffer) {
             lines.push(Line::styled(format::shorten_end(&text, width), theme.dim));
         }
     }
+    let story = lines.len();
     for part in &parts.running {
         lines.push(running_line(theme, part, digits, width));
     }
@@ -228,7 +230,15 @@ fn lists(app: &App, parts: &Parts, area: Rect, buf: &mut Buffer) {
     for (index, line) in lines.into_iter().take(height).enumerate() {
         let place = row(area, u16::try_from(index).unwrap_or(u16::MAX));
         if cut && index + 1 == height {
-            let more = format!("{}and {hidden} more", " ".repeat(digits + 4));
+            let more = if height < story {
+                format!(
+                    "{}… {} shows all of it",
+                    " ".repeat(digits + 4),
+                    app.key(Action::Open)
+                )
+            } else {
+                format!("{}and {hidden} more", " ".repeat(digits + 4))
+            };
             put(buf, place, Line::styled(more, theme.dim));
         } else {
             put(buf, place, line);

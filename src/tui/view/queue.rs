@@ -47,7 +47,7 @@ impl Columns {
                 _ => 21,
             },
             percent: from(28, 6),
-            parts: from(112, 11),
+            parts: from(126, 11),
             speed: from(44, 12),
             eta: from(64, 9),
         };
