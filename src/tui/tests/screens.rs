@@ -204,9 +204,9 @@ fn a_bar_is_full_only_when_nothing_is_missing() {
         let buffer = screen.buffer();
         let (_, y) = find(&buffer, name).unwrap();
         let theme = &screen.app.theme;
-        (0..120)
-            .filter(|x| buffer[(*x, y)].symbol() == "━")
-            .all(|x| buffer[(x, y)].style().fg != theme.track.fg)
+        (0..120).map(|x| &buffer[(x, y)]).all(|cell| {
+            cell.symbol() != "╸" && (cell.symbol() != "━" || cell.style().fg != theme.track.fg)
+        })
     };
     assert!(screen.text().contains("99 %"));
     assert!(!full(&screen, "02 dinner"));
