@@ -534,11 +534,13 @@ impl Running {
         assert!(status.success());
     }
 
-    /// SIGKILL. Says whether it still ran.
-    pub fn kill(mut self) -> bool {
+    /// SIGKILL. Says whether it still ran, and what it had told.
+    pub fn kill(mut self) -> (bool, Vec<String>) {
         let _ = self.child.kill();
         let status = self.child.wait().unwrap();
-        status.code().is_none()
+        let mut said = std::mem::take(&mut self.seen);
+        said.extend(self.lines.iter());
+        (status.code().is_none(), said)
     }
 
     pub fn is_running(&mut self) -> bool {
