@@ -3,6 +3,7 @@
 
 mod destinations;
 mod logs;
+mod screen;
 mod sessions;
 mod upload;
 

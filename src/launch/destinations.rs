@@ -124,15 +124,14 @@ fn build(configured: &DestinationConfig) -> Result<Arc<dyn Destination>, Stopped
                 Range::Part => RangeMode::Part,
             };
             let url = url.unwrap_or_else(|| usual.url.clone());
-            let basic = *auth == Auth::Basic;
             let options = ApiVideoOptions {
                 url,
                 allow_http,
                 ca,
+                basic: *auth == Auth::Basic,
+                range,
                 metadata,
                 limits,
-                range,
-                basic,
                 ..usual
             };
             Ok(Arc::new(ApiVideo::new(options).map_err(bad)?))
