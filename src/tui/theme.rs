@@ -227,6 +227,8 @@ impl Theme {
         };
         let back = |ink: Ink, few: Modifier| match ink.at(depth) {
             Some(color) if depth >= Depth::Indexed => plain.bg(color),
+            // Colours of the text would show as so many backgrounds.
+            _ if few == Modifier::REVERSED => plain.fg(Color::Reset).add_modifier(few),
             _ => plain.add_modifier(few),
         };
         let bold = Modifier::BOLD;
@@ -243,7 +245,7 @@ impl Theme {
             warn: ink(inks.warn, bold),
             bad: ink(inks.bad, bold),
             selected: back(inks.selected, Modifier::REVERSED),
-            selected_away: back(inks.away, Modifier::UNDERLINED),
+            selected_away: back(inks.away, none),
             track: ink(inks.track, Modifier::DIM),
             flight: ink(inks.flight, none),
             key: ink(inks.accent, bold),
