@@ -108,19 +108,8 @@ impl Error {
 pub async fn run(handle: Handle, options: Options) -> Result<Exit, Error> {
     let mut screen = terminal::Screen::open(options.mouse)?;
     let outside = terminal::outside(EventStream::new()).map_err(Error::terminal)?;
-    let mouse = options.mouse;
-    run::run_with(
-        handle,
-        options,
-        &mut screen.terminal,
-        outside,
-        move |again| {
-            if again {
-                terminal::enter(mouse)
-            } else {
-                terminal::suspend(mouse)
-            }
-        },
-    )
-    .await
+    let hold = terminal::Ours {
+        mouse: options.mouse,
+    };
+    run::run_with(handle, options, &mut screen.terminal, outside, hold).await
 }
