@@ -76,3 +76,50 @@ impl Pace {
         draw.into_iter().chain(ask).min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// How many frames are drawn in a second in which something always changes.
+    async fn frames_a_second(fps: u16, took: Duration) -> u32 {
+        let mut pace = Pace::new(fps);
+        let end = Instant::now() + SECOND;
+        let mut frames = 0;
+        while Instant::now() < end {
+            pace.changed(false);
+            if pace.draw_due(false) {
+                advance(took).await;
+                pace.drawn(took);
+                frames += 1;
+            }
+            advance(Duration::from_millis(1)).await;
+        }
+        frames
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn frames_are_at_most_as_many_as_allowed_and_fewer_on_a_slow_terminal() {
+        let quick = Duration::from_millis(1);
+        assert!((9..=10).contains(&frames_a_second(10, quick).await));
+        assert!((27..=30).contains(&frames_a_second(30, quick).await));
+        assert!(frames_a_second(10, SECOND / 10).await <= 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_person_does_not_wait_for_the_next_frame_but_for_answers_that_come() {
+        let mut pace = Pace::new(1);
+        pace.drawn(Duration::ZERO);
+        pace.changed(false);
+        assert!(!pace.draw_due(false));
+        pace.changed(true);
+        assert!(pace.draw_due(false));
+        assert!(!pace.draw_due(true));
+        advance(GATHER).await;
+        assert!(pace.draw_due(true));
+    }
+}
