@@ -6,7 +6,7 @@
 //! ```
 //! The loop, the drawing and the bytes are those of the program; the engine behind them is made up
 //! here, so that the numbers are those of the screen alone: it computes the rows it is asked for,
-//! moves 8 parts of 2 files, and tells its summary four times a second.
+//! moves 8 parts of the file whose parts are shown, and tells its summary four times a second.
 
 use std::{
     io::{self, Write},
@@ -38,8 +38,9 @@ use reelhaul::{
 const MIB: u64 = 1 << 20;
 const PART: u64 = 16 * MIB;
 const PARTS: u32 = 160;
-/// The uploads under way.
-const RUNNING: [UploadId; 2] = [3, 5];
+/// The upload under way, and how many of its parts are.
+const RUNNING: UploadId = 3;
+const LANES: u32 = 8;
 
 /// Writes nothing but counts.
 #[derive(Clone, Default)]
@@ -107,7 +108,7 @@ struct Made {
 
 impl Made {
     fn row(&self, id: UploadId) -> Row {
-        let runs = self.moving && RUNNING.contains(&id);
+        let runs = self.moving && id == RUNNING;
         let state = match id {
             _ if runs => State::Uploading,
             0..6 => State::Done,
@@ -141,18 +142,18 @@ impl Made {
         }
     }
 
-    /// Four parts in flight, each of them 12 s on its way at a speed that wavers.
+    /// Eight parts in flight, each of them 12 s on its way at a speed that wavers.
     fn parts(&self, id: UploadId) -> Parts {
         let ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(0);
-        let runs = self.moving && RUNNING.contains(&id);
+        let runs = self.moving && id == RUNNING;
         let round = u32::try_from(ms / 12_000).unwrap_or(0);
-        let done = if runs { 20 + round * 4 } else { 0 };
-        let running: Vec<RunningPart> = (1..=4u32)
+        let done = if runs { 20 + round * LANES } else { 0 };
+        let running: Vec<RunningPart> = (1..=LANES)
             .filter(|_| runs)
             .map(|lane| {
-                let at = (ms + u64::from(lane) * 2900) % 12_000;
-                // A meter's value: smoothed, told twice a second.
-                let waver = ms / 500 * 7919 * u64::from(lane) % 90_000;
+                let at = (ms + u64::from(lane) * 1300) % 12_000;
+                // A meter's value: smoothed, told four times a second.
+                let waver = ms / 250 * 7919 * u64::from(lane) % 90_000;
                 RunningPart {
                     number: done + lane,
                     length: PART,
@@ -196,10 +197,10 @@ impl Made {
         for id in 1..=self.uploads.min(10) {
             counts.add(self.row(id).state);
         }
-        let rows = RUNNING.map(|id| self.row(id));
-        let rate = rows.iter().map(|row| row.rate).sum();
+        let row = self.row(RUNNING);
+        let rate = row.rate;
         let total = u64::from(self.uploads) * PART * u64::from(PARTS);
-        let acknowledged = rows.iter().map(|row| row.acknowledged).sum();
+        let acknowledged = row.acknowledged;
         Summary {
             session: "2026-11-23-archive-k3f9".into(),
             destination: "archive".into(),
@@ -210,12 +211,12 @@ impl Made {
                 acknowledged,
                 sent: acknowledged,
                 already_there: 0,
-                in_flight: rows.iter().map(|row| row.in_flight).sum(),
+                in_flight: row.in_flight,
             },
             rate,
             history: vec![rate; 60],
             eta: self.moving.then(|| total / rate.max(1)),
-            parts_running: rows.iter().map(|row| row.parts_running).sum(),
+            parts_running: row.parts_running,
             limited_by: if self.moving {
                 LimitedBy::Line
             } else {

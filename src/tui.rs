@@ -45,6 +45,8 @@ pub struct Options {
     pub ascii: Option<bool>,
     /// How many colours; `None`: as the environment says (`NO_COLOR`, `COLORTERM`, `TERM`).
     pub color: Option<Depth>,
+    /// Whether the terminal is dark text on light; `None`: as `COLORFGBG` says, else light on dark.
+    pub light: Option<bool>,
     /// The keys.
     pub keys: KeyMap,
     /// Whether the engine lives in another process and goes on when the screen leaves.
@@ -62,6 +64,7 @@ impl Default for Options {
             mouse: true,
             ascii: None,
             color: None,
+            light: None,
             keys: KeyMap::default(),
             attached: false,
             session_file: None,

@@ -11,6 +11,7 @@ use crossterm::event::Event;
 use futures_util::{Stream, StreamExt as _};
 use ratatui::{Terminal, backend::Backend, layout::Rect};
 use tokio::{
+    runtime::RuntimeFlavor,
     sync::mpsc::unbounded_channel,
     time::{Instant, sleep_until},
 };
@@ -192,7 +193,7 @@ pub(super) async fn run_with<B: Backend>(
 /// What the screen begins with.
 fn begin(options: &Options, size: Rect) -> App {
     let mut app = App::new(
-        Theme::from_env(options.color, options.ascii),
+        Theme::from_env(options.color, options.light, options.ascii),
         options.keys.clone(),
     );
     app.attached = options.attached;
@@ -218,9 +219,13 @@ fn frame<B: Backend>(
     app.size = size(terminal)?;
     log_view::collect();
     let from = Instant::now();
-    terminal
-        .draw(|frame| view::draw(app, frame))
-        .map_err(Error::terminal)?;
+    let mut draw = || terminal.draw(|frame| view::draw(app, frame)).map(|_| ());
+    // A terminal whose line hangs takes no bytes for a while; uploads must not wait for it.
+    match tokio::runtime::Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => tokio::task::block_in_place(draw),
+        _ => draw(),
+    }
+    .map_err(Error::terminal)?;
     Ok(from.elapsed())
 }
 

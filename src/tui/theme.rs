@@ -255,11 +255,15 @@ impl Theme {
     }
 
     /// The look of this terminal, by its environment.
-    pub(crate) fn from_env(depth: Option<Depth>, ascii: Option<bool>) -> Self {
+    pub(crate) fn from_env(depth: Option<Depth>, light: Option<bool>, ascii: Option<bool>) -> Self {
         let get = |name: &str| std::env::var(name).ok();
         Self::new(
             depth.unwrap_or_else(|| Depth::from_env(get)),
-            Background::from_env(get),
+            match light {
+                Some(true) => Background::Light,
+                Some(false) => Background::Dark,
+                None => Background::from_env(get),
+            },
             ascii.unwrap_or_else(|| !supports_unicode::on(supports_unicode::Stream::Stdout)),
         )
     }
