@@ -13,6 +13,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -32,6 +33,7 @@ const AHEAD: usize = 2;
 #[derive(Debug, Default)]
 pub struct Progress {
     taken: AtomicU64,
+    starved: AtomicU64,
     outcome: OnceLock<io::Result<[u8; 16]>>,
 }
 
@@ -40,6 +42,12 @@ impl Progress {
     #[must_use]
     pub fn taken(&self) -> u64 {
         self.taken.load(Ordering::Relaxed)
+    }
+
+    /// For how long the connection would have taken bytes that were not read and hashed yet.
+    #[must_use]
+    pub fn starved(&self) -> Duration {
+        Duration::from_micros(self.starved.load(Ordering::Relaxed))
     }
 
     /// The MD5 of the part, once it was read to its end.
@@ -64,6 +72,7 @@ pub struct PartBody {
     left: u64,
     pace: Pace,
     progress: Arc<Progress>,
+    hungry_since: Option<Instant>,
 }
 
 impl PartBody {
@@ -88,7 +97,14 @@ impl PartBody {
             left: part.length,
             pace,
             progress,
+            hungry_since: None,
         }
+    }
+
+    /// What can be seen of it from outside.
+    #[must_use]
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
     }
 
     /// How many bytes are still to come.
@@ -150,7 +166,17 @@ impl http_body::Body for PartBody {
             return Poll::Ready(None);
         }
         if self.current.is_empty() {
-            match ready!(self.blocks.poll_recv(context)) {
+            let block = self.blocks.poll_recv(context);
+            match self.hungry_since {
+                None if block.is_pending() => self.hungry_since = Some(Instant::now()),
+                Some(since) if block.is_ready() => {
+                    let micros = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
+                    self.progress.starved.fetch_add(micros, Ordering::Relaxed);
+                    self.hungry_since = None;
+                }
+                _ => {}
+            }
+            match ready!(block) {
                 Some(Ok(block)) => self.current = block,
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => {

@@ -8,6 +8,8 @@
 pub mod apivideo;
 pub mod http;
 pub mod jwplayer;
+mod metadata;
+mod pace;
 
 use std::{fmt, num::NonZeroU64, time::Duration};
 

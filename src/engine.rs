@@ -1,10 +1,30 @@
 //! The engine's door: [`Handle`], by which everyone else commands and asks; knows no screen.
 
+mod actor;
+pub mod flights;
 pub mod protocol;
+pub mod queue;
 pub mod rate;
+pub mod retry;
+pub mod schedule;
+pub mod tune;
+pub mod upload;
+pub mod window;
+pub mod worker;
+
+pub use actor::{Parts, Timing};
 
 use protocol::{Command, Outcome, Query, Reply, Summary};
 use tokio::sync::{mpsc, oneshot, watch};
+
+/// Starts an engine on the current tokio runtime (a multi-threaded one). It runs until it is told to
+/// stop or every handle is gone; the task ends when all is saved.
+#[must_use]
+pub fn spawn(parts: Parts) -> (Handle, tokio::task::JoinHandle<()>) {
+    let (handle, server) = Handle::pair();
+    let actor = actor::Actor::new(parts);
+    (handle, tokio::spawn(actor.run(server)))
+}
 
 /// How many requests may wait for the engine before those who ask have to.
 const REQUESTS: usize = 64;

@@ -40,6 +40,14 @@ pub fn decode(text: &str) -> PathBuf {
     PathBuf::from(OsString::from_vec(percent_decode_str(text).collect()))
 }
 
+/// The path for people to read: what would steer a terminal, and what is no text, as U+FFFD. Not to
+/// be read back.
+#[must_use]
+pub fn shown(path: &Path) -> String {
+    path.to_string_lossy()
+        .replace(crate::error::is_unsafe, "\u{fffd}")
+}
+
 /// For `#[serde(with = "crate::path::text")]` on a [`PathBuf`].
 pub mod text {
     use std::path::{Path, PathBuf};
@@ -101,6 +109,12 @@ mod tests {
             encode(Path::new("2019/Hochzeit – Müller.mov")),
             "2019/Hochzeit – Müller.mov"
         );
+    }
+
+    #[test]
+    fn a_shown_path_steers_no_terminal() {
+        let path = Path::new("50% off/\u{1b}[31mred\n\u{202e}.mov");
+        assert_eq!(shown(path), "50% off/\u{fffd}[31mred\u{fffd}\u{fffd}.mov");
     }
 
     proptest! {

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, Sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 
 use crate::settings::Bandwidth;
 
@@ -28,14 +31,14 @@ pub struct Cap(Arc<Mutex<Line>>);
 struct Line {
     cap: Bandwidth,
     next: Instant,
-    changes: tokio::sync::watch::Sender<()>,
+    changes: watch::Sender<()>,
 }
 
 impl Cap {
     /// A cap of this bandwidth.
     #[must_use]
     pub fn new(cap: Bandwidth) -> Self {
-        let (changes, _) = tokio::sync::watch::channel(());
+        let (changes, _) = watch::channel(());
         Self(Arc::new(Mutex::new(Line {
             cap,
             next: Instant::now(),
@@ -71,31 +74,36 @@ impl Cap {
         }
     }
 
-    /// Takes up to `wanted` bytes if they may go now, else says when to ask again.
-    fn take(&self, wanted: usize) -> Result<usize, (Instant, tokio::sync::watch::Receiver<()>)> {
+    /// Reserves up to `wanted` bytes: how many, and when they may go. Reservations are handed out in
+    /// turn, so no part is starved by another that asks more often.
+    fn reserve(&self, wanted: usize) -> (usize, Option<(Instant, watch::Receiver<()>)>) {
         let mut line = self.line();
         let Bandwidth::Limited(rate) = line.cap else {
-            return Ok(wanted);
+            return (wanted, None);
         };
         let now = Instant::now();
-        if line.next > now {
-            return Err((line.next, line.changes.subscribe()));
-        }
         let piece = (rate.get() / PIECES_A_SECOND).max(SMALLEST_PIECE);
         let taken = usize::try_from(piece).unwrap_or(usize::MAX).min(wanted);
         #[allow(clippy::cast_precision_loss)] // a wait of microseconds' precision
         let cost = Duration::from_secs_f64(taken as f64 / rate.get() as f64);
-        let saved_up = now.checked_sub(cost).unwrap_or(now);
-        line.next = line.next.max(saved_up) + cost;
-        Ok(taken)
+        // What an idle line saved up is one piece, not a burst.
+        let turn = line.next.max(now.checked_sub(cost).unwrap_or(now));
+        line.next = turn + cost;
+        (
+            taken,
+            (turn > now).then(|| (turn, line.changes.subscribe())),
+        )
     }
 }
 
 /// One part's way to take from a [`Cap`].
 pub struct Pace {
     cap: Cap,
-    waiting: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
+    waiting: Option<Waiting>,
 }
+
+/// A reservation whose turn has not come; `None` comes of it when the cap was changed meanwhile.
+type Waiting = Pin<Box<dyn Future<Output = Option<usize>> + Send + Sync>>;
 
 impl std::fmt::Debug for Pace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -110,22 +118,113 @@ impl Pace {
     pub fn poll_take(&mut self, context: &mut Context<'_>, wanted: usize) -> Poll<usize> {
         loop {
             if let Some(waiting) = &mut self.waiting {
-                std::task::ready!(waiting.as_mut().poll(context));
+                let reserved = std::task::ready!(waiting.as_mut().poll(context));
                 self.waiting = None;
+                if let Some(reserved) = reserved {
+                    return Poll::Ready(reserved.min(wanted));
+                }
             }
-            match self.cap.take(wanted) {
-                Ok(taken) => return Poll::Ready(taken),
-                Err((at, mut changed)) => {
-                    let sleep: Sleep = tokio::time::sleep_until(at);
+            match self.cap.reserve(wanted) {
+                (reserved, None) => return Poll::Ready(reserved),
+                (reserved, Some((turn, mut changed))) => {
                     self.waiting = Some(Box::pin(async move {
                         tokio::select! {
-                            () = sleep => {}
-                            _ = changed.changed() => {}
+                            () = sleep_until(turn) => Some(reserved),
+                            _ = changed.changed() => None,
                         }
                     }));
                 }
             }
         }
+    }
+}
+
+/// Over how long a speed is measured.
+const WINDOW: Duration = Duration::from_secs(4);
+
+/// The least time between two measurements that count.
+const STEP: Duration = Duration::from_millis(200);
+
+/// How fast something that counts upwards does so, over the last [`WINDOW`].
+#[derive(Debug, Default)]
+pub struct Meter {
+    samples: std::collections::VecDeque<(Instant, u64)>,
+}
+
+impl Meter {
+    /// A meter that begins with nothing counted now.
+    #[must_use]
+    pub fn new(now: Instant) -> Self {
+        Self {
+            samples: [(now, 0)].into(),
+        }
+    }
+
+    /// Notes how far the count is now.
+    pub fn sample(&mut self, now: Instant, count: u64) {
+        if self
+            .samples
+            .back()
+            .is_some_and(|(last, _)| now - *last < STEP)
+        {
+            return;
+        }
+        self.samples.push_back((now, count));
+        while self.samples.len() > 2
+            && self
+                .samples
+                .front()
+                .is_some_and(|(at, _)| now - *at > WINDOW)
+        {
+            self.samples.pop_front();
+        }
+    }
+
+    /// The speed, a second.
+    #[must_use]
+    pub fn rate(&self) -> u64 {
+        let (Some((begin, from)), Some((end, to))) = (self.samples.front(), self.samples.back())
+        else {
+            return 0;
+        };
+        let millis = u64::try_from((*end - *begin).as_millis()).unwrap_or(u64::MAX);
+        to.saturating_sub(*from)
+            .saturating_mul(1000)
+            .checked_div(millis)
+            .unwrap_or(0)
+    }
+}
+
+/// A speed that does not jump, to tell the time left by: it follows the measured one slowly.
+#[derive(Debug, Default)]
+pub struct Steady {
+    rate: f64,
+    weight: f64,
+}
+
+impl Steady {
+    /// Over how many seconds a change is followed to two thirds.
+    const SECONDS: f64 = 30.0;
+
+    /// Takes in the speed of the last `seconds`.
+    #[allow(clippy::cast_precision_loss)] // a speed is no account
+    pub fn sample(&mut self, rate: u64, seconds: f64) {
+        let share = 1.0 - (-seconds / Self::SECONDS).exp();
+        self.rate += (rate as f64 - self.rate) * share;
+        self.weight += (1.0 - self.weight) * share;
+    }
+
+    /// Seconds for these bytes; `None` while nothing moves.
+    #[must_use]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss
+    )]
+    pub fn seconds_for(&self, bytes: u64) -> Option<u64> {
+        // What was not measured yet must not count as standing still.
+        let rate = self.rate / self.weight.max(f64::MIN_POSITIVE);
+        (rate >= 1.0).then(|| (bytes as f64 / rate).ceil() as u64)
     }
 }
 
@@ -160,6 +259,27 @@ mod tests {
         }
         let took = begun.elapsed().as_secs_f64();
         assert!((took - 7.0).abs() < 0.21, "7 MB at 1 MB/s took {took} s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn parts_share_the_cap_fairly() {
+        let cap = Cap::new(limited(1_000_000));
+        let ends = (0..5).map(|_| {
+            let mut pace = cap.pace();
+            tokio::spawn(async move {
+                send(&mut pace, 500_000).await;
+                Instant::now()
+            })
+        });
+        let mut at = Vec::new();
+        for end in ends.collect::<Vec<_>>() {
+            at.push(end.await.unwrap());
+        }
+        let apart = *at.iter().max().unwrap() - *at.iter().min().unwrap();
+        assert!(
+            apart <= Duration::from_millis(500),
+            "the first and the last end {apart:?} apart"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,0 +1,336 @@
+//! What the config promises: understood as written, wrong in words, and secrets never shown.
+
+use std::os::unix::fs::PermissionsExt;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    secret::Secret,
+    settings::{Bandwidth, PartSize},
+};
+
+const FULL: &str = r#"
+default = "archive"
+
+[destination.archive]
+kind = "jwplayer"
+site_id = "AbCd1234"
+secret = { env = "JWPLAYER_API_SECRET" }
+part_min = "5MiB"
+
+[destination.videos]
+kind = "apivideo"
+api_key = { file = "keys/video" }
+range = "part"
+auth = "basic"
+url = "http://127.0.0.1:8080"
+ca = "/etc/ca.pem"
+[destination.videos.metadata]
+tags = ["archive"]
+public = false
+shot = 2019-06-02
+
+[defaults]
+part_size = "16MiB"
+bandwidth = "20MiB/s"
+
+[keys]
+quit = "ctrl-x"
+
+[ui]
+fps = 10
+colour = "never"
+"#;
+
+fn parse(text: &str) -> Result<Config, BadConfig> {
+    Config::parse(text, Path::new("/etc/r/config.toml"))
+}
+
+/// The error of a config whose only destination has these lines.
+fn jwplayer(lines: &str) -> String {
+    let text = format!("[destination.a]\nkind = \"jwplayer\"\n{lines}\n");
+    parse(&text).unwrap_err().to_string()
+}
+
+#[test]
+fn all_that_can_be_said_is_understood() {
+    let config = parse(FULL).unwrap();
+    assert_eq!(config.default.as_deref(), Some("archive"));
+    let archive = &config.destinations["archive"];
+    assert_eq!(
+        archive.kind,
+        Kind::JwPlayer {
+            site_id: "AbCd1234".to_owned(),
+            secret: Source::Env("JWPLAYER_API_SECRET".to_owned()),
+            calls_per_minute: None,
+        }
+    );
+    assert_eq!(archive.limits.part_min, Some(5 << 20));
+    let videos = &config.destinations["videos"];
+    assert_eq!(
+        videos.kind,
+        Kind::ApiVideo {
+            api_key: Source::File(PathBuf::from("/etc/r/keys/video")),
+            sandbox: false,
+            range: Range::Part,
+            auth: Auth::Basic,
+        }
+    );
+    assert_eq!(
+        serde_json::Value::from(videos.metadata.clone()),
+        serde_json::json!({ "tags": ["archive"], "public": false, "shot": "2019-06-02" })
+    );
+    assert_eq!(videos.ca, Some(PathBuf::from("/etc/ca.pem")));
+    let settings = config.settings;
+    assert_eq!(settings.part_size, "16MiB".parse::<PartSize>().unwrap());
+    assert_eq!(settings.bandwidth, "20MiB/s".parse::<Bandwidth>().unwrap());
+    assert_eq!(settings.files_in_flight, 2);
+    assert_eq!(config.keys["quit"].as_str(), Some("ctrl-x"));
+    assert_eq!(
+        (config.ui.fps, config.ui.colour),
+        (Some(10), Some(Colour::Never))
+    );
+}
+
+#[test]
+fn the_config_of_the_message_works_as_it_stands() {
+    assert_eq!(parse(EXAMPLE).unwrap().destinations.len(), 1);
+}
+
+#[test]
+fn an_error_names_file_line_column_and_key() {
+    let error = jwplayer("site_id = \"x\"\nsecrett = \"hunter2\"");
+    assert!(
+        error.starts_with(
+            "/etc/r/config.toml: line 4, column 1: destination.a.secrett: unknown field"
+        ),
+        "{error}"
+    );
+    let error = jwplayer("site_id = \"x\"\nsecret = \"x\"\nauth = \"basic\"");
+    assert_eq!(
+        error,
+        "/etc/r/config.toml: line 5, column 8: destination.a.auth: is no key of kind = \"jwplayer\""
+    );
+    for (text, place, key) in [
+        (
+            "[destination.a]\nkind = 'ftp'",
+            (2, 8),
+            "destination.a.kind",
+        ),
+        ("a = \n", (1, 5), ""),
+        ("default = 'x'", (1, 11), "default"),
+        (
+            "[defaults]\npart_size = 'huge'",
+            (2, 13),
+            "defaults.part_size",
+        ),
+        ("[defaults]\nfiles_in_flight = 0", (1, 1), "defaults"),
+        ("[ui]\nfps = 0", (1, 1), "ui"),
+        ("ui = { fps = 500 }", (1, 14), "ui.fps"),
+        (
+            "[destination.sandbox]\nkind = 'jwplayer'",
+            (1, 1),
+            "destination.sandbox",
+        ),
+        (
+            "[destination.a]\nkind = 'jwplayer'",
+            (1, 1),
+            "destination.a",
+        ),
+    ] {
+        let error = parse(text).unwrap_err();
+        assert_eq!(
+            (error.place, error.key.as_str()),
+            (Some(place), key),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn no_error_shows_what_may_be_a_secret() {
+    for line in [
+        "secret = \"hunter2",
+        "secret = hunter2",
+        "secret = [\"hunter2\"]",
+        "secret = { hunter2 = 1 }",
+        "secret = { env = \"hunter2\", file = \"hunter2\" }",
+        "secrett = \"hunter2\"",
+        "secret = \"hunter2\"\nsecret = \"hunter2\"",
+        "secret = \"hunter2\"",
+        "site_id = \"x\"\nsecret = \"hunter2\"\nurl = \"http://hunter2@example.com\"",
+        "site_id = \"x\"\nsecret = \"hunter2\"\nurl = \"https://example.com/?k=hunter2\"",
+    ] {
+        let error = jwplayer(line);
+        assert!(!error.contains("hunter2"), "{line}: {error}");
+    }
+    assert!(!jwplayer("secret = 31337").contains("31337"));
+}
+
+#[test]
+fn a_secret_is_never_in_debug_output() {
+    let text = "[destination.a]\nkind = 'apivideo'\napi_key = 'hunter2'";
+    let config = parse(text).unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+    assert_eq!(
+        config.destinations["a"].secret().unwrap().expose(),
+        "hunter2"
+    );
+}
+
+#[test]
+fn a_secret_goes_over_plain_http_only_to_this_machine_or_when_that_is_allowed() {
+    let url = |url: &str, more: &str| {
+        parse(&format!(
+            "[destination.a]\nkind = 'apivideo'\napi_key = 'x'\nurl = '{url}'\n{more}"
+        ))
+    };
+    for good in [
+        "https://example.com",
+        "http://127.0.0.1:1",
+        "http://[::1]:1",
+        "http://localhost",
+    ] {
+        assert!(url(good, "").is_ok(), "{good}");
+    }
+    for bad in [
+        "http://example.com",
+        "http://10.0.0.1",
+        "ftp://localhost",
+        "example.com",
+    ] {
+        assert_eq!(url(bad, "").unwrap_err().key, "destination.a.url", "{bad}");
+    }
+    assert!(url("http://example.com", "allow_http = true").is_ok());
+    assert!(url("https://example.com", "sandbox = true").is_err());
+}
+
+#[test]
+fn a_secret_is_fetched_from_where_it_is_kept() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("key");
+    fs::write(&file, "from_file\n").unwrap();
+    let env = |name: &str| (name == "KEY").then(|| " from_env ".into());
+    for (source, wanted) in [
+        (Source::Plain(Secret::new("plain")), "plain"),
+        (Source::Env("KEY".to_owned()), "from_env"),
+        (Source::File(file), "from_file"),
+        (
+            Source::Command("echo from_command; echo".to_owned()),
+            "from_command",
+        ),
+    ] {
+        assert_eq!(source.fetch(&env).unwrap().expose(), wanted);
+    }
+}
+
+#[test]
+fn a_secret_that_cannot_be_fetched_is_told_without_a_word_of_it() {
+    for (source, wanted) in [
+        (Source::Env("KEY".to_owned()), "KEY is not set"),
+        (
+            Source::File(PathBuf::from("/no/such/key")),
+            "/no/such/key can't be read",
+        ),
+        (
+            Source::Command("echo hunter2; exit 3".to_owned()),
+            "its command failed (exit status: 3)",
+        ),
+        (Source::Command("true".to_owned()), "is empty"),
+        (
+            Source::Command("echo hunter2; echo hunter2".to_owned()),
+            "more than one word",
+        ),
+        (Source::Plain(Secret::new("")), "is empty"),
+    ] {
+        let error = source.fetch(&|_| None).unwrap_err();
+        assert!(
+            error.contains(wanted) && !error.contains("hunter2"),
+            "{error}"
+        );
+    }
+    let config = parse(FULL).unwrap();
+    let error = config.destinations["videos"].secret().unwrap_err();
+    assert_eq!(error.key, "destination.videos.api_key");
+}
+
+#[test]
+fn the_destination_is_the_one_named_or_the_default_or_the_only_one() {
+    let config = parse(FULL).unwrap();
+    let chosen = |config: &Config, to: Option<&str>| match config.choose(to) {
+        Ok(Choice::Configured(destination)) => destination.name.clone(),
+        Ok(Choice::Sandbox) => SANDBOX.to_owned(),
+        Err(error) => error.to_string(),
+    };
+    assert_eq!(chosen(&config, None), "archive");
+    assert_eq!(chosen(&config, Some("videos")), "videos");
+    assert_eq!(chosen(&Config::default(), Some(SANDBOX)), SANDBOX);
+    let error = chosen(&config, Some("other"));
+    assert!(
+        error.contains("there are archive, videos, sandbox"),
+        "{error}"
+    );
+    let error = chosen(&Config::default(), None);
+    assert!(error.contains("--to sandbox") && error.contains("[destination.archive]"));
+    let two = parse(&FULL.replace("default =", "#")).unwrap();
+    assert!(chosen(&two, None).contains("--to"));
+    let one = parse("[destination.a]\nkind = 'apivideo'\napi_key = 'x'").unwrap();
+    assert_eq!(chosen(&one, None), "a");
+}
+
+#[test]
+fn a_plain_secret_that_others_can_read_is_warned_of() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("config.toml");
+    let text = "[destination.a]\nkind = 'apivideo'\napi_key = 'hunter2'";
+    fs::write(&file, text).unwrap();
+    for (mode, warnings) in [(0o644, 1), (0o640, 1), (0o600, 0)] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        let config = Config::load(Some(&file)).unwrap();
+        assert_eq!(config.warnings.len(), warnings, "{mode:o}");
+        assert!(!config.warnings.concat().contains("hunter2"));
+    }
+    fs::write(&file, FULL).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(Config::load(Some(&file)).unwrap().warnings.is_empty());
+}
+
+#[test]
+fn a_config_that_is_named_has_to_be_there_and_readable() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("config.toml");
+    let error = Config::load(Some(&file)).unwrap_err().to_string();
+    assert!(error.contains("config.toml: can't be read"), "{error}");
+    assert!(Config::load(Some(folder.path())).is_err());
+    fs::write(&file, b"\xff").unwrap();
+    let error = Config::load(Some(&file)).unwrap_err().to_string();
+    assert!(error.ends_with("is not UTF-8"), "{error}");
+}
+
+#[test]
+fn limits_that_were_set_take_the_place_of_the_vendors_and_stay_in_order() {
+    let vendor = Limits {
+        part_min: 5,
+        part_max: 200,
+        part_default: 50,
+        parts_max: 10_000,
+        file_max: 1000,
+        recut: true,
+    };
+    let applied = |part_min, part_max| {
+        let mut limits = vendor.clone();
+        let overrides = LimitOverrides {
+            part_min,
+            part_max,
+            file_max: Some(2000),
+        };
+        overrides.apply(&mut limits);
+        assert_eq!(limits.file_max, 2000);
+        (limits.part_min, limits.part_default, limits.part_max)
+    };
+    assert_eq!(applied(None, None), (5, 50, 200));
+    assert_eq!(applied(Some(60), None), (60, 60, 200));
+    assert_eq!(applied(None, Some(3)), (3, 3, 3));
+    assert_eq!(applied(Some(300), None), (300, 300, 300));
+}

@@ -1,0 +1,426 @@
+//! JW Player's answers, read; pure, no I/O.
+
+use std::ops::RangeInclusive;
+
+use serde::Deserialize;
+
+use super::super::{
+    MediaStatus, ReceivedPart, Ticket,
+    http::{Answer, md5},
+};
+use crate::error::{Error, Kind, Result};
+
+/// How many part slots an upload has; no id beyond is believed.
+pub(super) const SLOTS: u32 = 10_000;
+
+#[derive(Deserialize)]
+struct Created {
+    id: String,
+    #[serde(default)]
+    upload_id: Option<String>,
+    #[serde(default)]
+    upload_token: Option<String>,
+    #[serde(default)]
+    upload_link: Option<String>,
+}
+
+/// Reads what a create answered.
+pub(super) fn read_created(answer: &Answer, mime: &str) -> Result<Ticket> {
+    let made: Created = expect(answer, "create")?;
+    let made = match made {
+        Created {
+            id,
+            upload_id: Some(upload),
+            upload_token: Some(token),
+            ..
+        } => Ticket {
+            media: id,
+            upload: Some(upload),
+            token: Some(token),
+            method: Some("multipart".into()),
+        },
+        Created {
+            id,
+            upload_link: Some(link),
+            ..
+        } => Ticket {
+            media: id,
+            upload: None,
+            token: Some(link),
+            method: Some(format!("direct {mime}")),
+        },
+        Created { .. } => {
+            let why = "a media object without a way to upload to it";
+            return Err(answer.error(Kind::Server, "create", why));
+        }
+    };
+    if !is_id(&made.media) {
+        return Err(answer.error(Kind::Server, "create", "a media id that can't be one"));
+    }
+    Ok(made)
+}
+
+/// Whether a text can be a media id: it goes into paths and queries.
+pub(super) fn is_id(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
+
+/// One part slot of an upload.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct Slot {
+    /// Its number, from 1.
+    pub(super) id: u32,
+    /// The MD5 of a part that is there.
+    #[serde(default)]
+    etag: Option<String>,
+    /// Where to send a part that is not.
+    #[serde(default)]
+    pub(super) upload_link: Option<String>,
+}
+
+impl Slot {
+    /// The part that is there, if one is.
+    pub(super) fn received(&self) -> Option<ReceivedPart> {
+        let etag = self.etag.as_deref().filter(|etag| !etag.is_empty())?;
+        Some(ReceivedPart {
+            number: self.id,
+            md5: md5(etag),
+        })
+    }
+}
+
+/// One page of an upload's parts. What it says of itself (`page_length`, `total`) is not read: the
+/// ids tell.
+#[derive(Debug, Deserialize)]
+pub(super) struct Page {
+    /// The slots, in the order they came.
+    pub(super) parts: Vec<Slot>,
+}
+
+impl Page {
+    /// How many slots the server puts on a page, where that can be told from this being page
+    /// `number`: it may be fewer than were asked for.
+    pub(super) fn length(&self, number: u32) -> Option<u32> {
+        let first = *self.span()?.start();
+        let length = match number.checked_sub(1)? {
+            0 => u32::try_from(self.parts.len()).ok()?,
+            before if (first - 1).is_multiple_of(before) => (first - 1) / before,
+            _ => return None,
+        };
+        (length > 0).then_some(length)
+    }
+
+    /// The numbers on it.
+    pub(super) fn span(&self) -> Option<RangeInclusive<u32>> {
+        let ids = || self.parts.iter().map(|slot| slot.id);
+        Some(ids().min()?..=ids().max()?)
+    }
+}
+
+/// Reads a page of parts.
+pub(super) fn read_parts(answer: &Answer) -> Result<Page> {
+    let page: Page = expect(answer, "list parts")?;
+    if page
+        .parts
+        .iter()
+        .any(|slot| !(1..=SLOTS).contains(&slot.id))
+    {
+        return Err(answer.error(
+            Kind::Server,
+            "list parts",
+            "a part number that can't be one",
+        ));
+    }
+    Ok(page)
+}
+
+/// A media object as far as it matters here.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Media {
+    /// Its id.
+    pub(super) id: String,
+    #[serde(default)]
+    status: String,
+    #[serde(default)]
+    error_message: Option<String>,
+    #[serde(default)]
+    external_id: Option<String>,
+    #[serde(default)]
+    metadata: Option<Metadata>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Metadata {
+    #[serde(default)]
+    external_id: Option<String>,
+}
+
+impl Media {
+    /// Whether no byte of it was completed yet.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.status == "created"
+    }
+
+    /// Whether a create of ours with this marker made it.
+    pub(super) fn is_marked(&self, marker: &str) -> bool {
+        let inner = self
+            .metadata
+            .as_ref()
+            .and_then(|m| m.external_id.as_deref());
+        inner.or(self.external_id.as_deref()) == Some(marker)
+    }
+
+    /// What became of it. Words that are not known mean that work goes on.
+    pub(super) fn status(&self) -> MediaStatus {
+        match self.status.as_str() {
+            "ready" => MediaStatus::Ready,
+            "failed" => {
+                let why = self.error_message.as_deref().filter(|why| !why.is_empty());
+                MediaStatus::Failed(crate::error::clean(why.unwrap_or("no reason given")))
+            }
+            other => MediaStatus::Processing(crate::error::clean(other)),
+        }
+    }
+}
+
+/// Reads one media object; `None` when there is none with this id.
+pub(super) fn read_media(answer: &Answer) -> Result<Option<Media>> {
+    match answer.status {
+        404 | 410 => Ok(None),
+        _ => expect(answer, "status").map(Some),
+    }
+}
+
+/// Reads a list of media objects.
+pub(super) fn read_list(answer: &Answer, doing: &str) -> Result<Vec<Media>> {
+    #[derive(Deserialize)]
+    struct List {
+        media: Vec<Media>,
+    }
+    expect::<List>(answer, doing).map(|list| list.media)
+}
+
+/// Reads an answer that is only about success.
+pub(super) fn read_done(answer: &Answer, doing: &str) -> Result<()> {
+    if answer.is_success() {
+        return Ok(());
+    }
+    Err(failure(answer, doing))
+}
+
+fn expect<T: serde::de::DeserializeOwned>(answer: &Answer, doing: &str) -> Result<T> {
+    read_done(answer, doing)?;
+    answer.json(doing)
+}
+
+/// The failure an API call's answer is, in the vendor's words:
+/// `{"errors":[{"code":"…","description":"…"}]}`.
+pub(super) fn failure(answer: &Answer, doing: &str) -> Error {
+    #[derive(Deserialize)]
+    struct Errors {
+        errors: Vec<Item>,
+    }
+    #[derive(Deserialize)]
+    struct Item {
+        #[serde(default)]
+        code: String,
+        #[serde(default)]
+        description: String,
+    }
+    let words = match serde_json::from_slice::<Errors>(&answer.body) {
+        Ok(Errors { errors }) if !errors.is_empty() => errors
+            .iter()
+            .take(5)
+            .map(|item| format!("{} ({})", item.description, item.code))
+            .collect::<Vec<_>>()
+            .join("; "),
+        _ => answer.words(),
+    };
+    answer.refusal(doing, &words)
+}
+
+/// The failure that the storage's answer to a part is: `<Error><Code>…</Code><Message>…`.
+pub(super) fn storage_failure(answer: &Answer, direct: bool) -> Error {
+    let text = String::from_utf8_lossy(&answer.body);
+    let element = |name: &str| {
+        let (_, rest) = text.split_once(&format!("<{name}>"))?;
+        let (inner, _) = rest.split_once(&format!("</{name}>"))?;
+        Some(inner)
+    };
+    let code = element("Code").unwrap_or_default();
+    let words = match element("Message") {
+        Some(message) => format!("{message} ({code})"),
+        None => answer.words(),
+    };
+    let expired = if direct {
+        // There is no second link for a direct upload.
+        Kind::TicketGone
+    } else {
+        Kind::LinkExpired
+    };
+    let kind = match (code, answer.status) {
+        ("NoSuchUpload", _) => Kind::TicketGone,
+        ("BadDigest" | "InvalidDigest", _) => Kind::Corrupt,
+        ("RequestTimeout" | "IncompleteBody", _) => Kind::Broken,
+        ("SlowDown", _) => Kind::Throttled,
+        ("ExpiredToken", _) | (_, 401 | 403) => expired,
+        _ => return answer.refusal("send", &words),
+    };
+    answer.error(kind, "send", &words)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{super::request::Sending, *};
+    use crate::destination::http::answer;
+
+    #[test]
+    fn both_kinds_of_create_answers_become_tickets() {
+        let multipart = answer(
+            201,
+            r#"{"id":"abcd1234","type":"media","status":"created","upload_id":"u1","upload_token":"t1"}"#,
+        );
+        let ticket = read_created(&multipart, "video/mp4").unwrap();
+        assert_eq!(Sending::of(&ticket), Sending::Multipart);
+        assert_eq!(
+            (ticket.upload.as_deref(), ticket.token.as_deref()),
+            (Some("u1"), Some("t1"))
+        );
+
+        let direct = answer(
+            200,
+            r#"{"id":"abcd1234","upload_link":"https://s3/x?sig=1"}"#,
+        );
+        let ticket = read_created(&direct, "video/mp4").unwrap();
+        assert_eq!(Sending::of(&ticket), Sending::Direct("video/mp4"));
+        assert!(!format!("{ticket:?}").contains("sig"));
+
+        for bad in [
+            r#"{"id":"abcd1234"}"#,
+            r#"{"id":"../x","upload_link":"https://s3/"}"#,
+            "<html>",
+        ] {
+            assert_eq!(
+                read_created(&answer(201, bad), "video/mp4")
+                    .unwrap_err()
+                    .kind,
+                Kind::Server
+            );
+        }
+    }
+
+    #[test]
+    fn a_list_of_parts_tells_received_from_missing() {
+        let page = read_parts(&answer(
+            200,
+            r#"{"page":1,"page_length":1000,"total":10000,"parts":[
+                {"id":1,"etag":"d41d8cd98f00b204e9800998ecf8427e"},
+                {"id":2,"upload_link":"https://s3/2"},{"id":3,"etag":"\"abc-3\""}]}"#,
+        ))
+        .unwrap();
+        let received: Vec<_> = page
+            .parts
+            .iter()
+            .map(|slot| slot.received().is_some())
+            .collect();
+        assert_eq!(received, [true, false, true]);
+        assert!(page.parts[0].received().unwrap().md5.is_some());
+        assert_eq!(
+            page.parts[2].received().unwrap().md5,
+            None,
+            "an ETag that is no MD5"
+        );
+        assert_eq!((page.span(), page.length(1)), (Some(1..=3), Some(3)));
+        let later = read_parts(&answer(
+            200,
+            r#"{"page_length":1000,"parts":[{"id":901},{"id":902}]}"#,
+        ));
+        assert_eq!(
+            later.unwrap().length(10),
+            Some(100),
+            "the ids tell, not page_length"
+        );
+        for absurd in [
+            r#"{"parts":[{"id":0}]}"#,
+            r#"{"parts":[{"id":10001}]}"#,
+            r#"{"parts":[{"id":99999999999999999999}]}"#,
+            r#"{"parts":[{"id":-1}]}"#,
+            r#"{"parts":{}}"#,
+            r#"{"parts":[{"id":1}"#,
+        ] {
+            assert_eq!(
+                read_parts(&answer(200, absurd)).unwrap_err().kind,
+                Kind::Server
+            );
+        }
+    }
+
+    #[test]
+    fn statuses_are_told_in_the_vendors_words() {
+        let status = |body: &str| read_media(&answer(200, body)).unwrap().unwrap().status();
+        assert_eq!(status(r#"{"id":"a","status":"ready"}"#), MediaStatus::Ready);
+        assert_eq!(
+            status(r#"{"id":"a","status":"failed","error_message":"bad\u001b[31m codec"}"#),
+            MediaStatus::Failed("bad [31m codec".into())
+        );
+        assert_eq!(
+            status(r#"{"id":"a","status":"levitating"}"#),
+            MediaStatus::Processing("levitating".into())
+        );
+        assert!(read_media(&answer(404, "{}")).unwrap().is_none());
+    }
+
+    #[test]
+    fn refusals_carry_the_vendors_words_and_the_right_kind() {
+        let body = r#"{"errors":[{"code":"invalid_body","description":"title too long"}]}"#;
+        let error = failure(&answer(400, body), "create");
+        assert_eq!(error.kind, Kind::Refused);
+        assert_eq!(
+            error.message,
+            "create: answered 400: title too long (invalid_body)"
+        );
+    }
+
+    #[test]
+    fn what_storage_refuses_is_sorted_by_its_code() {
+        for (status, code, direct, kind) in [
+            (403, "AccessDenied", false, Kind::LinkExpired),
+            (403, "AccessDenied", true, Kind::TicketGone),
+            (400, "ExpiredToken", false, Kind::LinkExpired),
+            (404, "NoSuchUpload", false, Kind::TicketGone),
+            (400, "RequestTimeout", false, Kind::Broken),
+            (503, "SlowDown", false, Kind::Throttled),
+            (500, "InternalError", false, Kind::Server),
+            (400, "BadDigest", false, Kind::Corrupt),
+            (400, "EntityTooLarge", false, Kind::Refused),
+        ] {
+            let body = format!(
+                "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>Why</Message></Error>"
+            );
+            let error = storage_failure(&answer(status, &body), direct);
+            assert_eq!(error.kind, kind, "{status} {code}");
+            assert!(error.message.contains("Why"), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_makes_reading_panic(status in 100u16..600, body in "\\PC{0,60}|\\{\"parts\":\\[(\\{\"id\":[0-9]{1,12}\\},?){0,4}\\]\\}|<Error><Code>\\PC{0,9}(</Code>)?") {
+            let answer = answer(status, &body);
+            if let Ok(page) = read_parts(&answer) {
+                prop_assert!(page.parts.iter().all(|slot| slot.id <= SLOTS));
+                let _ = (page.length(1), page.length(3), page.span());
+            }
+            let _ = read_created(&answer, "video/mp4");
+            let _ = read_media(&answer);
+            let _ = read_list(&answer, "status");
+            let _ = storage_failure(&answer, false);
+            let _ = failure(&answer, "create");
+        }
+    }
+}

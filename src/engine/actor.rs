@@ -1,0 +1,436 @@
+//! The one task that owns the session. It alone decides: requests, ends of steps and time come in
+//! here, one after another, and every change goes through the queue and to disk from here.
+
+mod commands;
+mod ended;
+mod show;
+mod steps;
+mod walks;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+    time::Instant,
+};
+
+use self::walks::Walks;
+use super::{
+    Request, Server,
+    flights::Flights,
+    protocol::{Event, Phase, Summary, UploadId},
+    queue::Queue,
+    rate::{Cap, Meter, Steady},
+    retry::{Backoff, Gate},
+    schedule::{self, Room, Start},
+    tune::Tuner,
+    window::Orders,
+    worker::{Done, Patience},
+};
+use crate::{
+    destination::Destination,
+    error::Error,
+    session::{Change, folder::Open, record},
+    settings::{Concurrency, Settings},
+};
+
+/// How often speeds are measured and the summary is told, while anything moves.
+const TICK: Duration = Duration::from_millis(200);
+
+/// How long the line is watched before the number of parts is thought over.
+const LOOK: Duration = Duration::from_secs(3);
+
+/// How long the engine waits for things, and when it gives up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// How long steps may take.
+    pub patience: Patience,
+    /// How long to wait before a part or step is tried again.
+    pub backoff: Backoff,
+    /// How long parts in flight are waited for at the end.
+    pub drain: Duration,
+    /// How long the destination is given before it is asked again what became of a file …
+    pub poll_first: Duration,
+    /// … and at most, after having been asked many times.
+    pub poll_most: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            patience: Patience {
+                stall: Duration::from_mins(1),
+                answer: Duration::from_mins(5),
+            },
+            backoff: Backoff {
+                first: Duration::from_secs(1),
+                most: Duration::from_mins(2),
+            },
+            drain: Duration::from_secs(15),
+            poll_first: Duration::from_secs(1),
+            poll_most: Duration::from_mins(1),
+        }
+    }
+}
+
+/// What an engine is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The session, open and locked.
+    pub session: Open,
+    /// Its uploads.
+    pub queue: Queue,
+    /// Where they go.
+    pub destination: Arc<dyn Destination>,
+    /// How long to wait for things.
+    pub timing: Timing,
+    /// Where to tell what happens, one by one.
+    pub events: Option<mpsc::UnboundedSender<Event>>,
+}
+
+/// The owner of the session.
+pub(super) struct Actor {
+    session: Open,
+    queue: Queue,
+    destination: Arc<dyn Destination>,
+    timing: Timing,
+    events: Option<mpsc::UnboundedSender<Event>>,
+    settings: Settings,
+    cap: Cap,
+    /// Uploads that take one of the places of `files_in_flight`.
+    active: Vec<UploadId>,
+    flights: Flights,
+    steps: JoinSet<Done>,
+    /// Steps under way that speak with the destination, parts among them.
+    under_way: usize,
+    polls: Polls,
+    gate: Gate,
+    /// Why nothing more is begun until the person has done something.
+    halted: Option<Error>,
+    stopping: Option<Instant>,
+    walks: Walks,
+    orders: Orders,
+    speed: Speed,
+    tuning: Tuning,
+    errors: u64,
+    random: fastrand::Rng,
+    told: Summary,
+}
+
+/// Uploads whose media object the destination works on.
+#[derive(Debug, Default)]
+struct Polls {
+    waiting: std::collections::VecDeque<UploadId>,
+    due: Option<Instant>,
+    wait: Duration,
+    asking: bool,
+}
+
+/// The speed of the whole.
+#[derive(Debug)]
+struct Speed {
+    meter: Meter,
+    steady: Steady,
+    history: Vec<u64>,
+    sampled: Instant,
+    noted: Instant,
+    noted_taken: u64,
+}
+
+/// How many parts at once, where that is found and not set.
+#[derive(Debug)]
+struct Tuning {
+    tuner: Tuner,
+    /// Since when, and from how many bytes taken on, is watched.
+    since: Instant,
+    taken: u64,
+    /// Whether all that time as many parts were in flight as may be, and nothing but the line held
+    /// them back.
+    full: bool,
+    /// Whether connections broke, or the destination asked to wait.
+    trouble: bool,
+}
+
+/// What woke the actor.
+enum Woken {
+    Request(Request),
+    Step(Done),
+    Walked(walks::Walked),
+    Time,
+    NobodyLeft,
+}
+
+impl Actor {
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts {
+            session,
+            queue,
+            destination,
+            timing,
+            events,
+        } = parts;
+        let now = Instant::now();
+        let settings = session.header.settings;
+        let mut actor = Self {
+            session,
+            queue,
+            destination,
+            timing,
+            events,
+            settings,
+            cap: Cap::new(settings.bandwidth),
+            active: Vec::new(),
+            flights: Flights::default(),
+            steps: JoinSet::new(),
+            under_way: 0,
+            polls: Polls {
+                wait: timing.poll_first,
+                ..Polls::default()
+            },
+            gate: Gate::default(),
+            halted: None,
+            stopping: None,
+            walks: Walks::default(),
+            orders: Orders::default(),
+            speed: Speed {
+                meter: Meter::new(now),
+                steady: Steady::default(),
+                history: Vec::new(),
+                sampled: now,
+                noted: now,
+                noted_taken: 0,
+            },
+            tuning: Tuning {
+                tuner: Tuner::default(),
+                since: now,
+                taken: 0,
+                full: true,
+                trouble: false,
+            },
+            errors: 0,
+            random: fastrand::Rng::new(),
+            told: Summary::default(),
+        };
+        actor.find_processing();
+        actor
+    }
+
+    /// Runs until it is told to stop, or everyone who could tell it is gone.
+    pub(super) async fn run(mut self, mut server: Server) {
+        self.tell(&server, Phase::Running);
+        loop {
+            self.start_what_may();
+            self.ask_what_became();
+            if self
+                .stopping
+                .is_some_and(|until| self.under_way == 0 || until <= Instant::now())
+            {
+                break;
+            }
+            if !self.lively() {
+                self.tell(&server, self.phase());
+            }
+            match self.wake(&mut server).await {
+                Woken::Request(Request::Command(command, answer)) => {
+                    let outcome = self.command(command).await;
+                    self.tell(&server, self.phase());
+                    let _ = answer.send(outcome);
+                }
+                Woken::Request(Request::Query(query, answer)) => {
+                    let _ = answer.send(self.query(query));
+                }
+                Woken::Step(done) => self.done(done),
+                Woken::Walked(walked) => self.walked(walked),
+                Woken::Time => {
+                    self.measure();
+                    self.tune_parts();
+                    self.tell(&server, self.phase());
+                }
+                Woken::NobodyLeft => self.stop(Duration::ZERO),
+            }
+            self.compact_when_due();
+        }
+        self.end(&server).await;
+    }
+
+    async fn wake(&mut self, server: &mut Server) -> Woken {
+        let due = self.due();
+        tokio::select! {
+            biased;
+            request = server.requests.recv() => {
+                request.map_or(Woken::NobodyLeft, Woken::Request)
+            }
+            Some(done) = self.steps.join_next() => match done {
+                Ok(done) => Woken::Step(done),
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                Err(_) => Woken::Time, // cut short by ourselves, and counted there
+            },
+            Some(walked) = self.walks.next() => Woken::Walked(walked),
+            () = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            } => Woken::Time,
+        }
+    }
+
+    /// Whether anything moves that a screen would want to see.
+    fn lively(&self) -> bool {
+        !self.flights.is_empty()
+            || self.walks.any()
+            || !self.session.store.saved()
+            || self.stopping.is_some()
+            || self.gate.closed(Instant::now()).is_some()
+            || self.speed.meter.rate() > 0
+            || self.under_way > 0
+    }
+
+    /// When time itself is a reason to look again.
+    fn due(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let tick = self.lively().then_some(self.speed.sampled + TICK);
+        let retry = schedule::next_due(&self.queue, &self.active);
+        let poll = self
+            .polls
+            .due
+            .filter(|_| !self.polls.asking && self.gate.closed(now).is_none());
+        // What is due already waits for something else: room, the gate, the person.
+        let future = |at: &Instant| *at > now;
+        [
+            retry.filter(future),
+            poll.filter(future),
+            tick,
+            self.gate.opens(now),
+            self.stopping,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn phase(&self) -> Phase {
+        if self.stopping.is_some() {
+            return Phase::Draining;
+        }
+        let working = self.under_way > 0 || self.walks.any();
+        let unsettled = self.queue.counts().unsettled() > 0 && self.halted.is_none();
+        if working || unsettled {
+            Phase::Running
+        } else {
+            Phase::Settled
+        }
+    }
+
+    fn start_what_may(&mut self) {
+        loop {
+            let now = Instant::now();
+            let busy = self.under_way;
+            let waits = self.halted.is_some() || self.stopping.is_some();
+            if waits || self.session.store.error().is_some() || !self.gate.may_start(now, busy) {
+                return;
+            }
+            let room = Room {
+                parts: usize::from(self.parts_limit()),
+                parts_running: self.flights.len(),
+                files: usize::from(self.settings.files_in_flight.max(1)),
+            };
+            match schedule::next(&mut self.queue, &self.active, room, now) {
+                None => return,
+                Some(Start::Upload) => self.activate_next(),
+                Some(Start::Step(id)) => self.start_step(id),
+                Some(Start::Part(id, next)) => self.start_part(id, next),
+            }
+        }
+    }
+
+    fn parts_limit(&self) -> u16 {
+        match self.settings.parts_in_flight {
+            Concurrency::Fixed(number) => number.max(1),
+            Concurrency::Auto => self.tuning.tuner.limit(),
+        }
+    }
+
+    /// Makes a change that is kept, in memory and in the file.
+    fn keep(&mut self, id: UploadId, change: &Change) {
+        let text = self.changed(id, change);
+        self.session.store.append(text);
+    }
+
+    /// Makes a change that is kept; the answer comes when it is on disk.
+    fn keep_durable(&mut self, id: UploadId, changes: &[Change]) -> oneshot::Receiver<()> {
+        let text = changes
+            .iter()
+            .map(|change| self.changed(id, change))
+            .collect();
+        self.session.store.append_durable(text)
+    }
+
+    fn changed(&mut self, id: UploadId, change: &Change) -> String {
+        self.queue.apply(id, change);
+        let mut text = String::new();
+        record::write_change(&mut text, id, change);
+        text
+    }
+
+    fn happened(&self, event: impl FnOnce() -> Event) {
+        if let Some(events) = &self.events {
+            let _ = events.send(event());
+        }
+    }
+
+    fn compact_when_due(&mut self) {
+        if self.session.store.should_compact() {
+            // Compaction that fails leaves the old file going on; the next append tells why.
+            drop(self.compact());
+        }
+    }
+
+    fn compact(&mut self) -> std::io::Result<oneshot::Receiver<()>> {
+        let queue = &self.queue;
+        let header = record::Header {
+            settings: self.settings,
+            ..self.session.header.clone()
+        };
+        tokio::task::block_in_place(|| {
+            self.session.store.compact(|out| {
+                out.write_all(record::write_header(&header).as_bytes())?;
+                let mut text = String::new();
+                for kept in queue.kept() {
+                    text.clear();
+                    record::write_upload(&mut text, &kept);
+                    out.write_all(text.as_bytes())?;
+                }
+                Ok(())
+            })
+        })
+    }
+
+    fn stop(&mut self, wait: Duration) {
+        let until = Instant::now() + wait;
+        self.stopping = Some(self.stopping.map_or(until, |before| before.min(until)));
+        self.walks.stop();
+    }
+
+    async fn end(mut self, server: &Server) {
+        self.steps.abort_all();
+        while let Some(done) = self.steps.join_next().await {
+            // What came back at the last moment still counts.
+            if let Ok(done) = done {
+                self.done(done);
+            }
+        }
+        self.flights = Flights::default();
+        let saving = self.session.store.append_durable(String::new());
+        let saved = tokio::time::timeout(Duration::from_secs(5), saving).await;
+        if !matches!(saved, Ok(Ok(()))) {
+            tracing::error!(
+                "the session could not be saved: {:?}",
+                self.session.store.error()
+            );
+        }
+        self.measure();
+        self.tell(server, Phase::Stopped);
+    }
+}

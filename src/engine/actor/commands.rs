@@ -1,0 +1,359 @@
+//! What a person can tell the engine, and what each command answers.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::Actor;
+use crate::{
+    engine::{
+        protocol::{Command, Outcome, Preview, Sort, State, Targets, UploadId},
+        upload::Hold,
+        window,
+        worker::{self, Done},
+    },
+    error::{Error, Kind},
+    plan::{PartNumber, PartPlan},
+    session::{Change, record},
+    settings::{PartSize, Settings},
+};
+
+/// How long a save that was asked for is waited for before it is said that it goes on.
+const SAVE_WAIT: Duration = Duration::from_secs(5);
+
+fn outcome(reached: usize, words: impl Into<String>) -> Outcome {
+    Outcome {
+        reached,
+        words: words.into(),
+        refused: false,
+    }
+}
+
+fn refused(words: impl Into<String>) -> Outcome {
+    Outcome {
+        reached: 0,
+        words: words.into(),
+        refused: true,
+    }
+}
+
+/// `1 file`, `2 files`.
+fn files(count: usize) -> String {
+    format!("{count} file{}", if count == 1 { "" } else { "s" })
+}
+
+impl Actor {
+    pub(super) async fn command(&mut self, command: Command) -> Outcome {
+        if self.stopping.is_some() && !matches!(command, Command::Stop | Command::StopNow) {
+            return refused("the session is being closed");
+        }
+        match command {
+            Command::Add(add) => match self.add(&add).await {
+                Ok(()) => outcome(add.paths.len(), "looking for media"),
+                Err(error) => refused(error.to_string()),
+            },
+            Command::Pause(targets) => self.pause(&targets),
+            Command::Resume(targets) => self.resume(&targets),
+            Command::Retry(targets) => self.retry(&targets),
+            Command::RetryPart { upload, part } => self.retry_part(upload, part),
+            Command::StartOver(targets) => self.start_over(&targets),
+            Command::Skip(targets) => self.skip(&targets),
+            Command::Remove(targets) => self.remove(&targets),
+            Command::Move(targets, place) => {
+                let ids = self.ids(&targets);
+                self.queue.move_to(&ids, place);
+                match self.compact() {
+                    Ok(_) => outcome(ids.len(), format!("{} moved", files(ids.len()))),
+                    Err(error) => refused(format!("the new order could not be saved: {error}")),
+                }
+            }
+            Command::Tune(settings) => self.tune(settings),
+            Command::Save => self.save().await,
+            Command::Stop => {
+                self.stop(self.timing.drain);
+                outcome(
+                    self.flights.len(),
+                    "closing: waiting for the parts in flight",
+                )
+            }
+            Command::StopNow => {
+                self.stop(Duration::ZERO);
+                outcome(self.flights.len(), "closing now")
+            }
+        }
+    }
+
+    fn ids(&self, targets: &Targets) -> Vec<UploadId> {
+        match targets {
+            Targets::All => self.queue.order().to_vec(),
+            Targets::Ids(ids) => ids
+                .iter()
+                .copied()
+                .filter(|id| self.queue.get(*id).is_some())
+                .collect(),
+            Targets::Filtered(filter) => {
+                window::select(&self.queue, &self.flights, filter, Sort::default())
+            }
+        }
+    }
+
+    /// Those of the targets for which `is` holds.
+    fn those(&self, targets: &Targets, is: impl Fn(State) -> bool) -> Vec<UploadId> {
+        let is = |id: &UploadId| self.queue.get(*id).is_some_and(|upload| is(upload.state()));
+        self.ids(targets).into_iter().filter(is).collect()
+    }
+
+    fn pause(&mut self, targets: &Targets) -> Outcome {
+        let ids = self.those(targets, |state| {
+            !state.settled() && state != State::Processing
+        });
+        for id in &ids {
+            self.cut_short(*id);
+            self.keep(*id, &Change::Paused);
+            self.rest(*id);
+        }
+        outcome(ids.len(), format!("{} paused", files(ids.len())))
+    }
+
+    fn resume(&mut self, targets: &Targets) -> Outcome {
+        self.go_on();
+        let ids = self.those(targets, |state| state == State::Paused);
+        for id in &ids {
+            self.release(*id);
+        }
+        outcome(ids.len(), format!("{} resumed", files(ids.len())))
+    }
+
+    /// The person wants things to go: waits are forgotten, and what was halted is tried again.
+    fn go_on(&mut self) {
+        self.halted = None;
+        self.gate.open(Instant::now());
+    }
+
+    fn release(&mut self, id: UploadId) {
+        let completed = self
+            .queue
+            .begun(id)
+            .is_some_and(|begun| begun.progress.completed);
+        self.keep(id, &Change::Released);
+        if completed {
+            self.process(id);
+        }
+    }
+
+    fn retry(&mut self, targets: &Targets) -> Outcome {
+        self.go_on();
+        let now = Instant::now();
+        let (mut uploads, mut parts, mut hopeless) = (0, 0, 0);
+        for id in self.ids(targets) {
+            let Some(upload) = self.queue.get(id) else {
+                continue;
+            };
+            let failed = matches!(upload.hold, Hold::Failed(_));
+            let gone = upload
+                .reason()
+                .is_some_and(|error| matches!(error.kind, Kind::TicketGone | Kind::Changed));
+            if gone {
+                hopeless += 1;
+                continue;
+            }
+            parts += self
+                .queue
+                .with_begun(id, |begun| begun.retry(now, None))
+                .unwrap_or(0);
+            if failed {
+                self.release(id);
+                uploads += 1;
+            } else {
+                // One that waits for its next try goes at once.
+                self.queue.with_begun(id, |begun| {
+                    begun.not_before = begun.not_before.map(|_| now);
+                });
+            }
+        }
+        let mut words = format!("{} and {parts} parts are tried again", files(uploads));
+        if hopeless > 0 {
+            words = format!("{words}; {} can only be started over", files(hopeless));
+        }
+        outcome(uploads.max(parts), words)
+    }
+
+    fn retry_part(&mut self, upload: UploadId, part: PartNumber) -> Outcome {
+        let now = Instant::now();
+        let reached = self
+            .queue
+            .with_begun(upload, |begun| begun.retry(now, Some(part)));
+        if reached.unwrap_or(0) == 0 {
+            return refused(format!("part {part} has not failed"));
+        }
+        self.go_on();
+        if self
+            .queue
+            .get(upload)
+            .is_some_and(|upload| matches!(upload.hold, Hold::Failed(_)))
+        {
+            self.release(upload);
+        }
+        outcome(1, format!("part {part} is tried again"))
+    }
+
+    fn start_over(&mut self, targets: &Targets) -> Outcome {
+        self.go_on();
+        let held = |state| matches!(state, State::Failed | State::Changed | State::Paused);
+        let mut ids = self.those(targets, held);
+        ids.retain(|id| self.queue.begun(*id).is_none_or(|begun| !begun.busy));
+        for id in &ids {
+            let Some(upload) = self.queue.get(*id) else {
+                continue;
+            };
+            let (id, path) = (*id, upload.path.to_path_buf());
+            let begun = upload.begun().map(|begun| &begun.progress);
+            let (marker, ticket) = begun
+                .map(|progress| (progress.marker.clone(), progress.ticket.clone()))
+                .unwrap_or_default();
+            let destination = Arc::clone(&self.destination);
+            self.spawn_step(id, async move {
+                if marker.is_empty() {
+                    return Done::Cleared(id, worker::look(path).await);
+                }
+                let cleared = worker::clear(&*destination, &marker, ticket, path).await;
+                Done::Cleared(id, cleared)
+            });
+        }
+        outcome(
+            ids.len(),
+            format!("{} will be started over", files(ids.len())),
+        )
+    }
+
+    fn skip(&mut self, targets: &Targets) -> Outcome {
+        let ids = self.those(targets, |state| {
+            !matches!(state, State::Done | State::Skipped | State::Processing)
+        });
+        for id in &ids {
+            self.cut_short(*id);
+            let left_out = Error::new(Kind::Local, "left out by you");
+            self.keep(*id, &Change::Skipped(left_out));
+            self.deactivate(*id);
+        }
+        outcome(ids.len(), format!("{} left out", files(ids.len())))
+    }
+
+    fn remove(&mut self, targets: &Targets) -> Outcome {
+        let ids = self.ids(targets);
+        for id in &ids {
+            self.cut_short(*id);
+            self.deactivate(*id);
+            self.keep(*id, &Change::Removed);
+        }
+        self.queue.tidy();
+        outcome(
+            ids.len(),
+            format!("{} taken out of the queue", files(ids.len())),
+        )
+    }
+
+    fn tune(&mut self, settings: Settings) -> Outcome {
+        let before = self.settings;
+        self.settings = settings;
+        self.session.header.settings = settings;
+        let mut text = String::new();
+        record::write_settings(&mut text, &settings);
+        self.session.store.append(text);
+        if before.bandwidth != settings.bandwidth {
+            self.cap.set(settings.bandwidth);
+        }
+        if before.part_size == settings.part_size {
+            return outcome(0, "tuned");
+        }
+        let recuts = self.recuts(settings.part_size);
+        let count = recuts.len();
+        for (id, _, plan) in recuts {
+            // The new plan is on disk before its first part goes out.
+            let saved = self.keep_durable(id, &[Change::Plan(plan)]);
+            self.queue.with_begun(id, |begun| begun.saving_plan = true);
+            self.spawn(async move {
+                let _ = worker::on_disk(saved).await;
+                Done::PlanSaved(id)
+            });
+        }
+        outcome(count, format!("{} cut anew", files(count)))
+    }
+
+    /// The uploads under way whose tail another part size would cut anew: the number of parts that
+    /// were never begun, and the new plan.
+    fn recuts(&self, wish: PartSize) -> Vec<(UploadId, u32, PartPlan)> {
+        let limits = self.destination.limits();
+        let under_way: BTreeSet<UploadId> = self.active.iter().copied().collect();
+        let recut = |id: UploadId| {
+            let begun = self.queue.begun(id)?;
+            // One whose parts at the destination are not known yet must keep its plan.
+            if !begun.checked {
+                return None;
+            }
+            let plan = begun.recut(|tail, left| limits.part_size(wish, tail, left), limits)?;
+            Some((id, begun.count(), plan))
+        };
+        under_way.into_iter().filter_map(recut).collect()
+    }
+
+    /// What [`Command::Tune`] with these settings would do.
+    pub(super) fn preview(&self, settings: &Settings) -> Preview {
+        if settings.part_size == self.settings.part_size {
+            return Preview {
+                words: "running parts go on as they are".into(),
+                ..Preview::default()
+            };
+        }
+        let recuts = self.recuts(settings.part_size);
+        let (mut before, mut after) = (0, 0);
+        for (id, count, plan) in &recuts {
+            let old = self.queue.begun(*id).and_then(|begun| begun.plan());
+            let kept = old.map_or(0, |old| {
+                old.parts()
+                    .zip(plan.parts())
+                    .take_while(|(a, b)| a == b)
+                    .count()
+            });
+            before += u64::from(*count) - kept as u64;
+            after += u64::from(plan.count()) - kept as u64;
+        }
+        let queued = self.queue.counts().of(State::Queued);
+        let words = match (recuts.len(), queued) {
+            (0, 0) => "nothing is left to be cut".to_owned(),
+            (0, queued) => format!("{} in the queue will be cut so", files(queued)),
+            (running, queued) => format!(
+                "re-cuts {before} parts of {} under way into {after}; {} in the queue",
+                files(running),
+                files(queued)
+            ),
+        };
+        Preview {
+            files: recuts.len(),
+            parts_before: before,
+            parts_after: after,
+            queued,
+            words,
+        }
+    }
+
+    async fn save(&mut self) -> Outcome {
+        let saving = match self.compact() {
+            Ok(saving) => saving,
+            Err(error) => return refused(format!("the session can't be saved: {error}")),
+        };
+        match tokio::time::timeout(SAVE_WAIT, saving).await {
+            Ok(Ok(())) => outcome(self.queue.len(), "saved"),
+            _ => refused(match self.session.store.error() {
+                Some(error) => format!("the session can't be saved: {error}"),
+                None => "saving takes its time and goes on".to_owned(),
+            }),
+        }
+    }
+
+    /// Whether everything that is not settled is held by the person.
+    pub(super) fn all_paused(&self) -> bool {
+        let counts = self.queue.counts();
+        counts.unsettled() == 0 && counts.of(State::Paused) > 0
+    }
+}

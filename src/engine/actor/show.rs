@@ -1,0 +1,232 @@
+//! What the engine answers when it is asked, and what it tells by itself: plain values for screens.
+
+use tokio::time::Instant;
+
+use super::{Actor, LOOK};
+use crate::{
+    engine::{
+        Server,
+        flights::millis,
+        protocol::{
+            ByteTotals, Details, FailedPart, LimitedBy, Parts, Phase, Query, Reply, Summary,
+            UploadId,
+        },
+        retry::Closed,
+        tune::Seen,
+        upload::Begun,
+        window,
+    },
+    metadata,
+    settings::Concurrency,
+};
+
+/// How many values of [`Summary::history`] are kept: ten minutes.
+const HISTORY: usize = 300;
+
+impl Actor {
+    pub(super) fn query(&mut self, query: Query) -> Reply {
+        match query {
+            Query::Window(query) => {
+                Reply::Window(self.orders.window(&self.queue, &self.flights, &query))
+            }
+            Query::Parts(id) => Reply::Parts(self.parts(id)),
+            Query::Details(id) => Reply::Details(self.details(id).map(Box::new)),
+            Query::Preview(settings) => Reply::Preview(self.preview(&settings)),
+        }
+    }
+
+    fn parts(&self, id: UploadId) -> Option<Parts> {
+        let upload = self.queue.get(id)?;
+        let now = Instant::now();
+        let Some(begun) = upload.begun() else {
+            return Some(Parts {
+                upload: id,
+                count: 0,
+                states: vec![],
+                running: vec![],
+                failed: vec![],
+            });
+        };
+        let failed = begun.troubled.iter().map(|(number, trouble)| FailedPart {
+            number: *number,
+            attempts: trouble.attempts,
+            error: trouble.error.clone(),
+            retry_in_ms: trouble
+                .retry_at
+                .map(|at| millis(at.saturating_duration_since(now))),
+        });
+        Some(Parts {
+            upload: id,
+            count: begun.count(),
+            states: begun.part_states(),
+            running: self.flights.show(id, now),
+            failed: failed.collect(),
+        })
+    }
+
+    fn details(&self, id: UploadId) -> Option<Details> {
+        let upload = self.queue.get(id)?;
+        let begun = upload.begun();
+        let runs = begun
+            .and_then(Begun::plan)
+            .map(|plan| plan.runs().to_vec())
+            .unwrap_or_default();
+        Some(Details {
+            row: window::row(id, upload, &self.flights),
+            modified: upload.identity.modified.to_string(),
+            title: metadata::title(&upload.path),
+            mime: metadata::mime(&upload.path).unwrap_or_default().to_owned(),
+            marker: begun.map(|begun| begun.progress.marker.clone()),
+            media: upload.media().map(str::to_owned),
+            plan: runs.into_iter().map(Into::into).collect(),
+            attempts: begun.map_or(0, |begun| begun.attempts),
+            failure: upload.reason().cloned(),
+        })
+    }
+
+    /// Measures speeds.
+    pub(super) fn measure(&mut self) {
+        let now = Instant::now();
+        let taken = self.flights.taken();
+        self.flights.sample(now);
+        self.speed.meter.sample(now, taken);
+        let seconds = (now - self.speed.sampled).as_secs_f64();
+        self.speed.sampled = now;
+        if !self.flights.is_empty() {
+            self.speed.steady.sample(self.speed.meter.rate(), seconds);
+        }
+        let since = millis(now - self.speed.noted);
+        if since >= Summary::HISTORY_STEP_MS {
+            let moved = taken.saturating_sub(self.speed.noted_taken);
+            self.speed.noted = now;
+            self.speed.noted_taken = taken;
+            self.speed.history.push(moved.saturating_mul(1000) / since);
+            let surplus = self.speed.history.len().saturating_sub(HISTORY);
+            self.speed.history.drain(..surplus);
+        }
+    }
+
+    /// Thinks over how many parts are to be in flight, where that is ours to find.
+    pub(super) fn tune_parts(&mut self) {
+        let now = Instant::now();
+        let full = self.flights.len() >= usize::from(self.parts_limit());
+        let tuning = &mut self.tuning;
+        tuning.full &= full && !self.cap.holds() && self.destination.hold_up().is_none();
+        if now - tuning.since < LOOK {
+            return;
+        }
+        let taken = self.flights.taken();
+        let rate = taken.saturating_sub(tuning.taken) * 1000 / millis(now - tuning.since).max(1);
+        if (tuning.full || tuning.trouble) && self.settings.parts_in_flight == Concurrency::Auto {
+            let before = tuning.tuner.limit();
+            tuning.tuner.look(Seen {
+                rate,
+                trouble: tuning.trouble,
+            });
+            if tuning.tuner.limit() != before {
+                let (limit, why) = (tuning.tuner.limit(), tuning.tuner.why());
+                tracing::debug!("{limit} parts in flight instead of {before}: {why}");
+            }
+        }
+        (tuning.since, tuning.taken, tuning.full, tuning.trouble) = (now, taken, true, false);
+    }
+
+    /// Tells the summary, if it says anything new.
+    pub(super) fn tell(&mut self, server: &Server, phase: Phase) {
+        let summary = self.summary(phase);
+        if summary != self.told {
+            self.told = summary.clone();
+            server.summary.send_replace(summary);
+        }
+    }
+
+    fn summary(&self, phase: Phase) -> Summary {
+        let bytes = self.queue.bytes();
+        let left = bytes.total - bytes.acknowledged;
+        let in_flight = self.flights.in_flight().min(left);
+        let troubles = |id: &UploadId| self.queue.begun(*id).map(Begun::troubles);
+        let (retrying, failed) = self
+            .active
+            .iter()
+            .filter_map(troubles)
+            .fold((0, 0), |(a, b), (retrying, failed)| {
+                (a + retrying, b + failed)
+            });
+        let moving = phase == Phase::Running && !self.flights.is_empty();
+        Summary {
+            session: self.session.header.id.clone(),
+            destination: self.destination.describe(),
+            settings: self.settings,
+            parts_limit: self.parts_limit(),
+            parts_limit_why: match self.settings.parts_in_flight {
+                Concurrency::Auto => self.tuning.tuner.why().to_owned(),
+                Concurrency::Fixed(_) => String::new(),
+            },
+            counts: self.queue.counts(),
+            bytes: ByteTotals { in_flight, ..bytes },
+            rate: self.speed.meter.rate(),
+            history: self.speed.history.clone(),
+            eta: self
+                .speed
+                .steady
+                .seconds_for(left - in_flight)
+                .filter(|_| moving),
+            parts_running: u32::try_from(self.flights.len()).unwrap_or(u32::MAX),
+            parts_retrying: retrying,
+            parts_failed: failed,
+            errors: self.errors,
+            limited_by: self.limited_by(),
+            phase,
+            walk: self.walks.show(),
+            saved: self.session.store.saved(),
+            save_error: self.session.store.error(),
+        }
+    }
+
+    fn limited_by(&self) -> LimitedBy {
+        let now = Instant::now();
+        if let Some(error) = &self.halted {
+            let next = error.kind.next_step();
+            return LimitedBy::Destination {
+                why: format!("{error} — {next}"),
+                left_ms: 0,
+            };
+        }
+        if self.all_paused() {
+            return LimitedBy::Paused;
+        }
+        let left = |until: Instant| millis(until.saturating_duration_since(now));
+        match self.gate.closed(now) {
+            Some(Closed::Offline(until, why)) => {
+                return LimitedBy::Offline {
+                    why,
+                    left_ms: left(until),
+                };
+            }
+            Some(Closed::Wait(until, why)) => {
+                return LimitedBy::Destination {
+                    why,
+                    left_ms: left(until),
+                };
+            }
+            None => {}
+        }
+        if let Some(hold_up) = self.destination.hold_up() {
+            return LimitedBy::Destination {
+                why: hold_up.why,
+                left_ms: millis(hold_up.left),
+            };
+        }
+        if self.flights.is_empty() {
+            return LimitedBy::Idle;
+        }
+        if self.cap.holds() {
+            return LimitedBy::Bandwidth;
+        }
+        if self.flights.starved(now) {
+            LimitedBy::Disk
+        } else {
+            LimitedBy::Line
+        }
+    }
+}

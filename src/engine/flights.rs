@@ -1,0 +1,134 @@
+//! The parts on their way: how far each is, how fast, and how to cut it short.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tokio::{task::AbortHandle, time::Instant};
+
+use super::{
+    protocol::{RunningPart, UploadId},
+    rate::Meter,
+};
+use crate::{body::Progress, plan::PartNumber};
+
+/// One part on its way.
+#[derive(Debug)]
+pub struct Flight {
+    /// What can be seen of it from outside.
+    pub progress: Arc<Progress>,
+    /// Its length in bytes.
+    pub length: u64,
+    /// Which try it is, from 1.
+    pub attempt: u32,
+    /// When it was begun.
+    pub begun: Instant,
+    /// Its speed.
+    pub meter: Meter,
+    /// Cuts it short.
+    pub abort: AbortHandle,
+}
+
+/// All parts on their way.
+#[derive(Debug, Default)]
+pub struct Flights {
+    flying: BTreeMap<(UploadId, PartNumber), Flight>,
+    /// Bytes that parts which came back had taken.
+    landed: u64,
+}
+
+impl Flights {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.flying.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.flying.is_empty()
+    }
+
+    /// A part goes out.
+    pub fn start(&mut self, upload: UploadId, part: PartNumber, flight: Flight) {
+        self.flying.insert((upload, part), flight);
+    }
+
+    /// A part came back.
+    pub fn land(&mut self, upload: UploadId, part: PartNumber) -> Option<Flight> {
+        let flight = self.flying.remove(&(upload, part))?;
+        self.landed += flight.progress.taken();
+        Some(flight)
+    }
+
+    /// The parts of one upload.
+    pub fn of(&self, upload: UploadId) -> impl Iterator<Item = (PartNumber, &Flight)> {
+        let range = (upload, 0)..=(upload, PartNumber::MAX);
+        self.flying
+            .range(range)
+            .map(|((_, part), flight)| (*part, flight))
+    }
+
+    /// The numbers of all.
+    #[must_use]
+    pub fn all(&self) -> Vec<(UploadId, PartNumber)> {
+        self.flying.keys().copied().collect()
+    }
+
+    /// Bytes on their way.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        self.flying
+            .values()
+            .map(|flight| flight.progress.taken())
+            .sum()
+    }
+
+    /// Bytes taken by the connections since the program started.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.landed + self.in_flight()
+    }
+
+    /// Measures every part's speed.
+    pub fn sample(&mut self, now: Instant) {
+        for flight in self.flying.values_mut() {
+            flight.meter.sample(now, flight.progress.taken());
+        }
+    }
+
+    /// Bytes a second of one upload.
+    #[must_use]
+    pub fn rate(&self, upload: UploadId) -> u64 {
+        self.of(upload).map(|(_, flight)| flight.meter.rate()).sum()
+    }
+
+    /// Whether the connections waited for the disk for most of the time.
+    #[must_use]
+    pub fn starved(&self, now: Instant) -> bool {
+        let total = |of: fn(&Flight, Instant) -> Duration| -> Duration {
+            self.flying.values().map(|flight| of(flight, now)).sum()
+        };
+        total(|flight, _| flight.progress.starved()) * 2 > total(|flight, now| now - flight.begun)
+    }
+
+    /// The parts of one upload, as a screen shows them.
+    #[must_use]
+    pub fn show(&self, upload: UploadId, now: Instant) -> Vec<RunningPart> {
+        self.of(upload)
+            .map(|(number, flight)| RunningPart {
+                number,
+                length: flight.length,
+                taken: flight.progress.taken(),
+                rate: flight.meter.rate(),
+                attempt: flight.attempt,
+                age_ms: millis(now - flight.begun),
+            })
+            .collect()
+    }
+}
+
+/// A duration in whole milliseconds.
+#[must_use]
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,648 @@
+//! All uploads of the session, in order, with their counters; pure. Every change goes through
+//! [`Queue::apply`] (what is kept) or [`Queue::with`] (what goes on now), which keep the counters
+//! true without ever counting anew.
+
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{BuildHasher, RandomState},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    protocol::{ByteTotals, Counts, Place, State, UploadId},
+    upload::{Begun, Hold, Phase, Upload},
+};
+use crate::{
+    identity::Identity,
+    session::{
+        Change, Kept, Progress,
+        record::{BadTable, Record},
+    },
+};
+
+/// All uploads of a session.
+#[derive(Debug, Default)]
+pub struct Queue {
+    uploads: Vec<Option<Upload>>,
+    order: Vec<UploadId>,
+    /// No upload before this place of the order is queued.
+    first_queued: usize,
+    by_path: HashMap<u64, UploadId>,
+    hasher: RandomState,
+    counts: Counts,
+    bytes: ByteTotals,
+    removed: usize,
+    version: u64,
+}
+
+impl Queue {
+    /// How many uploads there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.order.len() - self.removed
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The uploads in the order in which they go.
+    #[must_use]
+    pub fn order(&self) -> &[UploadId] {
+        &self.order
+    }
+
+    /// Uploads by state.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Bytes over all uploads that are not skipped; `in_flight` is not known here.
+    #[must_use]
+    pub fn bytes(&self) -> ByteTotals {
+        self.bytes
+    }
+
+    /// A number that changes whenever an upload comes, goes, moves, or changes its state.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The upload with this number.
+    #[must_use]
+    pub fn get(&self, id: UploadId) -> Option<&Upload> {
+        self.uploads.get(id as usize)?.as_ref()
+    }
+
+    /// What is under way of this upload.
+    #[must_use]
+    pub fn begun(&self, id: UploadId) -> Option<&Begun> {
+        self.get(id)?.begun()
+    }
+
+    /// The upload of this file, if it is queued.
+    #[must_use]
+    pub fn find(&self, path: &Path) -> Option<UploadId> {
+        let id = *self.by_path.get(&self.hasher.hash_one(path))?;
+        self.get(id)
+            .is_some_and(|upload| &*upload.path == path)
+            .then_some(id)
+    }
+
+    /// Queues a file at the end; `None` when it is queued already.
+    pub fn add(&mut self, path: PathBuf, identity: Identity) -> Option<Kept> {
+        if self.find(&path).is_some() {
+            return None;
+        }
+        let id = UploadId::try_from(self.uploads.len().max(1)).ok()?;
+        let kept = Kept {
+            id,
+            path,
+            identity,
+            state: State::Queued,
+            reason: None,
+            progress: None,
+        };
+        self.insert(kept.clone());
+        Some(kept)
+    }
+
+    /// Takes over what a session file says.
+    ///
+    /// # Errors
+    /// When it says something that can't be: a number twice, a change of no upload.
+    pub fn restore(&mut self, record: Record) -> Result<(), BadTable> {
+        /// Numbers are given out one by one; one far beyond is an error that would cost memory.
+        const GAP: usize = 10_000_000;
+        let bad = |words: String| BadTable {
+            words,
+            offset: None,
+        };
+        match record {
+            Record::Settings(_) => Ok(()),
+            Record::Upload(kept) if self.get(kept.id).is_some() => Err(bad(format!(
+                "there are two uploads with the id {}",
+                kept.id
+            ))),
+            Record::Upload(kept) if kept.id as usize > self.uploads.len() + GAP => {
+                Err(bad(format!("the id {} can't be right", kept.id)))
+            }
+            Record::Upload(kept) => {
+                self.insert(*kept);
+                Ok(())
+            }
+            Record::Log(id, _) if self.uploads.get(id as usize).is_none() => {
+                Err(bad(format!("there is no upload with the id {id}")))
+            }
+            Record::Log(id, change) => {
+                self.apply(id, &change);
+                Ok(())
+            }
+        }
+    }
+
+    /// To be called once when everything was restored: what is acknowledged now was there before
+    /// this run.
+    pub fn restored(&mut self) {
+        self.tidy();
+        self.bytes.sent = 0;
+        self.bytes.already_there = self.bytes.acknowledged;
+    }
+
+    fn insert(&mut self, kept: Kept) {
+        let Kept {
+            id,
+            path,
+            identity,
+            state,
+            reason,
+            progress,
+        } = kept;
+        let path = path.into_boxed_path();
+        let reason = reason.map(Box::new);
+        let media = |progress: Option<Progress>| {
+            progress
+                .and_then(|progress| progress.ticket)
+                .map_or_else(String::new, |t| t.media)
+        };
+        let (hold, phase) = match (state, reason) {
+            (State::Done, _) => (Hold::None, Phase::Done(media(progress).into())),
+            (state, reason) => {
+                let hold = match (state, reason) {
+                    (State::Paused, _) => Hold::Paused,
+                    (State::Failed, Some(error)) => Hold::Failed(error),
+                    (State::Changed, Some(error)) => Hold::Changed(error),
+                    (State::Skipped, Some(error)) => Hold::Skipped(error),
+                    _ => Hold::None,
+                };
+                let begun = |progress| Phase::Begun(Box::new(Begun::new(progress)));
+                (hold, progress.map_or(Phase::Waiting, begun))
+            }
+        };
+        self.by_path.insert(self.hasher.hash_one(&*path), id);
+        let slot = id as usize;
+        if self.uploads.len() <= slot {
+            self.uploads.resize_with(slot + 1, || None);
+        }
+        let upload = Upload {
+            path,
+            identity,
+            hold,
+            phase,
+        };
+        self.count(&upload, true);
+        self.uploads[slot] = Some(upload);
+        self.order.push(id);
+        self.version += 1;
+    }
+
+    fn count(&mut self, upload: &Upload, come: bool) {
+        let state = upload.state();
+        let (size, acknowledged) = match state {
+            State::Skipped => (0, 0),
+            _ => (upload.identity.size, upload.acknowledged()),
+        };
+        if come {
+            self.counts.add(state);
+            self.bytes.total += size;
+            self.bytes.acknowledged += acknowledged;
+        } else {
+            self.counts.subtract(state);
+            self.bytes.total -= size;
+            self.bytes.acknowledged -= acknowledged;
+        }
+    }
+
+    /// Changes what goes on with an upload now, in memory alone.
+    pub fn with<T>(&mut self, id: UploadId, change: impl FnOnce(&mut Upload) -> T) -> Option<T> {
+        let mut upload = self.uploads.get_mut(id as usize)?.take()?;
+        self.count(&upload, false);
+        let before = upload.state();
+        let answer = change(&mut upload);
+        self.count(&upload, true);
+        self.version += u64::from(before != upload.state());
+        self.uploads[id as usize] = Some(upload);
+        Some(answer)
+    }
+
+    /// Changes what is under way of an upload; nothing if nothing is.
+    pub fn with_begun<T>(
+        &mut self,
+        id: UploadId,
+        change: impl FnOnce(&mut Begun) -> T,
+    ) -> Option<T> {
+        self.with(id, |upload| match &mut upload.phase {
+            Phase::Begun(begun) => Some(change(begun)),
+            _ => None,
+        })?
+    }
+
+    /// Applies a change that is kept: the same when it happens and when it is read from the log.
+    pub fn apply(&mut self, id: UploadId, change: &Change) {
+        if *change == Change::Removed {
+            return self.remove(id);
+        }
+        let acknowledged = self.bytes.acknowledged;
+        self.with(id, |upload| apply(upload, change));
+        if matches!(change, Change::Part(..)) {
+            self.bytes.sent += self.bytes.acknowledged - acknowledged;
+        }
+        if matches!(change, Change::Released | Change::Fresh(_)) {
+            self.look_again_from(id);
+        }
+    }
+
+    /// Parts that were found at the destination count as there, not as sent.
+    pub fn found(&mut self, id: UploadId, change: &Change) {
+        let before = self.bytes;
+        self.apply(id, change);
+        self.bytes.sent = before.sent;
+        self.bytes.already_there += self.bytes.acknowledged.saturating_sub(before.acknowledged);
+    }
+
+    fn remove(&mut self, id: UploadId) {
+        let Some(upload) = self.uploads.get_mut(id as usize).and_then(Option::take) else {
+            return;
+        };
+        self.count(&upload, false);
+        self.by_path.remove(&self.hasher.hash_one(&*upload.path));
+        self.removed += 1;
+        self.version += 1;
+    }
+
+    /// Closes the gaps that removed uploads left in the order.
+    pub fn tidy(&mut self) {
+        if self.removed > 0 {
+            let uploads = &self.uploads;
+            self.order.retain(|id| uploads[*id as usize].is_some());
+            self.removed = 0;
+            self.first_queued = 0;
+        }
+    }
+
+    /// This upload may wait for its turn again.
+    pub fn look_again_from(&mut self, id: UploadId) {
+        let place = self.order[..self.first_queued]
+            .iter()
+            .position(|other| *other == id);
+        self.first_queued = place.unwrap_or(self.first_queued);
+    }
+
+    /// The first upload that waits for its turn.
+    pub fn next_queued(&mut self) -> Option<UploadId> {
+        let queued = |queue: &Self, id| queue.get(id).is_some_and(|u| u.state() == State::Queued);
+        while let Some(id) = self.order.get(self.first_queued) {
+            if queued(self, *id) {
+                return Some(*id);
+            }
+            self.first_queued += 1;
+        }
+        None
+    }
+
+    /// Moves uploads within the order, keeping their own.
+    pub fn move_to(&mut self, ids: &[UploadId], place: Place) {
+        self.tidy();
+        let moved: HashSet<UploadId> = ids.iter().copied().collect();
+        let is = |id: &UploadId| moved.contains(id);
+        match place {
+            Place::Top => self.order.sort_by_key(|id| !is(id)),
+            Place::Bottom => self.order.sort_by_key(is),
+            Place::Up => {
+                for at in 1..self.order.len() {
+                    if is(&self.order[at]) && !is(&self.order[at - 1]) {
+                        self.order.swap(at, at - 1);
+                    }
+                }
+            }
+            Place::Down => {
+                for at in (1..self.order.len()).rev() {
+                    if is(&self.order[at - 1]) && !is(&self.order[at]) {
+                        self.order.swap(at, at - 1);
+                    }
+                }
+            }
+        }
+        self.first_queued = 0;
+        self.version += 1;
+    }
+
+    /// All that is kept of every upload, in order: a snapshot.
+    pub fn kept(&self) -> impl Iterator<Item = Kept> + '_ {
+        self.order
+            .iter()
+            .filter_map(|id| Some(kept(*id, self.get(*id)?)))
+    }
+}
+
+fn kept(id: UploadId, upload: &Upload) -> Kept {
+    let progress = match &upload.phase {
+        Phase::Waiting => None,
+        Phase::Begun(begun) => Some(begun.progress.clone()),
+        Phase::Done(media) => Some(Progress {
+            ticket: Some(crate::destination::Ticket {
+                media: media.to_string(),
+                upload: None,
+                token: None,
+                method: None,
+            }),
+            ..Progress::default()
+        }),
+    };
+    Kept {
+        id,
+        path: upload.path.to_path_buf(),
+        identity: upload.identity,
+        state: Some(upload.state())
+            .filter(|state| state.settled())
+            .unwrap_or(State::Queued),
+        reason: upload.reason().cloned(),
+        progress,
+    }
+}
+
+fn apply(upload: &mut Upload, change: &Change) {
+    match change {
+        Change::Begun(marker) => {
+            let progress = Progress {
+                marker: marker.clone(),
+                ..Progress::default()
+            };
+            upload.phase = Phase::Begun(Box::new(Begun::new(progress)));
+        }
+        Change::Done => {
+            let media = upload.media().unwrap_or_default().into();
+            upload.phase = Phase::Done(media);
+            upload.hold = Hold::None;
+        }
+        Change::Released => upload.hold = Hold::None,
+        Change::Paused => upload.hold = Hold::Paused,
+        Change::Failed(error) => upload.hold = Hold::Failed(Box::new(error.clone())),
+        Change::Changed(error) => upload.hold = Hold::Changed(Box::new(error.clone())),
+        Change::Skipped(error) => upload.hold = Hold::Skipped(Box::new(error.clone())),
+        Change::Fresh(identity) => {
+            upload.identity = *identity;
+            upload.phase = Phase::Waiting;
+            upload.hold = Hold::None;
+        }
+        Change::Removed => {} // the queue's own business
+        Change::Ticket(_)
+        | Change::Plan(_)
+        | Change::Part(..)
+        | Change::Lost(_)
+        | Change::Completed => {
+            if let Phase::Begun(begun) = &mut upload.phase {
+                begun.apply(change);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU64;
+
+    use proptest::prelude::*;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::{
+        destination::Ticket,
+        engine::{
+            schedule::{Room, Start, next},
+            upload::Step,
+        },
+        error::{Error, Kind},
+        plan::PartPlan,
+    };
+
+    const MIB: u64 = 1 << 20;
+
+    fn file(size: u64) -> Identity {
+        Identity::new(size, 1, 0, 1)
+    }
+
+    fn plan(size: u64, part: u64) -> PartPlan {
+        PartPlan::cut(size, NonZeroU64::new(part).unwrap())
+    }
+
+    fn ticket() -> Ticket {
+        Ticket {
+            media: "m".into(),
+            upload: None,
+            token: None,
+            method: None,
+        }
+    }
+
+    /// A queue of files of 10 parts each.
+    fn queue(files: u32) -> Queue {
+        let mut queue = Queue::default();
+        for number in 0..files {
+            queue
+                .add(format!("/t/{number}.mp4").into(), file(10 * MIB))
+                .unwrap();
+        }
+        queue
+    }
+
+    fn begin(queue: &mut Queue, id: UploadId) {
+        for change in [
+            Change::Begun(format!("marker{id}")),
+            Change::Plan(plan(10 * MIB, MIB)),
+            Change::Ticket(ticket()),
+        ] {
+            queue.apply(id, &change);
+        }
+        queue.with_begun(id, |begun| begun.step = Step::Sending);
+    }
+
+    /// The counters as they are when counted anew.
+    fn counted(queue: &Queue) -> (Counts, u64, u64) {
+        let mut counts = Counts::default();
+        let (mut total, mut acknowledged) = (0, 0);
+        for id in queue.order() {
+            let Some(upload) = queue.get(*id) else {
+                continue;
+            };
+            counts.add(upload.state());
+            if upload.state() != State::Skipped {
+                total += upload.identity.size;
+                acknowledged += upload.acknowledged();
+            }
+        }
+        (counts, total, acknowledged)
+    }
+
+    #[test]
+    fn the_same_file_is_queued_once() {
+        let mut queue = queue(1);
+        assert!(queue.add("/t/0.mp4".into(), file(1)).is_none());
+        queue.apply(1, &Change::Removed);
+        queue.tidy();
+        assert_eq!(
+            queue.add("/t/0.mp4".into(), file(1)).unwrap().id,
+            2,
+            "no number is used again"
+        );
+    }
+
+    #[test]
+    fn what_a_snapshot_says_restores_to_the_same() {
+        let mut queue = queue(5);
+        begin(&mut queue, 2);
+        queue.apply(2, &Change::Part(3, Some([7; 16])));
+        queue.apply(3, &Change::Failed(Error::new(Kind::Refused, "no")));
+        begin(&mut queue, 4);
+        queue.apply(4, &Change::Done);
+        queue.apply(5, &Change::Paused);
+        let kept: Vec<_> = queue.kept().collect();
+        let mut again = Queue::default();
+        for kept in kept.clone() {
+            again.restore(Record::Upload(Box::new(kept))).unwrap();
+        }
+        again.restored();
+        assert_eq!(again.kept().collect::<Vec<_>>(), kept);
+        assert_eq!(again.bytes().already_there, 11 * MIB);
+        assert_eq!(again.bytes().sent, 0);
+        assert_eq!(again.get(4).unwrap().media(), Some("m"));
+    }
+
+    #[test]
+    fn a_session_that_contradicts_itself_is_refused() {
+        let mut queue = queue(1);
+        let kept = queue.kept().next().unwrap();
+        assert!(
+            queue
+                .restore(Record::Upload(Box::new(kept.clone())))
+                .is_err()
+        );
+        assert!(queue.restore(Record::Log(99, Change::Done)).is_err());
+        let far = Kept {
+            id: u32::MAX,
+            ..kept
+        };
+        assert!(queue.restore(Record::Upload(Box::new(far))).is_err());
+    }
+
+    #[test]
+    fn moving_keeps_the_order_of_those_moved() {
+        let mut queue = queue(5);
+        queue.move_to(&[2, 4], Place::Top);
+        assert_eq!(queue.order(), [2, 4, 1, 3, 5]);
+        queue.move_to(&[2, 4], Place::Up);
+        assert_eq!(queue.order(), [2, 4, 1, 3, 5]);
+        queue.move_to(&[2, 4], Place::Down);
+        assert_eq!(queue.order(), [1, 2, 4, 3, 5]);
+        queue.move_to(&[2, 4], Place::Bottom);
+        assert_eq!(queue.order(), [1, 3, 5, 2, 4]);
+        assert_eq!(queue.next_queued(), Some(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn parts_go_round_the_files_under_way_and_never_beyond_the_room() {
+        let mut queue = queue(3);
+        begin(&mut queue, 1);
+        begin(&mut queue, 2);
+        let now = Instant::now();
+        let mut sent = Vec::new();
+        for running in 0.. {
+            let room = Room {
+                parts: 5,
+                parts_running: running,
+                files: 2,
+            };
+            match next(&mut queue, &[1, 2], room, now) {
+                Some(Start::Part(id, part)) => {
+                    queue.with_begun(id, |begun| begun.start(part));
+                    sent.push((id, part.number));
+                }
+                other => {
+                    assert_eq!(other, None);
+                    break;
+                }
+            }
+        }
+        assert_eq!(sent, [(1, 1), (2, 1), (1, 2), (2, 2), (1, 3)]);
+        let room = Room {
+            parts: 5,
+            parts_running: 5,
+            files: 3,
+        };
+        assert_eq!(next(&mut queue, &[1, 2], room, now), Some(Start::Upload));
+    }
+
+    proptest! {
+        #[test]
+        fn counters_are_always_what_counting_anew_would_say(
+            steps in proptest::collection::vec((1u32..6, 0u8..14, 1u32..11), 0..80),
+        ) {
+            let mut queue = queue(5);
+            for (id, step, part) in steps {
+                let error = || Error::new(Kind::Server, "x");
+                match step {
+                    0 | 1 => if queue.begun(id).is_none() { begin(&mut queue, id) },
+                    2..=5 => queue.apply(id, &Change::Part(part, None)),
+                    6 => queue.apply(id, &Change::Lost(vec![part])),
+                    7 => queue.apply(id, &Change::Paused),
+                    8 => queue.apply(id, &Change::Failed(error())),
+                    9 => queue.apply(id, &Change::Skipped(error())),
+                    10 => queue.apply(id, &Change::Released),
+                    11 => queue.apply(id, &Change::Done),
+                    12 => queue.apply(id, &Change::Fresh(file(u64::from(part) * MIB))),
+                    _ => queue.apply(id, &Change::Removed),
+                }
+                let bytes = queue.bytes();
+                prop_assert_eq!((queue.counts(), bytes.total, bytes.acknowledged), counted(&queue));
+            }
+        }
+
+        #[test]
+        fn every_part_is_sent_once_however_often_it_fails_and_is_recut(
+            seed: u64, sizes in proptest::collection::vec(1u64..5, 0..6),
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time().start_paused(true).build().unwrap();
+            let _guard = runtime.enter();
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut queue = queue(1);
+            begin(&mut queue, 1);
+            let now = Instant::now();
+            let limits = crate::destination::Limits {
+                part_min: 1, part_max: 1 << 40, part_default: MIB, parts_max: 10_000,
+                file_max: u64::MAX, recut: true,
+            };
+            let mut cuts = sizes.into_iter();
+            let mut covered = 0;
+            while !queue.begun(1).unwrap().all_acknowledged() {
+                queue.with_begun(1, |begun| {
+                    let Some(part) = begun.next_part(now) else { return };
+                    begun.start(part);
+                    if random.bool() && let Some(size) = cuts.next() {
+                        let size = NonZeroU64::new(size * 700_000).unwrap();
+                        if let Some(plan) = begun.recut(|_, _| size, &limits) {
+                            begun.set_plan(plan);
+                        }
+                    }
+                    match random.u8(0..4) {
+                        0 => begun.requeue(part.number, None),
+                        1 => begun.fail(part.number, super::super::upload::Trouble {
+                            attempts: part.attempt, error: Error::new(Kind::Broken, "x"),
+                            retry_at: Some(now), ask: false,
+                        }),
+                        _ => {
+                            covered += begun.plan().unwrap().part(part.number).unwrap().length;
+                            begun.acknowledge(part.number, None);
+                        }
+                    }
+                });
+            }
+            prop_assert_eq!(covered, 10 * MIB);
+            prop_assert_eq!(queue.begun(1).unwrap().acknowledged, 10 * MIB);
+        }
+    }
+}

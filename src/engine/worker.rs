@@ -1,0 +1,488 @@
+//! One step of an upload as a task: look at the file, make the media object, ask what is there, send
+//! a part, complete. Each ends as a [`Done`] for the actor, which alone decides what follows.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use md5::Digest;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep},
+};
+
+use super::{protocol::UploadId, rate::Cap, upload::NextPart};
+use crate::{
+    body::{BLOCK, PartBody, Progress},
+    destination::{Destination, Md5, MediaStatus, NewMedia, Received, Ticket},
+    error::{Error, Kind, Result},
+    identity::Identity,
+    plan::{Part, PartNumber, PartPlan},
+};
+
+/// How a step ended.
+#[derive(Debug)]
+pub enum Done {
+    /// The file was looked at before its upload is begun or gone on with.
+    Looked(UploadId, Result<Identity>),
+    /// The media object was made, or found again.
+    Created(UploadId, Result<Ticket>),
+    /// The ticket is on disk.
+    TicketSaved(UploadId),
+    /// A new plan is on disk.
+    PlanSaved(UploadId),
+    /// What the destination has was compared with what we know.
+    Checked(UploadId, Result<Checked>),
+    /// A part came back; with its MD5, and whether the destination confirmed that.
+    Part(UploadId, NextPart, Result<Sent>),
+    /// The destination was told that all is there.
+    Completed(UploadId, Result<Completion>),
+    /// What became of media objects.
+    Status(Vec<UploadId>, Result<Vec<MediaStatus>>),
+    /// An unfinished media object was removed, for a fresh start; the file as it is now.
+    Cleared(UploadId, Result<Identity>),
+}
+
+impl Done {
+    /// Whether something came back from the destination, be it an error: the line is up.
+    #[must_use]
+    pub fn reached_the_destination(&self) -> bool {
+        let up = |error: Option<&Error>| error.is_none_or(|error| error.kind != Kind::Offline);
+        match self {
+            Self::Looked(..) | Self::TicketSaved(_) | Self::PlanSaved(_) => false,
+            Self::Created(_, result) => up(result.as_ref().err()),
+            Self::Checked(_, result) => up(result.as_ref().err()),
+            Self::Part(_, _, result) => up(result.as_ref().err()),
+            Self::Completed(_, result) => up(result.as_ref().err()),
+            Self::Status(_, result) => up(result.as_ref().err()),
+            Self::Cleared(_, result) => up(result.as_ref().err()),
+        }
+    }
+
+    /// The upload whose step this was, of those steps that are done one at a time.
+    #[must_use]
+    pub fn step_of(&self) -> Option<UploadId> {
+        match self {
+            Self::Looked(id, _)
+            | Self::Created(id, _)
+            | Self::TicketSaved(id)
+            | Self::Checked(id, _)
+            | Self::Completed(id, _)
+            | Self::Cleared(id, _) => Some(*id),
+            Self::PlanSaved(_) | Self::Part(..) | Self::Status(..) => None,
+        }
+    }
+}
+
+/// A part that arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    /// Its MD5 as taken on the way, where it was read.
+    pub md5: Option<Md5>,
+    /// Whether the destination named the same MD5.
+    pub verified: bool,
+}
+
+/// What came of comparing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Checked {
+    /// Parts that are there and were not known to be, with their MD5 where it is known.
+    pub found: Vec<(PartNumber, Option<Md5>)>,
+    /// Parts that were known to be there and are not, or not as they were sent.
+    pub lost: Vec<PartNumber>,
+    /// Parts whose MD5 there is ours.
+    pub verified: Vec<PartNumber>,
+    /// All of it is there, and complete.
+    pub complete: bool,
+}
+
+/// What came of completing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Completion {
+    /// The destination agreed.
+    Agreed,
+    /// These parts have to be sent again first.
+    Missing(Vec<PartNumber>),
+}
+
+/// How long steps may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// For how long a connection may take no bytes of a part before it is cut.
+    pub stall: Duration,
+    /// For how long the answer to a part may take once all its bytes were taken.
+    pub answer: Duration,
+}
+
+/// Looks at the file as it is now.
+///
+/// # Errors
+/// When it can't be opened for reading.
+pub async fn look(path: PathBuf) -> Result<Identity> {
+    blocking(move || {
+        let file = File::open(&path).map_err(|error| Error::local("it can't be opened", &error))?;
+        let metadata = file
+            .metadata()
+            .map_err(|error| Error::local("it can't be looked at", &error))?;
+        if !metadata.is_file() {
+            return Err(Error::new(Kind::Local, "it is no file any more"));
+        }
+        Ok(Identity::of(&metadata))
+    })
+    .await
+}
+
+/// Makes the media object once its marker is on disk; with `recover`, looks first for the one that a
+/// create with this marker may have made.
+///
+/// # Errors
+/// The destination's.
+pub async fn create(
+    destination: &dyn Destination,
+    saved: oneshot::Receiver<()>,
+    media: &NewMedia,
+    recover: bool,
+) -> Result<Ticket> {
+    on_disk(saved).await?;
+    if recover && let Some(ticket) = destination.recover(&media.marker).await? {
+        return Ok(ticket);
+    }
+    destination.create(media).await
+}
+
+/// Waits until something is on disk.
+///
+/// # Errors
+/// [`Kind::Storage`] when the session file is gone for good.
+pub async fn on_disk(saved: oneshot::Receiver<()>) -> Result<()> {
+    saved
+        .await
+        .map_err(|_| Error::new(Kind::Storage, "the session can't be saved any more"))
+}
+
+/// Asks what the destination has, and compares. With `rehash`, the parts that were sent are read and
+/// hashed again, to see whether the file is still the one they came from.
+///
+/// # Errors
+/// The destination's, [`Kind::Changed`] where the bytes of the file are others now, and
+/// [`Kind::TicketGone`] where the destination has bytes that are not of this plan.
+pub async fn check(
+    destination: &dyn Destination,
+    ticket: &Ticket,
+    plan: PartPlan,
+    receipts: BTreeMap<PartNumber, Option<Md5>>,
+    path: PathBuf,
+    rehash: bool,
+) -> Result<Checked> {
+    let there = match destination.received(ticket, &plan).await? {
+        Received::Complete => {
+            return Ok(Checked {
+                complete: true,
+                ..Checked::default()
+            });
+        }
+        Received::Foreign(what) => {
+            let words = format!("the destination has bytes that are not of this upload ({what})");
+            return Err(Error::new(Kind::TicketGone, words));
+        }
+        Received::Parts(parts) => parts,
+    };
+    blocking(move || {
+        let file = File::open(&path).map_err(|error| Error::local("it can't be opened", &error))?;
+        let local = |number: PartNumber| match plan.part(number) {
+            Some(part) => hash(&file, part).map(Some),
+            None => Ok(None),
+        };
+        let mut checked = Checked::default();
+        if rehash {
+            for (number, md5) in receipts.iter().filter_map(|(n, md5)| Some((*n, (*md5)?))) {
+                if local(number)? != Some(md5) {
+                    let words = format!("part {number} was sent with other bytes than it has now");
+                    return Err(Error::new(Kind::Changed, words));
+                }
+            }
+        }
+        let there: BTreeMap<PartNumber, Option<Md5>> = there
+            .into_iter()
+            .map(|part| (part.number, part.md5))
+            .collect();
+        for (number, theirs) in &there {
+            let known = receipts.get(number);
+            let ours = match (known, theirs) {
+                (Some(Some(md5)), _) => Some(*md5),
+                (_, Some(_)) => local(*number)?,
+                (_, None) => None,
+            };
+            match (theirs, ours) {
+                (Some(theirs), Some(ours)) if *theirs != ours => checked.lost.push(*number),
+                (theirs, ours) => {
+                    if theirs.is_some() {
+                        checked.verified.push(*number);
+                    }
+                    if known.is_none() {
+                        checked.found.push((*number, ours));
+                    }
+                }
+            }
+        }
+        checked
+            .lost
+            .extend(receipts.keys().filter(|number| !there.contains_key(number)));
+        Ok(checked)
+    })
+    .await
+}
+
+/// What is needed to send one part.
+#[derive(Debug)]
+pub struct PartJob {
+    /// Where to.
+    pub destination: Arc<dyn Destination>,
+    /// The upload's ticket.
+    pub ticket: Ticket,
+    /// Its plan.
+    pub plan: PartPlan,
+    /// The file.
+    pub path: PathBuf,
+    /// The file as it was when it was queued.
+    pub identity: Identity,
+    /// Which part, and how.
+    pub next: NextPart,
+    /// The cap its bytes keep to.
+    pub cap: Cap,
+    /// Where its progress is seen.
+    pub progress: Arc<Progress>,
+    /// How long things may take.
+    pub patience: Patience,
+}
+
+/// Sends one part.
+///
+/// # Errors
+/// The destination's; [`Kind::Local`] and [`Kind::Changed`] when the file is at fault;
+/// [`Kind::Corrupt`] when the destination names another MD5 than was taken on the way.
+pub async fn send(job: PartJob) -> Result<Sent> {
+    let number = job.next.number;
+    let Some(part) = job.plan.part(number) else {
+        return Err(Error::new(
+            Kind::Local,
+            format!("the plan has no part {number}"),
+        ));
+    };
+    if job.next.ask
+        && let Some(sent) = ask(&job, part).await?
+    {
+        return Ok(sent);
+    }
+    let (file, before) = open(job.path.clone()).await?;
+    job.identity.check(&before)?;
+    let file = Arc::new(file);
+    let body = PartBody::new(
+        Arc::clone(&file),
+        part,
+        job.cap.pace(),
+        Arc::clone(&job.progress),
+    );
+    let put = job.destination.put(&job.ticket, &job.plan, part, body);
+    let answer = tokio::select! {
+        answer = put => answer,
+        error = give_up(&job, part.length) => Err(error),
+    };
+    if let Some(error) = job.progress.read_error() {
+        return Err(Error::local("it can't be read", error));
+    }
+    let after = blocking(move || {
+        let metadata = file.metadata();
+        metadata.map_err(|error| Error::local("it can't be looked at", &error))
+    });
+    // Bytes that were taken from a file while it changed may be of two versions.
+    job.identity.check(&Identity::of(&after.await?))?;
+    let receipt = match answer {
+        Err(error) if error.kind == Kind::AlreadySent => {
+            return Ok(Sent {
+                md5: job.progress.md5(),
+                verified: false,
+            });
+        }
+        answer => answer?,
+    };
+    let ours = job.progress.md5();
+    match (receipt.md5, ours) {
+        (Some(theirs), Some(ours)) if theirs != ours => Err(Error::new(
+            Kind::Corrupt,
+            "the destination got other bytes than were sent",
+        )),
+        (theirs, md5) => Ok(Sent {
+            md5,
+            verified: theirs.is_some() && md5.is_some(),
+        }),
+    }
+}
+
+/// Asks whether a part whose answer was lost is there after all, with the bytes it has to have.
+async fn ask(job: &PartJob, part: Part) -> Result<Option<Sent>> {
+    let there = match job.destination.received(&job.ticket, &job.plan).await? {
+        Received::Complete => {
+            return Ok(Some(Sent {
+                md5: None,
+                verified: false,
+            }));
+        }
+        Received::Parts(parts) => parts.into_iter().find(|there| there.number == part.number),
+        Received::Foreign(_) => None,
+    };
+    let Some(there) = there else { return Ok(None) };
+    let Some(theirs) = there.md5 else {
+        return Ok(Some(Sent {
+            md5: None,
+            verified: false,
+        }));
+    };
+    let (file, now) = open(job.path.clone()).await?;
+    job.identity.check(&now)?;
+    let ours = blocking(move || hash(&file, part)).await?;
+    Ok((ours == theirs).then_some(Sent {
+        md5: Some(ours),
+        verified: true,
+    }))
+}
+
+async fn open(path: PathBuf) -> Result<(File, Identity)> {
+    blocking(move || {
+        let file = File::open(&path).map_err(|error| Error::local("it can't be opened", &error))?;
+        let metadata = file
+            .metadata()
+            .map_err(|error| Error::local("it can't be looked at", &error))?;
+        Ok((file, Identity::of(&metadata)))
+    })
+    .await
+}
+
+/// Ends when a part has stalled, or its answer does not come. Waiting for a cap, or for what the
+/// destination's own rules hold back, is no stall.
+async fn give_up(job: &PartJob, length: u64) -> Error {
+    let PartJob {
+        progress, patience, ..
+    } = job;
+    let held = || job.cap.holds() || job.destination.hold_up().is_some();
+    let mut seen = progress.taken();
+    let mut since = Instant::now();
+    loop {
+        let all = seen == length;
+        let limit = if all { patience.answer } else { patience.stall };
+        sleep((limit / 8).clamp(Duration::from_millis(50), Duration::from_secs(5))).await;
+        let taken = progress.taken();
+        if taken != seen || (!all && held()) {
+            seen = taken;
+            since = Instant::now();
+        } else if since.elapsed() >= limit {
+            let seconds = limit.as_secs_f64();
+            let words = if all {
+                format!("all was sent, but no answer came for {seconds:.0} s")
+            } else {
+                format!("the connection took no bytes for {seconds:.0} s")
+            };
+            return Error::new(Kind::Broken, words);
+        }
+    }
+}
+
+/// Tells the destination that all is there, after making sure where that is ours to do.
+///
+/// # Errors
+/// The destination's.
+pub async fn complete(
+    destination: &dyn Destination,
+    ticket: &Ticket,
+    plan: &PartPlan,
+    receipts: &BTreeMap<PartNumber, Option<Md5>>,
+) -> Result<Completion> {
+    if destination.verify_before_complete(ticket, plan.count()) {
+        let there: BTreeMap<_, _> = match destination.received(ticket, plan).await? {
+            Received::Complete => return Ok(Completion::Agreed),
+            Received::Foreign(what) => {
+                let words =
+                    format!("the destination has parts that are not of this upload ({what})");
+                return Err(Error::new(Kind::TicketGone, words));
+            }
+            Received::Parts(parts) => parts.into_iter().map(|p| (p.number, p.md5)).collect(),
+        };
+        let good = |number: &PartNumber| match (there.get(number), receipts.get(number)) {
+            (Some(Some(theirs)), Some(Some(ours))) => theirs == ours,
+            (there, _) => there.is_some(),
+        };
+        let missing: Vec<PartNumber> = (1..=plan.count()).filter(|number| !good(number)).collect();
+        if !missing.is_empty() {
+            return Ok(Completion::Missing(missing));
+        }
+    }
+    destination.complete(ticket, plan).await?;
+    Ok(Completion::Agreed)
+}
+
+/// Removes what an upload made at the destination and looks at the file anew.
+///
+/// # Errors
+/// The destination's, or that the file can't be opened.
+pub async fn clear(
+    destination: &dyn Destination,
+    marker: &str,
+    ticket: Option<Ticket>,
+    path: PathBuf,
+) -> Result<Identity> {
+    let identity = look(path).await?;
+    let ticket = match ticket {
+        Some(ticket) => Some(ticket),
+        None => destination.recover(marker).await?,
+    };
+    if let Some(ticket) = ticket {
+        destination.remove(&ticket).await?;
+    }
+    Ok(identity)
+}
+
+/// The MD5 of one part of a file.
+fn hash(file: &File, part: Part) -> Result<Md5> {
+    let mut md5 = md5::Md5::new();
+    let mut block = vec![0; BLOCK];
+    let mut at = part.offset;
+    while at < part.range().end {
+        let length = usize::try_from(part.range().end - at)
+            .unwrap_or(BLOCK)
+            .min(BLOCK);
+        file.read_exact_at(&mut block[..length], at)
+            .map_err(|error| Error::local("it can't be read", &error))?;
+        md5.update(&block[..length]);
+        at += length as u64;
+    }
+    Ok(md5.finalize().into())
+}
+
+/// Runs what blocks on the disk off the async threads.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| {
+            Err(Error::local(
+                "reading ended early",
+                &io::Error::other(error),
+            ))
+        })
+}
+
+/// The words that name a file in an error.
+#[must_use]
+pub fn named(path: &Path) -> String {
+    path.file_name().map_or_else(
+        || crate::path::shown(path),
+        |n| crate::path::shown(Path::new(n)),
+    )
+}

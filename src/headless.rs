@@ -1,0 +1,188 @@
+//! A session without a screen: what happens as lines or JSON, and an exit code at the end. Knows the
+//! engine by its [`Handle`] alone.
+//!
+//! A reader that goes away (`| head`) ends the lines, not the uploads.
+
+mod lines;
+
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval_at, sleep},
+};
+
+use self::lines::Lines;
+pub use self::lines::Style;
+use crate::engine::{
+    Handle,
+    protocol::{Command, Event, Phase, State, Summary},
+};
+
+/// How often progress is told, while there is any.
+const EVERY: Duration = Duration::from_secs(3);
+
+/// For how long a session that looks settled from the first moment is given to say otherwise.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// How many events are written in one go.
+const BURST: usize = 1024;
+
+/// How a session ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// The session, as the engine told it last.
+    pub summary: Summary,
+    /// How many files and folders could not be read.
+    pub unreadable: u64,
+    /// Whether a person or the system stopped it before its work was done.
+    pub interrupted: bool,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Report {
+    /// 0: all queued files are uploaded; 1: something failed or was left; 130: interrupted, and the
+    /// session is saved.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        let saved = self.summary.phase == Phase::Stopped && self.summary.save_error.is_none();
+        let all = left(&self.summary) == 0 && self.unreadable == 0;
+        match (saved, self.interrupted, all) {
+            (true, true, _) => 130,
+            (true, false, true) => 0,
+            _ => 1,
+        }
+    }
+}
+
+/// How many uploads are neither done nor left out on purpose.
+fn left(summary: &Summary) -> usize {
+    let counts = &summary.counts;
+    counts.total() - counts.of(State::Done) - counts.of(State::Skipped)
+}
+
+/// Writes what happens to `out` until everything is settled and no walk is under way; then stops the
+/// engine, and ends with the summary as the last line. What is to be walked has to be added before:
+/// from the moment [`Command::Add`] is answered on, every new summary has to show the walk.
+///
+/// Each message on `stops` is a wish to end: the first stops the engine, the second at once.
+pub async fn run(
+    handle: Handle,
+    mut events: mpsc::UnboundedReceiver<Event>,
+    mut stops: mpsc::Receiver<()>,
+    out: impl Write,
+    style: Style,
+) -> Report {
+    let begun = Instant::now();
+    let mut lines = Lines::new(out, style);
+    let mut summary = handle.summary();
+    // What was told before may be older than the walk that was just asked for.
+    summary.borrow_and_update();
+    let mut trusted = false;
+    let grace = sleep(GRACE);
+    tokio::pin!(grace);
+    let mut tick = interval_at(begun + EVERY, EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut burst = Vec::new();
+    let (mut hearing, mut stoppable) = (true, true);
+    let (mut settled, mut wishes, mut interrupted) = (false, 0, false);
+    loop {
+        tokio::select! {
+            count = events.recv_many(&mut burst, BURST), if hearing => {
+                hearing = count > 0;
+                lines.events(burst.drain(..));
+            }
+            wish = stops.recv(), if stoppable => {
+                stoppable = wish.is_some();
+                if stoppable {
+                    wishes += 1;
+                    interrupted |= unfinished(&summary.borrow());
+                    lines.stopping(wishes == 1);
+                    tell(&handle, if wishes == 1 { Command::Stop } else { Command::StopNow });
+                }
+            }
+            changed = summary.changed() => {
+                trusted = true;
+                if changed.is_err() {
+                    break;
+                }
+            }
+            () = &mut grace, if !trusted => trusted = true,
+            _ = tick.tick() => lines.progress(&summary.borrow()),
+        }
+        let phase = summary.borrow().phase;
+        if phase == Phase::Stopped {
+            break;
+        }
+        if trusted && !settled && wishes == 0 && !unfinished(&summary.borrow()) {
+            settled = true;
+            tell(&handle, Command::Stop);
+        }
+    }
+    // What was sent before the last summary is in the channel by now.
+    while let Ok(event) = events.try_recv() {
+        lines.events([event]);
+    }
+    let report = Report {
+        summary: summary.borrow().clone(),
+        unreadable: lines.tally().unreadable,
+        interrupted,
+        took: begun.elapsed(),
+    };
+    lines.summary(&report);
+    report
+}
+
+/// The signals by which a system or a person asks a process to end, as [`run`] takes them: SIGINT
+/// and SIGTERM, and SIGHUP when a lost terminal shall end it too; else that is ignored. From now on
+/// none of them ends the process by itself.
+///
+/// Must be called within a tokio runtime.
+///
+/// # Errors
+/// When the system refuses to hand them over.
+pub fn stop_signals(hangup_stops: bool) -> io::Result<mpsc::Receiver<()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let (wish, wishes) = mpsc::channel(1);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => {
+                    if !hangup_stops {
+                        continue;
+                    }
+                }
+                () = wish.closed() => return,
+            }
+            if wish.send(()).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(wishes)
+}
+
+/// Whether there is still something to do: uploads, or a walk that may find some.
+fn unfinished(summary: &Summary) -> bool {
+    summary.walk.is_some() || !matches!(summary.phase, Phase::Settled | Phase::Stopped)
+}
+
+/// Commands the engine without waiting: it may answer only when all is over, and lines have to go
+/// on until then.
+fn tell(handle: &Handle, command: Command) {
+    let handle = handle.clone();
+    // When it is gone, the summary's end tells.
+    tokio::spawn(async move { handle.command(command).await });
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,339 @@
+//! Events and summaries as lines, for people or as JSON; knows no engine, only what it said.
+
+use std::{
+    collections::HashMap,
+    io::Write,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bytesize::ByteSize;
+use serde_json::{Map, Value, json};
+
+use super::{Report, left};
+use crate::{
+    engine::protocol::{ByteTotals, Counts, Event, LimitedBy, State, Summary, UploadId},
+    path::shown,
+    plan::PartNumber,
+};
+
+/// Whom the lines are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// People.
+    Human,
+    /// Programs: one JSON object a line.
+    Json,
+}
+
+/// What was counted along the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Tally {
+    pub(super) skipped: u64,
+    pub(super) unreadable: u64,
+}
+
+/// Where lines go.
+#[derive(Debug)]
+pub(super) struct Lines<W> {
+    /// `None` once nobody reads any more.
+    out: Option<W>,
+    style: Style,
+    tally: Tally,
+    /// Where the files under way are: later events name them by number.
+    running: HashMap<UploadId, PathBuf>,
+    told: Option<(Counts, ByteTotals, LimitedBy)>,
+}
+
+impl<W: Write> Lines<W> {
+    pub(super) fn new(out: W, style: Style) -> Self {
+        Self {
+            out: Some(out),
+            style,
+            tally: Tally::default(),
+            running: HashMap::new(),
+            told: None,
+        }
+    }
+
+    pub(super) fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Writes what happened, in one go.
+    pub(super) fn events(&mut self, events: impl IntoIterator<Item = Event>) {
+        let mut text = String::new();
+        for event in events {
+            match &event {
+                Event::Skipped { .. } => self.tally.skipped += 1,
+                Event::Unreadable { .. } => self.tally.unreadable += 1,
+                Event::Started { id, path, .. } => {
+                    self.running.insert(*id, path.clone());
+                }
+                _ => {}
+            }
+            let line = match self.style {
+                Style::Json => Some(event_json(&event)),
+                Style::Human => self.event_words(&event),
+            };
+            if let Some(line) = line {
+                text.push_str(&line);
+                text.push('\n');
+            }
+            if let Event::Done { id, .. } | Event::Failed { id, part: None, .. } = &event {
+                self.running.remove(id);
+            }
+        }
+        self.write(&text);
+    }
+
+    /// Writes how far it is, if that is anything new.
+    pub(super) fn progress(&mut self, summary: &Summary) {
+        let mut limited_by = summary.limited_by.clone();
+        // That less is left to wait is no news.
+        if let LimitedBy::Destination { left_ms, .. } | LimitedBy::Offline { left_ms, .. } =
+            &mut limited_by
+        {
+            *left_ms = 0;
+        }
+        let now = Some((summary.counts, summary.bytes, limited_by));
+        if self.told == now {
+            return;
+        }
+        self.told = now;
+        let line = match self.style {
+            Style::Json => progress_json(summary),
+            Style::Human => progress_words(summary),
+        };
+        self.write(&(line + "\n"));
+    }
+
+    /// Writes that the end was asked for; `first` tells whether to wait for what is in flight.
+    pub(super) fn stopping(&mut self, first: bool) {
+        if self.style == Style::Human {
+            self.write(if first {
+                "stopping    parts in flight are waited for; once more stops at once\n"
+            } else {
+                "stopping    now\n"
+            });
+        }
+    }
+
+    /// Writes the last line.
+    pub(super) fn summary(&mut self, report: &Report) {
+        let line = match self.style {
+            Style::Json => summary_json(report),
+            Style::Human => summary_words(report, self.tally),
+        };
+        self.write(&(line + "\n"));
+    }
+
+    fn write(&mut self, text: &str) {
+        let Some(out) = &mut self.out else { return };
+        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        if let Err(error) = written {
+            tracing::warn!("nothing more is told: the output can't be written: {error}");
+            self.out = None;
+        }
+    }
+
+    fn event_words(&self, event: &Event) -> Option<String> {
+        let who = |id: &UploadId, part: &Option<PartNumber>| {
+            let name = self
+                .running
+                .get(id)
+                .map_or_else(|| format!("upload {id}"), |path| shown(path));
+            of_part(&name, *part)
+        };
+        Some(match event {
+            Event::Queued { path, size, .. } => {
+                format!("queued      {} ({})", shown(path), ByteSize(*size))
+            }
+            Event::Skipped { path, reason } => format!("skipped     {}: {reason}", shown(path)),
+            Event::Unreadable { path, reason } => {
+                format!("unreadable  {}: {reason}", shown(path))
+            }
+            Event::Started {
+                path, media, parts, ..
+            } => format!(
+                "started     {} as {media} in {parts} {}",
+                shown(path),
+                if *parts == 1 { "part" } else { "parts" }
+            ),
+            // A person is told by progress: a big file has thousands.
+            Event::Part { .. } => return None,
+            Event::Retrying {
+                id,
+                part,
+                error,
+                retry_in_ms,
+            } => format!(
+                "retrying    {} in {}: {error}",
+                who(id, part),
+                seconds(retry_in_ms.div_ceil(1000))
+            ),
+            Event::Done {
+                path, media, size, ..
+            } => format!(
+                "done        {} as {media} ({})",
+                shown(path),
+                ByteSize(*size)
+            ),
+            Event::Failed {
+                path,
+                part,
+                message,
+                next_step,
+                ..
+            } => {
+                let who = of_part(&shown(path), *part);
+                let semicolon = if next_step.is_empty() { "" } else { "; " };
+                format!("failed      {who}: {message}{semicolon}{next_step}")
+            }
+        })
+    }
+}
+
+fn of_part(name: &str, part: Option<PartNumber>) -> String {
+    part.map_or_else(|| name.to_owned(), |part| format!("{name} part {part}"))
+}
+
+fn seconds(seconds: u64) -> String {
+    humantime::format_duration(Duration::from_secs(seconds)).to_string()
+}
+
+/// `{"event":"queued",…}` from serde's `{"queued":{…}}`: the protocol's names are the lines' names.
+fn event_json(event: &Event) -> String {
+    let (name, fields) = match serde_json::to_value(event) {
+        Ok(Value::Object(object)) => object.into_iter().next(),
+        _ => None,
+    }
+    .unwrap_or_default();
+    tagged(&name, fields)
+}
+
+/// One object a line, its `event` first.
+fn tagged(event: &str, fields: Value) -> String {
+    let fields = match fields {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    let pairs: Vec<String> = [("event".to_owned(), event.into())]
+        .into_iter()
+        .chain(fields)
+        .map(|(key, value)| format!("{}:{value}", Value::from(key)))
+        .collect();
+    format!("{{{}}}", pairs.join(","))
+}
+
+fn counts_json(counts: &Counts) -> Value {
+    State::ALL
+        .iter()
+        .map(|state| (state.word().to_owned(), counts.of(*state).into()))
+        .collect::<Map<_, _>>()
+        .into()
+}
+
+fn progress_json(summary: &Summary) -> String {
+    tagged(
+        "progress",
+        json!({
+            "uploads": counts_json(&summary.counts),
+            "bytes": summary.bytes,
+            "rate": summary.rate,
+            "eta": summary.eta,
+            "parts_running": summary.parts_running,
+            "limited_by": summary.limited_by,
+        }),
+    )
+}
+
+fn summary_json(report: &Report) -> String {
+    let bytes = &report.summary.bytes;
+    tagged(
+        "summary",
+        json!({
+            "uploads": counts_json(&report.summary.counts),
+            "bytes": {
+                "total": bytes.total,
+                "sent": bytes.sent,
+                "already_there": bytes.already_there,
+            },
+            "seconds": (report.took.as_secs_f64() * 1000.0).round() / 1000.0,
+            "session": report.summary.session,
+        }),
+    )
+}
+
+fn progress_words(summary: &Summary) -> String {
+    let bytes = &summary.bytes;
+    let percent = u128::from(bytes.acknowledged) * 100 / u128::from(bytes.total.max(1));
+    let mut parts = vec![
+        format!("progress    {percent}%"),
+        format!(
+            "{} of {}",
+            ByteSize(bytes.acknowledged),
+            ByteSize(bytes.total)
+        ),
+        format!(
+            "{} of {} files",
+            summary.counts.of(State::Done),
+            summary.counts.total()
+        ),
+        format!("{}/s", ByteSize(summary.rate)),
+    ];
+    if let Some(eta) = summary.eta {
+        parts.push(format!("{} left", seconds(eta)));
+    }
+    if let Some(walk) = &summary.walk {
+        parts.push(format!("still walking {}", shown(Path::new(&walk.at))));
+    }
+    match &summary.limited_by {
+        LimitedBy::Offline { why, left_ms } => parts.push(format!(
+            "offline, next try in {}: {why}",
+            seconds(left_ms.div_ceil(1000))
+        )),
+        LimitedBy::Destination { why, left_ms } => parts.push(format!(
+            "the destination asks to wait {}: {why}",
+            seconds(left_ms.div_ceil(1000))
+        )),
+        _ => {}
+    }
+    parts.join(" · ")
+}
+
+fn summary_words(report: &Report, tally: Tally) -> String {
+    let summary = &report.summary;
+    let counts = &summary.counts;
+    let failed = counts.of(State::Failed) + counts.of(State::Changed);
+    let mut parts = vec![format!(
+        "{} of {} files done",
+        counts.of(State::Done),
+        counts.total()
+    )];
+    for (count, word) in [
+        (failed as u64, "failed"),
+        (left(summary).saturating_sub(failed) as u64, "left"),
+        (tally.unreadable, "unreadable"),
+        (tally.skipped, "skipped"),
+    ] {
+        if count > 0 {
+            parts.push(format!("{count} {word}"));
+        }
+    }
+    parts.push(format!("{} sent", ByteSize(summary.bytes.sent)));
+    if summary.bytes.already_there > 0 {
+        let there = ByteSize(summary.bytes.already_there);
+        parts.push(format!("{there} already there"));
+    }
+    let next = match &summary.save_error {
+        Some(error) => format!("\n            the session is not saved: {error}"),
+        None if left(summary) > 0 => {
+            let session = &summary.session;
+            format!("\n            to go on: reelhaul resume {session}")
+        }
+        None => String::new(),
+    };
+    let took = seconds(report.took.as_secs());
+    format!("summary     {} in {took}{next}", parts.join(", "))
+}

@@ -1,0 +1,430 @@
+//! What a run without a screen promises, held against an engine that is played by the test.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+
+use serde_json::Value;
+use tokio::{sync::oneshot, task::JoinHandle};
+
+use super::*;
+use crate::{
+    engine::{
+        Request, Server,
+        protocol::{Counts, Outcome, Walk},
+    },
+    error::{Error, Kind},
+};
+
+/// A place for lines that the test can read while they are written.
+#[derive(Clone, Default)]
+struct Page(Arc<Mutex<Vec<u8>>>);
+
+impl Page {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    fn objects(&self) -> Vec<Value> {
+        let object = |line: &str| serde_json::from_str(line).unwrap();
+        self.text().lines().map(object).collect()
+    }
+}
+
+impl Write for Page {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A pipe that nobody reads.
+struct Broken;
+
+impl Write for Broken {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The engine, played by the test.
+struct Stage {
+    engine: Server,
+    events: mpsc::UnboundedSender<Event>,
+    stops: mpsc::Sender<()>,
+    report: JoinHandle<Report>,
+}
+
+impl Stage {
+    async fn new(style: Style, out: impl Write + Send + 'static) -> Self {
+        let (handle, engine) = Handle::pair();
+        let (events, heard) = mpsc::unbounded_channel();
+        let (stops, wishes) = mpsc::channel(4);
+        let report = tokio::spawn(run(handle, heard, wishes, out, style));
+        // What is shown from here on is news to the run.
+        tokio::task::yield_now().await;
+        Self {
+            engine,
+            events,
+            stops,
+            report,
+        }
+    }
+
+    fn say(&self, event: Event) {
+        self.events.send(event).unwrap();
+    }
+
+    fn say_all(&self) {
+        for event in all_events() {
+            self.say(event);
+        }
+    }
+
+    fn show(&self, phase: Phase, states: &[State]) {
+        self.engine.summary.send_modify(|summary| {
+            summary.session = "s-1".to_owned();
+            summary.phase = phase;
+            summary.counts = Counts::default();
+            for state in states {
+                summary.counts.add(*state);
+            }
+        });
+    }
+
+    /// The next command, answered.
+    async fn told(&mut self) -> Command {
+        match self.engine.requests.recv().await {
+            Some(Request::Command(command, answer)) => {
+                answer_all_well(answer);
+                command
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn end(self, states: &[State]) -> Report {
+        self.show(Phase::Stopped, states);
+        self.report.await.unwrap()
+    }
+}
+
+fn answer_all_well(answer: oneshot::Sender<Outcome>) {
+    let outcome = Outcome {
+        reached: 0,
+        words: String::new(),
+        refused: false,
+    };
+    answer.send(outcome).unwrap();
+}
+
+fn path() -> PathBuf {
+    PathBuf::from("/a/odd\n\u{1b}[31m.mp4")
+}
+
+/// One event of each sort.
+fn all_events() -> Vec<Event> {
+    let (id, path, media) = (7, path(), "abcd".to_owned());
+    vec![
+        Event::Queued {
+            id,
+            path: path.clone(),
+            size: 2048,
+        },
+        Event::Skipped {
+            path: path.clone(),
+            reason: "not media".to_owned(),
+        },
+        Event::Unreadable {
+            path: path.clone(),
+            reason: "gone".to_owned(),
+        },
+        Event::Started {
+            id,
+            path: path.clone(),
+            media: media.clone(),
+            parts: 2,
+        },
+        Event::Retrying {
+            id,
+            part: Some(2),
+            error: Error::new(Kind::Server, "it broke"),
+            retry_in_ms: 1500,
+        },
+        Event::Part {
+            id,
+            part: 2,
+            bytes: 1024,
+            attempt: 2,
+        },
+        Event::Done {
+            id,
+            path: path.clone(),
+            media,
+            size: 2048,
+        },
+        Event::Failed {
+            id: 8,
+            path,
+            part: None,
+            kind: Kind::Refused,
+            message: "no".to_owned(),
+            next_step: "mend it".to_owned(),
+        },
+    ]
+}
+
+#[tokio::test]
+async fn json_is_one_object_a_line_and_the_summary_is_the_last() {
+    let page = Page::default();
+    let mut stage = Stage::new(Style::Json, page.clone()).await;
+    stage.say_all();
+    stage.show(Phase::Settled, &[State::Done, State::Failed]);
+    assert_eq!(stage.told().await, Command::Stop);
+    stage.engine.summary.send_modify(|summary| {
+        summary.bytes.total = 4096;
+        summary.bytes.sent = 1024;
+        summary.bytes.already_there = 1024;
+    });
+    let report = stage.end(&[State::Done, State::Failed]).await;
+    assert_eq!((report.unreadable, report.exit_code()), (1, 1));
+    let objects = page.objects();
+    let names: Vec<&str> = objects
+        .iter()
+        .map(|o| o["event"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "queued",
+            "skipped",
+            "unreadable",
+            "started",
+            "retrying",
+            "part",
+            "done",
+            "failed",
+            "summary"
+        ]
+    );
+    for object in &objects {
+        if let Some(text) = object["path"].as_str() {
+            assert_eq!(crate::path::decode(text), path());
+        }
+    }
+    let last = objects.last().unwrap();
+    assert_eq!(last["uploads"]["done"], 1);
+    assert_eq!(last["uploads"]["failed"], 1);
+    assert_eq!(
+        last["bytes"],
+        serde_json::json!({ "total": 4096, "sent": 1024, "already_there": 1024 })
+    );
+    assert_eq!(last["session"], "s-1");
+    assert!(last["seconds"].is_number());
+    assert_eq!(last.as_object().unwrap().len(), 5);
+    assert!(
+        page.text()
+            .lines()
+            .all(|line| line.starts_with("{\"event\":"))
+    );
+}
+
+#[tokio::test]
+async fn lines_for_people_steer_no_terminal_and_say_how_to_go_on() {
+    let page = Page::default();
+    let stage = Stage::new(Style::Human, page.clone()).await;
+    stage.say_all();
+    stage
+        .end(&[State::Done, State::Failed, State::Queued])
+        .await;
+    let text = page.text();
+    assert!(!text.contains('\u{1b}'));
+    for line in [
+        "queued      /a/odd\u{fffd}\u{fffd}[31m.mp4 (2.0 KiB)",
+        "retrying    /a/odd\u{fffd}\u{fffd}[31m.mp4 part 2 in 2s: it broke",
+        "failed      /a/odd\u{fffd}\u{fffd}[31m.mp4: no; mend it",
+        "summary     1 of 3 files done, 1 failed, 1 left, 1 unreadable, 1 skipped, 0 B sent in 0s",
+        "            to go on: reelhaul resume s-1",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn all_done_is_a_success_and_what_was_skipped_is_no_failure() {
+    let mut stage = Stage::new(Style::Human, io::sink()).await;
+    stage.say(Event::Skipped {
+        path: path(),
+        reason: "empty".to_owned(),
+    });
+    stage.show(Phase::Settled, &[State::Done, State::Skipped]);
+    assert_eq!(stage.told().await, Command::Stop);
+    let report = stage.end(&[State::Done, State::Skipped]).await;
+    assert_eq!(report.exit_code(), 0);
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_is_a_failure_though_all_else_is_done() {
+    let stage = Stage::new(Style::Human, io::sink()).await;
+    stage.say(Event::Unreadable {
+        path: path(),
+        reason: "denied".to_owned(),
+    });
+    assert_eq!(stage.end(&[State::Done]).await.exit_code(), 1);
+}
+
+#[tokio::test]
+async fn a_walk_under_way_is_waited_for() {
+    let mut stage = Stage::new(Style::Human, io::sink()).await;
+    stage.engine.summary.send_modify(|summary| {
+        summary.phase = Phase::Settled;
+        summary.walk = Some(Walk {
+            files: 0,
+            bytes: 0,
+            skipped: 0,
+            at: "/a".to_owned(),
+        });
+    });
+    // One turn is what the run needs to see it; nothing else runs in this test.
+    for _ in 0..8 {
+        tokio::task::yield_now().await;
+    }
+    assert!(stage.engine.requests.try_recv().is_err());
+    let walked = |summary: &mut Summary| summary.walk = None;
+    stage.engine.summary.send_modify(walked);
+    assert_eq!(stage.told().await, Command::Stop);
+    assert_eq!(stage.end(&[]).await.exit_code(), 0);
+}
+
+#[tokio::test]
+async fn a_walk_that_was_cut_short_is_an_interruption_though_all_that_was_found_is_done() {
+    let mut stage = Stage::new(Style::Human, io::sink()).await;
+    stage.engine.summary.send_modify(|summary| {
+        summary.walk = Some(Walk {
+            files: 0,
+            bytes: 0,
+            skipped: 0,
+            at: "/a".to_owned(),
+        });
+    });
+    stage.stops.send(()).await.unwrap();
+    assert_eq!(stage.told().await, Command::Stop);
+    stage
+        .engine
+        .summary
+        .send_modify(|summary| summary.walk = None);
+    assert_eq!(stage.end(&[State::Done]).await.exit_code(), 130);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_settled_from_the_first_moment_ends_by_itself() {
+    let (handle, engine) = Handle::pair();
+    engine
+        .summary
+        .send_modify(|summary| summary.phase = Phase::Settled);
+    let (events, heard) = mpsc::unbounded_channel();
+    let (stops, wishes) = mpsc::channel(1);
+    let report = tokio::spawn(run(handle, heard, wishes, io::sink(), Style::Json));
+    let mut stage = Stage {
+        engine,
+        events,
+        stops,
+        report,
+    };
+    assert_eq!(stage.told().await, Command::Stop);
+    assert_eq!(stage.end(&[State::Done]).await.exit_code(), 0);
+}
+
+#[tokio::test]
+async fn the_first_wish_to_end_stops_and_the_second_at_once() {
+    let mut stage = Stage::new(Style::Human, io::sink()).await;
+    stage.show(Phase::Running, &[State::Uploading]);
+    stage.stops.send(()).await.unwrap();
+    assert_eq!(stage.told().await, Command::Stop);
+    stage.show(Phase::Draining, &[State::Uploading]);
+    stage.stops.send(()).await.unwrap();
+    assert_eq!(stage.told().await, Command::StopNow);
+    let report = stage.end(&[State::Uploading]).await;
+    assert_eq!(report.exit_code(), 130);
+}
+
+#[tokio::test]
+async fn an_interrupted_session_that_could_not_be_saved_is_a_failure() {
+    let mut stage = Stage::new(Style::Human, io::sink()).await;
+    stage.show(Phase::Running, &[State::Uploading]);
+    stage.stops.send(()).await.unwrap();
+    assert_eq!(stage.told().await, Command::Stop);
+    stage
+        .engine
+        .summary
+        .send_modify(|summary| summary.save_error = Some("disk full".to_owned()));
+    assert_eq!(stage.end(&[State::Uploading]).await.exit_code(), 1);
+}
+
+#[tokio::test]
+async fn an_engine_that_dies_is_a_failure_and_no_wait() {
+    let page = Page::default();
+    let stage = Stage::new(Style::Json, page.clone()).await;
+    stage.show(Phase::Running, &[State::Uploading]);
+    drop(stage.engine);
+    assert_eq!(stage.report.await.unwrap().exit_code(), 1);
+    assert_eq!(page.objects().last().unwrap()["event"], "summary");
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_away_ends_the_lines_and_not_the_uploads() {
+    let mut stage = Stage::new(Style::Json, Broken).await;
+    stage.say_all();
+    stage.show(Phase::Settled, &[State::Done]);
+    assert_eq!(stage.told().await, Command::Stop);
+    let report = stage.end(&[State::Done]).await;
+    assert_eq!(report.unreadable, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn progress_is_told_only_when_there_is_any() {
+    let page = Page::default();
+    let stage = Stage::new(Style::Json, page.clone()).await;
+    let at = |bytes: u64| {
+        stage.engine.summary.send_modify(|summary| {
+            summary.bytes.total = 100;
+            summary.bytes.acknowledged = bytes;
+        });
+    };
+    at(10);
+    tokio::time::sleep(EVERY * 4).await;
+    at(50);
+    tokio::time::sleep(EVERY * 4).await;
+    stage.end(&[]).await;
+    let told: Vec<Value> = page.objects();
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert_eq!(told[0]["bytes"]["acknowledged"], 10);
+    assert_eq!(told[1]["bytes"]["acknowledged"], 50);
+}
+
+#[tokio::test]
+async fn signals_are_wishes_to_end_and_a_hangup_only_where_it_shall_be() {
+    let mut wishes = stop_signals(false).unwrap();
+    let send = |name: &str| {
+        let (name, process) = (format!("-{name}"), std::process::id().to_string());
+        let sent = std::process::Command::new("kill")
+            .args([&name, &process])
+            .status();
+        assert!(sent.unwrap().success());
+    };
+    send("TERM");
+    assert_eq!(wishes.recv().await, Some(()));
+    send("HUP");
+    send("INT");
+    assert_eq!(wishes.recv().await, Some(()));
+    assert!(wishes.try_recv().is_err());
+    let mut wishes = stop_signals(true).unwrap();
+    send("HUP");
+    assert_eq!(wishes.recv().await, Some(()));
+}

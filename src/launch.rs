@@ -1,0 +1,139 @@
+//! Puts the pieces together for one command: config, destination, session, engine, and a screen or
+//! lines. Ends in an exit code; knows how each piece is made, and nothing of how it works.
+
+mod destinations;
+mod logs;
+mod screen;
+mod sessions;
+mod upload;
+
+use std::fmt::Display;
+
+use crate::{
+    cli::{self, Cli, Command},
+    config::{self, Config},
+    headless,
+    sandbox::{Fault, Options, Sandbox, Storage},
+    settings::Bandwidth,
+};
+
+/// All queued files are uploaded.
+pub const DONE: u8 = 0;
+/// Something failed or was left; the session is kept.
+pub const LEFT: u8 = 1;
+/// The command line or the config is at fault.
+pub const USAGE: u8 = 2;
+
+/// Why a command ended without its work: the words for the person, and the exit code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stopped {
+    /// What happened and what to do.
+    pub words: String,
+    /// [`LEFT`] or [`USAGE`].
+    pub code: u8,
+}
+
+impl Stopped {
+    fn usage(words: impl Display) -> Self {
+        Self {
+            words: words.to_string(),
+            code: USAGE,
+        }
+    }
+
+    fn left(words: impl Display) -> Self {
+        Self {
+            words: words.to_string(),
+            code: LEFT,
+        }
+    }
+}
+
+impl From<config::BadConfig> for Stopped {
+    fn from(error: config::BadConfig) -> Self {
+        Self::usage(error)
+    }
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// [`Stopped`], with the words to print.
+pub async fn run(cli: Cli) -> Result<u8, Stopped> {
+    let global = cli.global;
+    match cli.command {
+        Command::Completions { shell } => {
+            // A reader that went away has what it wanted.
+            drop(cli::completions(shell, &mut std::io::stdout()));
+            Ok(DONE)
+        }
+        Command::Sandbox(options) => sandbox(&global, options).await,
+        Command::Sessions => sessions::list(),
+        Command::Check(check) => {
+            logs::to_stderr(&global)?;
+            let config = load(&global)?;
+            let chosen = destinations::choose(&config, check.name.as_deref()).await?;
+            match chosen.destination.check().await {
+                Ok(words) => {
+                    println!("{words}");
+                    Ok(DONE)
+                }
+                Err(error) => Err(destinations::unusable(&error)),
+            }
+        }
+        Command::Up(up) => upload::up(&global, up).await,
+        Command::Resume(resume) => upload::resume(&global, resume).await,
+        Command::Demo(demo) => upload::demo(&global, demo).await,
+        Command::Attach(_) => Err(Stopped::usage("attach is not there yet")),
+    }
+}
+
+fn load(global: &cli::Global) -> Result<Config, Stopped> {
+    let config = Config::load(global.config.as_deref())?;
+    for warning in &config.warnings {
+        eprintln!("reelhaul: {warning}");
+    }
+    Ok(config)
+}
+
+/// `reelhaul sandbox`: serves until it is told to end.
+async fn sandbox(global: &cli::Global, asked: cli::Sandbox) -> Result<u8, Stopped> {
+    logs::to_stderr(global)?;
+    let storage = match (asked.dir, asked.discard) {
+        (_, true) => Storage::Discard,
+        (Some(folder), _) => Storage::Keep(folder),
+        (None, _) => Storage::Keep(config::state_dir()?.join("sandbox")),
+    };
+    let faults = asked
+        .faults
+        .into_iter()
+        .map(|(kind, rate)| Ok((kind.parse::<Fault>()?, rate)))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error: crate::sandbox::BadFault| Stopped::usage(error))?;
+    let options = Options {
+        storage,
+        speed: match asked.speed {
+            Bandwidth::Unlimited => None,
+            Bandwidth::Limited(rate) => Some(rate.get()),
+        },
+        latency: *asked.latency,
+        faults,
+        processing: *asked.processing,
+        link_ttl: *asked.link_ttl,
+        ..Options::default()
+    };
+    let listening = |error| Stopped::usage(format!("can't listen on {}: {error}", asked.listen));
+    let listener = destinations::listen(asked.listen, options.speed).map_err(listening)?;
+    let sandbox = Sandbox::start(listener, options).await.map_err(listening)?;
+    println!("sandbox listens on {}", sandbox.url());
+    println!(
+        "  JW Player: site_id = {:?}, secret = {:?}",
+        crate::sandbox::SITE,
+        crate::sandbox::SECRET
+    );
+    println!("  api.video: api_key = {:?}", crate::sandbox::API_KEY);
+    let mut stops = headless::stop_signals(true).map_err(Stopped::left)?;
+    let _ = stops.recv().await;
+    sandbox.stop().await;
+    Ok(DONE)
+}

@@ -1,0 +1,179 @@
+//! From what the config says of a destination to one that can be spoken to.
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+
+use socket2::{Domain, Socket, Type};
+use tokio::net::TcpListener;
+
+use super::Stopped;
+use crate::{
+    config::{self, Auth, Choice, Config, DestinationConfig, Kind, Range},
+    destination::{
+        Destination,
+        apivideo::{ApiVideo, ApiVideoOptions, RangeMode},
+        jwplayer::{JwPlayer, JwPlayerOptions},
+    },
+    error,
+    sandbox::{self, Sandbox, Storage},
+    secret::Secret,
+};
+
+/// A destination that was chosen, under its name.
+pub(super) struct Chosen {
+    /// Its name in the config, or `sandbox`.
+    pub(super) name: String,
+    /// The destination.
+    pub(super) destination: Arc<dyn Destination>,
+    /// The embedded sandbox, held as long as it is needed.
+    pub(super) sandbox: Option<Sandbox>,
+}
+
+/// The destination of this name, else the default one.
+pub(super) async fn choose(config: &Config, name: Option<&str>) -> Result<Chosen, Stopped> {
+    match config.choose(name)? {
+        Choice::Sandbox => {
+            let storage = Storage::Keep(config::state_dir()?.join("sandbox"));
+            embedded(sandbox::Options {
+                storage,
+                ..sandbox::Options::default()
+            })
+            .await
+        }
+        Choice::Configured(configured) => {
+            let asked = configured.clone();
+            // Fetching a secret may run a command that asks the person.
+            let built = tokio::task::spawn_blocking(move || build(&asked)).await;
+            let destination = built.map_err(Stopped::left)??;
+            Ok(Chosen {
+                name: configured.name.clone(),
+                destination,
+                sandbox: None,
+            })
+        }
+    }
+}
+
+/// Listens for the sandbox. With a line speed, what the kernels at both ends take ahead of the server
+/// is kept small, so that what a client sees is the line and not buffers: a small buffer at this end,
+/// and segments as an Ethernet has them (a client's buffer grows with their size, which on loopback
+/// is 64 KiB).
+pub(super) fn listen(address: SocketAddr, speed: Option<u64>) -> io::Result<TcpListener> {
+    const WAITING: i32 = 1024;
+    const ETHERNET: u32 = 1448;
+    const BUFFER: usize = 64 << 10;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    if speed.is_some() {
+        socket.set_recv_buffer_size(BUFFER)?;
+        socket.set_tcp_mss(ETHERNET)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(WAITING)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// The embedded sandbox as a destination of its JW Player kind.
+pub(super) async fn embedded(options: sandbox::Options) -> Result<Chosen, Stopped> {
+    let failed = |error| Stopped::left(format!("the embedded sandbox can't be started: {error}"));
+    let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let listener = listen(here, options.speed).map_err(failed)?;
+    let sandbox = Sandbox::start(listener, options).await.map_err(failed)?;
+    let options = JwPlayerOptions {
+        url: sandbox.url(),
+        calls_per_minute: u32::MAX,
+        ..JwPlayerOptions::new(sandbox::SITE, Secret::new(sandbox::SECRET))
+    };
+    let destination = JwPlayer::new(options).map_err(Stopped::left)?;
+    let name = config::SANDBOX.to_owned();
+    Ok(Chosen {
+        name,
+        destination: Arc::new(destination),
+        sandbox: Some(sandbox),
+    })
+}
+
+fn build(configured: &DestinationConfig) -> Result<Arc<dyn Destination>, Stopped> {
+    let secret = configured.secret()?;
+    let metadata = toml::Table::try_from(&configured.metadata).map_err(Stopped::usage)?;
+    let bad = |error: error::Error| {
+        Stopped::usage(format!("the destination {}: {error}", configured.name))
+    };
+    // The config has refused what is not https where it has to be.
+    let allow_http = true;
+    let ca = configured.ca.clone();
+    let url = configured
+        .url
+        .as_ref()
+        .map(|url| url.as_str().trim_end_matches('/').to_owned());
+    match &configured.kind {
+        Kind::JwPlayer {
+            site_id,
+            calls_per_minute,
+            ..
+        } => {
+            let usual = JwPlayerOptions::new(site_id, secret);
+            let mut limits = usual.limits.clone();
+            configured.limits.apply(&mut limits);
+            let calls_per_minute = calls_per_minute.unwrap_or(usual.calls_per_minute);
+            let url = url.unwrap_or_else(|| usual.url.clone());
+            let options = JwPlayerOptions {
+                url,
+                allow_http,
+                ca,
+                metadata,
+                limits,
+                calls_per_minute,
+                ..usual
+            };
+            Ok(Arc::new(JwPlayer::new(options).map_err(bad)?))
+        }
+        Kind::ApiVideo {
+            sandbox,
+            range,
+            auth,
+            ..
+        } => {
+            let mut usual = ApiVideoOptions::new(secret);
+            if *sandbox {
+                ApiVideoOptions::SANDBOX_URL.clone_into(&mut usual.url);
+                usual.budgets = ApiVideoOptions::SANDBOX_BUDGETS;
+            }
+            let mut limits = usual.limits.clone();
+            configured.limits.apply(&mut limits);
+            let range = match range {
+                Range::Bytes => RangeMode::Bytes,
+                Range::Part => RangeMode::Part,
+            };
+            let url = url.unwrap_or_else(|| usual.url.clone());
+            let options = ApiVideoOptions {
+                url,
+                allow_http,
+                ca,
+                basic: *auth == Auth::Basic,
+                range,
+                metadata,
+                limits,
+                ..usual
+            };
+            Ok(Arc::new(ApiVideo::new(options).map_err(bad)?))
+        }
+    }
+}
+
+/// The words for a destination that can't be used now, and whose fault that is.
+pub(super) fn unusable(error: &error::Error) -> Stopped {
+    let next = error.kind.next_step();
+    match error.kind {
+        error::Kind::Credentials | error::Kind::Refused => {
+            Stopped::usage(format!("{error}\n{next}"))
+        }
+        _ => Stopped::left(format!(
+            "{error}\nnothing was sent; try again when it can be reached"
+        )),
+    }
+}

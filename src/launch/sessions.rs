@@ -1,0 +1,94 @@
+//! The sessions that are saved: listing them, and finding the one to go on with.
+
+use std::path::{Path, PathBuf};
+
+use bytesize::ByteSize;
+
+use super::{DONE, Stopped};
+use crate::{
+    config,
+    engine::{protocol::State, queue::Queue},
+    session::{
+        Folder,
+        lock::{Lock, Locked},
+        read::{Opened, read},
+        record::Record,
+    },
+};
+
+/// The folder with all sessions.
+pub(super) fn folder() -> Result<Folder, Stopped> {
+    Ok(Folder::new(config::sessions_dir()?))
+}
+
+/// Reads a session without opening it.
+fn glance(path: &Path) -> Result<(Opened, Queue), Stopped> {
+    let mut queue = Queue::default();
+    let opened = read(path, |record| match record {
+        Record::Settings(_) => Ok(()),
+        record => queue.restore(record),
+    });
+    let opened = opened.map_err(Stopped::usage)?;
+    queue.restored();
+    Ok((opened, queue))
+}
+
+fn unfinished(queue: &Queue) -> usize {
+    queue.len() - queue.counts().of(State::Done) - queue.counts().of(State::Skipped)
+}
+
+/// `reelhaul sessions`: a line for each, the one changed last first.
+pub(super) fn list() -> Result<u8, Stopped> {
+    let folder = folder()?;
+    let files = folder.list();
+    if files.is_empty() {
+        println!("no sessions are saved in {}", folder.path().display());
+    }
+    for path in files {
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let name = crate::error::clean(&name);
+        match glance(&path) {
+            Err(stopped) => println!("{name}  {}", stopped.words),
+            Ok((opened, queue)) => {
+                let counts = queue.counts();
+                let bytes = queue.bytes();
+                let iec = |bytes| ByteSize(bytes).display().iec().to_string();
+                let held = match Lock::take(&path) {
+                    Err(Locked::InUse(holder)) => format!(", running in {holder}"),
+                    _ => String::new(),
+                };
+                let failed = counts.of(State::Failed) + counts.of(State::Changed);
+                let failed = if failed > 0 {
+                    format!(", {failed} failed")
+                } else {
+                    String::new()
+                };
+                println!(
+                    "{name}  to {}: {} of {} files done{failed}, {} of {}{held}",
+                    crate::error::clean(&opened.header.destination),
+                    counts.of(State::Done),
+                    queue.len() - counts.of(State::Skipped),
+                    iec(bytes.acknowledged),
+                    iec(bytes.total),
+                );
+            }
+        }
+    }
+    Ok(DONE)
+}
+
+/// The newest session with something left to do.
+pub(super) fn newest_unfinished() -> Result<PathBuf, Stopped> {
+    let folder = folder()?;
+    let unfinished = |path: &PathBuf| {
+        matches!(glance(path), Ok((_, queue)) if unfinished(&queue) > 0)
+            && !matches!(Lock::take(path), Err(Locked::InUse(_)))
+    };
+    folder.list().into_iter().find(unfinished).ok_or_else(|| {
+        Stopped::usage("no session is unfinished; `reelhaul sessions` lists what is saved")
+    })
+}

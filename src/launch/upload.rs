@@ -1,0 +1,295 @@
+//! `up`, `resume` and `demo`: a session from its opening to its end.
+
+use std::{
+    io::stdout,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::sync::mpsc;
+
+use super::{
+    Stopped,
+    destinations::{self, Chosen},
+    load,
+    screen::{self, Shown, left},
+    sessions,
+};
+use crate::{
+    cli::{self, Global, OnHangup, Tuning},
+    config::Config,
+    demo,
+    engine::{
+        self, Timing,
+        protocol::{AddPaths, Command, Event, Summary, Targets},
+        queue::Queue,
+    },
+    headless,
+    sandbox::{self, Storage},
+    scan::Scan,
+    session::{
+        Header,
+        folder::{self, Open},
+        record::FORMAT,
+    },
+    settings::{PartSize, Settings},
+};
+
+/// `reelhaul up`.
+pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
+    let screen = Shown::start(up.screen, global)?;
+    let config = load(global)?;
+    let add = up.add_paths();
+    // A mistyped path is told before anything is made or asked.
+    let scan = Scan::new(&add).map_err(Stopped::usage)?;
+    scan.check_roots().map_err(Stopped::usage)?;
+    let saved = up.session.as_deref().filter(|path| path.exists());
+    if let Some(path) = saved {
+        let again = Again {
+            retry_failed: false,
+            add: Some(add),
+            to: up.to.clone(),
+        };
+        return go_on(&config, path, again, up.tuning, screen).await;
+    }
+    let chosen = destinations::choose(&config, up.to.as_deref()).await?;
+    reach(&chosen, &screen).await?;
+    let settings = up.tuning.over(config.settings);
+    let session = create(&chosen.name, settings, up.session.as_deref())?;
+    run(
+        &config,
+        chosen,
+        (session, Queue::default()),
+        vec![Command::Add(add)],
+        screen,
+    )
+    .await
+}
+
+/// `reelhaul resume`.
+pub(super) async fn resume(global: &Global, resume: cli::Resume) -> Result<u8, Stopped> {
+    let screen = Shown::start(resume.screen, global)?;
+    let config = load(global)?;
+    let path = match &resume.session {
+        None => sessions::newest_unfinished()?,
+        Some(named) => match named.to_str() {
+            Some(name) => sessions::folder()?.file(name),
+            None => named.clone(),
+        },
+    };
+    let again = Again {
+        retry_failed: resume.retry_failed,
+        add: None,
+        to: None,
+    };
+    go_on(&config, &path, again, resume.tuning, screen).await
+}
+
+/// What else is wanted of a session that is gone on with.
+struct Again {
+    retry_failed: bool,
+    add: Option<AddPaths>,
+    to: Option<String>,
+}
+
+async fn go_on(
+    config: &Config,
+    path: &Path,
+    again: Again,
+    tuning: Tuning,
+    screen: Shown,
+) -> Result<u8, Stopped> {
+    let (session, queue) = open(path).await?;
+    let name = session.header.destination.clone();
+    if let Some(to) = again.to.filter(|to| *to != name) {
+        let words = format!(
+            "the session {} goes to {name}, not to {to}; start another one for that",
+            session.header.id
+        );
+        return Err(Stopped::usage(words));
+    }
+    let chosen = destinations::choose(config, Some(&name)).await?;
+    reach(&chosen, &screen).await?;
+    let mut commands = Vec::new();
+    let settings = tuning.over(session.header.settings);
+    if settings != session.header.settings {
+        commands.push(Command::Tune(settings));
+    }
+    if again.retry_failed {
+        commands.push(Command::Retry(Targets::All));
+    }
+    commands.extend(again.add.map(Command::Add));
+    run(config, chosen, (session, queue), commands, screen).await
+}
+
+/// `reelhaul demo`.
+pub(super) async fn demo(global: &Global, asked: cli::Demo) -> Result<u8, Stopped> {
+    let screen = Shown::start(asked.screen, global)?;
+    let config = load(global)?;
+    let failed = |error| Stopped::left(format!("the demo's files can't be written: {error}"));
+    eprintln!("writing a small media tree …");
+    let (seed, shrink) = (2026, asked.shrink);
+    let tree = tokio::task::spawn_blocking(move || demo::temporary_tree(seed, shrink)).await;
+    let tree = tree.map_err(Stopped::left)?.map_err(failed)?;
+    let received = tempfile::tempdir().map_err(failed)?;
+    let sessions = tempfile::tempdir().map_err(failed)?;
+    let watched = !screen.is_headless();
+    let faults = demo::FAULTS
+        .iter()
+        .map(|(kind, rate)| Ok((kind.parse()?, *rate)))
+        .collect::<Result<_, sandbox::BadFault>>()
+        .map_err(Stopped::left)?;
+    let options = sandbox::Options {
+        storage: Storage::Keep(received.path().to_owned()),
+        speed: watched.then_some(demo::LINE),
+        faults,
+        processing: Duration::from_secs(2),
+        ..sandbox::Options::default()
+    };
+    let chosen = destinations::embedded(options).await?;
+    let part_size = demo::PART_SIZE
+        .try_into()
+        .map_or(PartSize::Auto, PartSize::Fixed);
+    let settings = asked.tuning.over(Settings {
+        part_size,
+        ..Settings::default()
+    });
+    let session = create("demo", settings, Some(&sessions.path().join("demo.toml")))?;
+    let add = AddPaths {
+        paths: vec![tree.path().to_owned()],
+        ..AddPaths::default()
+    };
+    run(
+        &config,
+        chosen,
+        (session, Queue::default()),
+        vec![Command::Add(add)],
+        screen,
+    )
+    .await
+}
+
+/// Asks the destination once, before anything is begun, so that a wrong key is told at once. A line
+/// that is down is told on the screen and waited for; without a screen it ends the program.
+async fn reach(chosen: &Chosen, screen: &Shown) -> Result<(), Stopped> {
+    match chosen.destination.check().await {
+        Ok(words) => {
+            tracing::info!("{words}");
+            Ok(())
+        }
+        Err(error) if error.kind.retried() && !screen.is_headless() => {
+            tracing::warn!("{error}");
+            Ok(())
+        }
+        Err(error) => Err(destinations::unusable(&error)),
+    }
+}
+
+fn create(destination: &str, settings: Settings, file: Option<&Path>) -> Result<Open, Stopped> {
+    let today = jiff::Zoned::now().date();
+    let id = match file.and_then(Path::file_stem) {
+        Some(stem) => stem.to_string_lossy().into_owned(),
+        None => folder::new_id(today, destination, &mut fastrand::Rng::new()),
+    };
+    let header = Header {
+        format: FORMAT,
+        id,
+        destination: destination.to_owned(),
+        settings,
+    };
+    let made = match file {
+        Some(file) => folder::create_at(file, header),
+        None => sessions::folder()?.create(header),
+    };
+    made.map_err(|error| Stopped::left(format!("the session can't be saved: {error}")))
+}
+
+/// Opens a session; of a large one that takes a while, and blocks.
+async fn open(path: &Path) -> Result<(Open, Queue), Stopped> {
+    let path: PathBuf = path.to_owned();
+    let opening = tokio::task::spawn_blocking(move || {
+        let mut queue = Queue::default();
+        let session = folder::open(&path, |record| queue.restore(record))?;
+        queue.restored();
+        Ok((session, queue))
+    });
+    let opened: Result<_, folder::Failed> = opening.await.map_err(Stopped::left)?;
+    let (session, queue) = opened.map_err(Stopped::usage)?;
+    if session.torn > 0 {
+        tracing::warn!(
+            "the last {} bytes of the session were torn by a crash and are dropped; what they said \
+             the destination still knows",
+            session.torn
+        );
+    }
+    Ok((session, queue))
+}
+
+/// Runs a session to its end, on a screen or as lines.
+async fn run(
+    config: &Config,
+    chosen: Chosen,
+    (session, queue): (Open, Queue),
+    commands: Vec<Command>,
+    screen: Shown,
+) -> Result<u8, Stopped> {
+    let look = screen.options(config)?;
+    let timing = Timing::default();
+    let id = session.header.id.clone();
+    let file = session.path.clone();
+    let (told, events) = mpsc::unbounded_channel::<Event>();
+    let events_wanted = screen.is_headless().then_some(told);
+    let destination = Arc::clone(&chosen.destination);
+    let parts = engine::Parts {
+        session,
+        queue,
+        destination,
+        timing,
+        events: events_wanted,
+    };
+    let (handle, ended) = engine::spawn(parts);
+    for command in commands {
+        let outcome = handle.command(command).await.map_err(Stopped::left)?;
+        if outcome.refused {
+            drop(handle.command(Command::StopNow).await);
+            drop(ended.await);
+            return Err(Stopped::usage(outcome.words));
+        }
+    }
+    let code = match screen.lines {
+        Some(style) => {
+            let hangup = screen.asked.on_hangup == Some(OnHangup::Stop);
+            let stops = headless::stop_signals(hangup).map_err(Stopped::left)?;
+            let report = headless::run(handle.clone(), events, stops, stdout(), style).await;
+            report.exit_code()
+        }
+        None => screen::show(handle.clone(), look, &file).await?,
+    };
+    let summary = handle.summary().borrow().clone();
+    drop(handle);
+    ended
+        .await
+        .map_err(|error| Stopped::left(format!("the engine ended badly: {error}")))?;
+    if let Some(sandbox) = chosen.sandbox {
+        sandbox.stop().await;
+    }
+    farewell(&summary, &id, &file);
+    Ok(code)
+}
+
+/// What is to be said after the end: how to go on, where there is something to go on with.
+fn farewell(summary: &Summary, id: &str, file: &Path) {
+    let left = left(summary);
+    if let Some(error) = &summary.save_error {
+        eprintln!("reelhaul: the session could not be saved: {error}");
+    } else if left > 0 && file.exists() {
+        let known = sessions::folder().is_ok_and(|folder| folder.file(id) == file);
+        let name = if known {
+            id.to_owned()
+        } else {
+            crate::path::shown(file)
+        };
+        eprintln!("reelhaul: {left} files are left; go on with: reelhaul resume {name}");
+    }
+}

@@ -1,0 +1,258 @@
+//! Where JW Player's bytes go: pre-signed links to a storage that answers as S3 does.
+
+use axum::{body::Body, response::Response};
+use http_body_util::BodyExt;
+use hyper::{
+    StatusCode,
+    header::{self, HeaderValue},
+};
+use jiff::Timestamp;
+
+use crate::sandbox::{
+    house::House,
+    media::{JwUpload, Media, Place},
+    request::{Ask, Payload, with_type},
+    sign,
+};
+
+/// The first segment of a link's path.
+pub(super) const PATH: &str = "_storage";
+
+/// The most bytes S3 takes in one request.
+const LARGEST: u64 = 5 * 1024 * 1024 * 1024;
+
+/// A link to put a part (or, without a number, the whole) to, good from now on for a while. The
+/// nonce makes each one another, so that one can be revoked alone.
+pub(super) fn link(ask: &Ask, upload: &str, part: Option<u32>) -> String {
+    let ttl = i64::try_from(ask.house.options.link_ttl.as_millis()).unwrap_or(i64::MAX);
+    let expires = ask.now.as_millisecond().saturating_add(ttl).to_string();
+    let nonce = sign::id(8);
+    let signature = signature(&ask.house, upload, part, &expires, &nonce);
+    let number = part.map_or_else(String::new, |part| format!("partNumber={part}&"));
+    format!(
+        "{}/{PATH}/{upload}?{number}uploadId={upload}&AWSAccessKeyId=SANDBOX&Nonce={nonce}\
+         &Expires={expires}&Signature={signature}",
+        ask.base()
+    )
+}
+
+fn signature(house: &House, upload: &str, part: Option<u32>, expires: &str, nonce: &str) -> String {
+    let part = part.map_or_else(String::new, |part| part.to_string());
+    house.key.sign(&["link", upload, &part, expires, nonce])
+}
+
+/// An error as S3 writes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct S3Error {
+    status: StatusCode,
+    code: &'static str,
+    message: &'static str,
+}
+
+impl S3Error {
+    fn new(status: StatusCode, code: &'static str, message: &'static str) -> Self {
+        Self {
+            status,
+            code,
+            message,
+        }
+    }
+
+    fn answer(self) -> Response {
+        let Self {
+            status,
+            code,
+            message,
+        } = self;
+        let body = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code>\
+             <Message>{message}</Message><RequestId>{}</RequestId></Error>",
+            sign::id(16).to_uppercase()
+        );
+        with_type(status, "application/xml", body)
+    }
+}
+
+pub(super) fn failed(status: StatusCode) -> Response {
+    match status {
+        StatusCode::SERVICE_UNAVAILABLE => {
+            let what = "Service is unable to handle request.";
+            S3Error::new(status, "ServiceUnavailable", what).answer()
+        }
+        _ => internal().answer(),
+    }
+}
+
+fn internal() -> S3Error {
+    let what = "We encountered an internal error. Please try again.";
+    S3Error::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", what)
+}
+
+pub(super) fn slow_down() -> Response {
+    let what = "Please reduce your request rate.";
+    S3Error::new(StatusCode::SERVICE_UNAVAILABLE, "SlowDown", what).answer()
+}
+
+fn no_such_upload() -> S3Error {
+    let what = "The specified upload does not exist. The upload ID may be invalid, or the upload \
+                may have been aborted or completed.";
+    S3Error::new(StatusCode::NOT_FOUND, "NoSuchUpload", what)
+}
+
+fn bad_signature() -> S3Error {
+    let what = "The request signature we calculated does not match the signature you provided. \
+                Check your key and signing method.";
+    S3Error::new(StatusCode::FORBIDDEN, "SignatureDoesNotMatch", what)
+}
+
+/// Whether the link is one of ours, and still good.
+fn check_link(ask: &Ask, upload: &str, part: Option<u32>) -> Result<(), S3Error> {
+    let param = |name| ask.param(name).unwrap_or_default();
+    let (expires, nonce, given) = (param("Expires"), param("Nonce"), param("Signature"));
+    if given != signature(&ask.house, upload, part, expires, nonce)
+        || ask.param("uploadId") != Some(upload)
+    {
+        return Err(bad_signature());
+    }
+    let until = expires
+        .parse()
+        .ok()
+        .and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    if until.is_none_or(|until| until < ask.now) || ask.house.is_revoked(given) {
+        return Err(S3Error::new(
+            StatusCode::FORBIDDEN,
+            "AccessDenied",
+            "Request has expired",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether the headers are what the link was signed for.
+fn check_headers(ask: &Ask, upload: &JwUpload) -> Result<u64, S3Error> {
+    if ask.headers.contains_key(header::AUTHORIZATION) {
+        let what = "Only one auth mechanism allowed; only the query parameters or the Authorization \
+                    header should be specified";
+        return Err(S3Error::new(
+            StatusCode::BAD_REQUEST,
+            "InvalidArgument",
+            what,
+        ));
+    }
+    let given = ask.header(header::CONTENT_TYPE);
+    // A part's link is signed without a type, a direct one with the type that was announced.
+    let signed = upload.mime_type.as_deref().filter(|_| !upload.multipart);
+    if given != signed {
+        return Err(bad_signature());
+    }
+    if ask.headers.contains_key(header::TRANSFER_ENCODING) {
+        let what = "A header you provided implies functionality that is not implemented.";
+        return Err(S3Error::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "NotImplemented",
+            what,
+        ));
+    }
+    match ask.content_length() {
+        None => Err(S3Error::new(
+            StatusCode::LENGTH_REQUIRED,
+            "MissingContentLength",
+            "You must provide the Content-Length HTTP header.",
+        )),
+        Some(length) if length > LARGEST => Err(S3Error::new(
+            StatusCode::BAD_REQUEST,
+            "EntityTooLarge",
+            "Your proposed upload exceeds the maximum allowed size",
+        )),
+        Some(length) => Ok(length),
+    }
+}
+
+/// Takes the bytes put to a link.
+pub(super) async fn put(
+    ask: &Ask,
+    upload: &str,
+    part: Option<u32>,
+    payload: &mut Payload,
+) -> Response {
+    take(ask, upload, part, payload)
+        .await
+        .unwrap_or_else(S3Error::answer)
+}
+
+async fn take(
+    ask: &Ask,
+    upload_id: &str,
+    part: Option<u32>,
+    payload: &mut Payload,
+) -> Result<Response, S3Error> {
+    check_link(ask, upload_id, part)?;
+    let store = &ask.house.store;
+    let (id, upload) = store
+        .catalog()
+        .by_upload(upload_id)
+        .and_then(|media| Some((media.id.clone(), media.upload.clone()?)))
+        .filter(|(_, upload)| upload.multipart == part.is_some())
+        .ok_or_else(no_such_upload)?;
+    check_headers(ask, &upload)?;
+    let place = part.map_or(Place::Whole, |number| Place::Part { number, of: None });
+
+    let mut intake = payload.stream().ok_or_else(internal)?;
+    let attempt = store.attempt(&id, place, false);
+    let sink = store.receive().map_err(|e| broken(&e))?;
+    while let Some(frame) = intake.frame().await {
+        // The client is gone, or is being cut off: the answer is for nobody.
+        let block = frame.map_err(|_| internal())?.into_data();
+        let block = block.unwrap_or_default();
+        attempt.received(block.len());
+        sink.write(block).await;
+    }
+    drop(attempt);
+    let arrived = sink.finish().await.map_err(|e| broken(&e))?;
+    let etag = format!("\"{}\"", sign::hex(&arrived.md5));
+    let open = |media: &Media| {
+        let same = media.upload.as_ref().is_some_and(|now| now.id == upload_id);
+        // A direct link takes the file again as often as it is sent, as any object in S3.
+        if same && (media.completed.is_none() || !upload.multipart) {
+            Ok(())
+        } else {
+            Err(Refused::Closed)
+        }
+    };
+    match store.keep(&id, place, arrived, open, |_| ()) {
+        Ok(Some(())) => {}
+        Ok(None) | Err(Refused::Closed) => return Err(no_such_upload()),
+        Err(Refused::Disk(error)) => return Err(broken(&error)),
+    }
+    if !upload.multipart {
+        store
+            .change(&id, |media| {
+                media.completed = Some(ask.now);
+                media.whole = None;
+            })
+            .map_err(|e| broken(&e))?;
+        store.assemble(&id);
+    }
+    let mut reply = Response::new(Body::empty());
+    if let Ok(etag) = HeaderValue::from_str(&etag) {
+        reply.headers_mut().insert(header::ETAG, etag);
+    }
+    Ok(reply)
+}
+
+/// Why bytes that arrived were not kept.
+enum Refused {
+    Closed,
+    Disk(std::io::Error),
+}
+
+impl From<std::io::Error> for Refused {
+    fn from(error: std::io::Error) -> Self {
+        Self::Disk(error)
+    }
+}
+
+fn broken(error: &std::io::Error) -> S3Error {
+    tracing::debug!(%error, "the storage failed");
+    internal()
+}

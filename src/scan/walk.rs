@@ -1,0 +1,328 @@
+//! The walk itself: what becomes of each entry, with one call to the disk for each file.
+
+use std::{
+    collections::{HashMap, HashSet},
+    ffi::OsStr,
+    fs::{self, File, FileType, Metadata},
+    io::{self, Read},
+    ops::ControlFlow,
+    os::unix::fs::{FileTypeExt, MetadataExt},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use walkdir::{DirEntry, WalkDir};
+
+use super::{Batch, Found, Skipped, Unreadable, filters::Filters, words};
+use crate::metadata;
+
+/// How many findings are handed on at once at most.
+pub(super) const BATCH: usize = 512;
+
+/// For how long findings are held back at most, as long as the disk answers.
+const EVERY: Duration = Duration::from_millis(100);
+
+/// Folders in which systems keep what a person threw away, snapshots and indexes. They hold media,
+/// but not what anybody means by "this tree"; some are closed to all but root. Named as a path
+/// itself, each is walked.
+const SYSTEM_FOLDERS: &[&str] = &[
+    "$RECYCLE.BIN",
+    ".DocumentRevisions-V100",
+    ".Spotlight-V100",
+    ".TemporaryItems",
+    ".Trash",
+    ".Trashes",
+    ".fseventsd",
+    ".git",
+    ".snapshot",
+    ".snapshots",
+    ".zfs",
+    "@eaDir",
+    "System Volume Information",
+    "lost+found",
+];
+
+/// The walk under way.
+pub(super) struct Walk<'a> {
+    batch: Batch,
+    flushed: Instant,
+    sink: &'a mut dyn FnMut(Batch) -> ControlFlow<()>,
+    seen: Seen,
+    /// Links to files, for the end.
+    links: Vec<PathBuf>,
+    overlapping: bool,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(
+        roots: &[PathBuf],
+        sink: &'a mut dyn FnMut(Batch) -> ControlFlow<()>,
+    ) -> Self {
+        Self {
+            batch: Batch::default(),
+            flushed: Instant::now(),
+            sink,
+            seen: Seen::default(),
+            links: Vec::new(),
+            overlapping: overlapping(roots),
+        }
+    }
+
+    /// A path as given. Links are followed here, to folders too: the person named them.
+    pub(super) fn root(&mut self, root: &Path, filters: &Filters) -> ControlFlow<()> {
+        let metadata = match fs::metadata(root) {
+            Ok(metadata) => metadata,
+            Err(error) => {
+                self.no_metadata(root, &error);
+                return ControlFlow::Continue(());
+            }
+        };
+        if !metadata.is_dir() {
+            let name = root.file_name().map_or(root, Path::new);
+            if filters.take(root, name) {
+                self.leaf(root, metadata.file_type(), || Ok(metadata), true);
+            }
+            return self.flush_when_due();
+        }
+        root.clone_into(&mut self.batch.at);
+        let mut entries = WalkDir::new(root)
+            .min_depth(1)
+            .sort_by_file_name()
+            .into_iter();
+        while let Some(entry) = entries.next() {
+            match entry {
+                Err(error) => {
+                    let path = error.path().unwrap_or(root).to_path_buf();
+                    self.unreadable(path, words(&io_error(error)));
+                }
+                Ok(entry) if entry.file_type().is_dir() => {
+                    if !self.enter(&entry, root, filters) {
+                        entries.skip_current_dir();
+                    }
+                }
+                Ok(entry) if !filters.take(entry.path(), strip(root, entry.path())) => {}
+                Ok(entry) if entry.path_is_symlink() => self.links.push(entry.into_path()),
+                Ok(entry) => {
+                    let metadata = || entry.metadata().map_err(io_error);
+                    self.leaf(entry.path(), entry.file_type(), metadata, false);
+                }
+            }
+            self.flush_when_due()?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Whether a folder is walked.
+    fn enter(&mut self, folder: &DirEntry, root: &Path, filters: &Filters) -> bool {
+        let path = folder.path();
+        if filters.leave_out(path, strip(root, path)) {
+            return false;
+        }
+        if is_system_folder(folder.file_name()) {
+            let reason = "a folder of the system's own: name it to have it walked";
+            self.skipped(path.to_path_buf(), reason);
+            return false;
+        }
+        path.clone_into(&mut self.batch.at);
+        true
+    }
+
+    /// What is left when every path was walked.
+    pub(super) fn end(&mut self) -> ControlFlow<()> {
+        for link in std::mem::take(&mut self.links) {
+            self.link(&link);
+            self.flush_when_due()?;
+        }
+        self.flush()
+    }
+
+    /// A link inside a tree, after all else was found.
+    fn link(&mut self, path: &Path) {
+        match fs::metadata(path) {
+            Err(error) => self.no_metadata(path, &error),
+            Ok(target) if target.is_dir() => {
+                let reason = if leads_back(path) {
+                    "link loop"
+                } else {
+                    "a link to a folder: not followed, name it to have it walked"
+                };
+                self.skipped(path.to_path_buf(), reason);
+            }
+            Ok(target) => self.leaf(path, target.file_type(), || Ok(target), true),
+        }
+    }
+
+    /// A file, or what looks like one. `metadata` is asked only when it is needed: it is the one
+    /// call to the disk that a file costs.
+    fn leaf(
+        &mut self,
+        path: &Path,
+        kind: FileType,
+        metadata: impl FnOnce() -> io::Result<Metadata>,
+        second_name: bool,
+    ) {
+        if let Some(reason) = not_a_file(kind).or_else(|| not_media(path)) {
+            return self.skipped(path.to_path_buf(), reason);
+        }
+        let metadata = match metadata() {
+            Ok(metadata) => metadata,
+            Err(error) => return self.no_metadata(path, &error),
+        };
+        if metadata.len() == 0 {
+            return self.skipped(path.to_path_buf(), "empty");
+        }
+        if metadata::may_be_text(path) {
+            match reads_as_text(path) {
+                Ok(false) => {}
+                Ok(true) => return self.skipped(path.to_path_buf(), "not media: it is text"),
+                Err(error) => return self.unreadable(path.to_path_buf(), words(&error)),
+            }
+        }
+        let inode = (metadata.dev(), metadata.ino());
+        let new = self.seen.insert(inode);
+        // An inode seen twice proves nothing where file systems make numbers up as they go, unless
+        // there is a reason for a second name.
+        if !new && (second_name || self.overlapping || metadata.nlink() > 1) {
+            return self.skipped(
+                path.to_path_buf(),
+                "the same file as one queued under another name",
+            );
+        }
+        self.batch.found.push(Found {
+            path: path.to_path_buf(),
+            size: metadata.len(),
+            modified: (
+                metadata.mtime(),
+                u32::try_from(metadata.mtime_nsec()).unwrap_or(0),
+            ),
+            inode,
+        });
+    }
+
+    /// Something that can't be looked at: a link in circles, or a failure. A link that leads
+    /// nowhere is one only when media is missing by it.
+    fn no_metadata(&mut self, path: &Path, error: &io::Error) {
+        let dangling = error.kind() == io::ErrorKind::NotFound && path.is_symlink();
+        if error.raw_os_error() == Some(ELOOP) {
+            self.skipped(path.to_path_buf(), "link loop");
+        } else if !dangling {
+            self.unreadable(path.to_path_buf(), words(error));
+        } else if not_media(path).is_some() {
+            self.skipped(path.to_path_buf(), "a link that leads nowhere");
+        } else {
+            self.unreadable(path.to_path_buf(), "a link that leads nowhere".to_owned());
+        }
+    }
+
+    fn skipped(&mut self, path: PathBuf, reason: &str) {
+        let reason = reason.to_owned();
+        self.batch.skipped.push(Skipped { path, reason });
+    }
+
+    fn unreadable(&mut self, path: PathBuf, reason: String) {
+        self.batch.unreadable.push(Unreadable { path, reason });
+    }
+
+    fn flush_when_due(&mut self) -> ControlFlow<()> {
+        if self.batch.len() >= BATCH || self.flushed.elapsed() >= EVERY {
+            self.flush()
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    fn flush(&mut self) -> ControlFlow<()> {
+        let next = Batch {
+            at: self.batch.at.clone(),
+            ..Batch::default()
+        };
+        self.flushed = Instant::now();
+        (self.sink)(std::mem::replace(&mut self.batch, next))
+    }
+}
+
+/// `ELOOP` as Linux numbers it: std has no stable name for it.
+#[cfg(target_os = "linux")]
+const ELOOP: i32 = 40;
+/// `ELOOP` as macOS and the BSDs number it.
+#[cfg(not(target_os = "linux"))]
+const ELOOP: i32 = 62;
+
+/// Inodes seen so far, by device: 8 bytes each, for a million files a few megabytes.
+#[derive(Default)]
+struct Seen(HashMap<u64, HashSet<u64>>);
+
+impl Seen {
+    /// Whether it was new.
+    fn insert(&mut self, (device, inode): (u64, u64)) -> bool {
+        self.0.entry(device).or_default().insert(inode)
+    }
+}
+
+fn strip<'a>(root: &Path, path: &'a Path) -> &'a Path {
+    path.strip_prefix(root).unwrap_or(path)
+}
+
+fn not_a_file(kind: FileType) -> Option<&'static str> {
+    if kind.is_file() {
+        None
+    } else if kind.is_fifo() {
+        Some("a fifo")
+    } else if kind.is_socket() {
+        Some("a socket")
+    } else if kind.is_block_device() || kind.is_char_device() {
+        Some("a device")
+    } else {
+        Some("no file")
+    }
+}
+
+fn not_media(path: &Path) -> Option<&'static str> {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    if metadata::mime(path).is_none() {
+        Some("not media")
+    } else if name.starts_with(b"._") {
+        // macOS leaves one beside each file on volumes that are not its own, extension and all.
+        Some("not media: attributes kept by macOS")
+    } else {
+        None
+    }
+}
+
+fn reads_as_text(path: &Path) -> io::Result<bool> {
+    let mut head = Vec::new();
+    File::open(path)?.take(1024).read_to_end(&mut head)?;
+    Ok(metadata::is_text(&head))
+}
+
+fn is_system_folder(name: &OsStr) -> bool {
+    name.to_str()
+        .is_some_and(|name| SYSTEM_FOLDERS.contains(&name) || name.starts_with(".Trash-"))
+}
+
+/// Whether this link leads to a folder that it lies in.
+fn leads_back(link: &Path) -> bool {
+    let parent = link.parent().map(fs::canonicalize);
+    match (fs::canonicalize(link), parent) {
+        (Ok(target), Some(Ok(parent))) => parent.starts_with(target),
+        _ => false,
+    }
+}
+
+/// Whether one of the paths lies within another, so that files can be met twice.
+fn overlapping(roots: &[PathBuf]) -> bool {
+    let real: Vec<PathBuf> = roots.iter().flat_map(fs::canonicalize).collect();
+    real.iter().enumerate().any(|(at, root)| {
+        real.iter()
+            .enumerate()
+            .any(|(other, inner)| at != other && inner.starts_with(root))
+    })
+}
+
+/// The system's own error, without the words that the walk puts around it.
+fn io_error(error: walkdir::Error) -> io::Error {
+    let words = error.to_string();
+    error
+        .into_io_error()
+        .unwrap_or_else(|| io::Error::other(words))
+}
