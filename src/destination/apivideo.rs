@@ -101,6 +101,7 @@ impl ApiVideoOptions {
         parts_max: 10_000,
         file_max: 52_428_800_000,
         recut: true,
+        parts_a_minute: Some(Self::BUDGETS.uploads),
     };
 
     /// Calls a minute in production.

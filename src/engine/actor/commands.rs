@@ -284,6 +284,7 @@ impl Actor {
     /// were never begun, and the new plan.
     fn recuts(&self, wish: PartSize) -> Vec<(UploadId, u32, PartPlan)> {
         let limits = self.destination.limits();
+        let line = self.line_seen();
         let under_way: BTreeSet<UploadId> = self.active.iter().copied().collect();
         let recut = |id: UploadId| {
             let begun = self.queue.begun(id)?;
@@ -291,7 +292,8 @@ impl Actor {
             if !begun.checked {
                 return None;
             }
-            let plan = begun.recut(|tail, left| limits.part_size(wish, tail, left), limits)?;
+            let size = |tail, left| limits.part_size(wish, tail, left, line);
+            let plan = begun.recut(size, limits)?;
             Some((id, begun.count(), plan))
         };
         under_way.into_iter().filter_map(recut).collect()
