@@ -7,6 +7,7 @@
 //! | [`settings`] | what can be tuned while it runs |
 //! | [`path`] | paths as text and back without loss |
 //! | [`plan`] | how a file is cut into parts |
+//! | [`attach`] | a handle to an engine in another process, over a unix socket |
 //! | [`cli`] | arguments only |
 //! | [`config`] | the config file as plain data |
 //! | [`demo`] | a tree to show the program with |
@@ -20,6 +21,7 @@
 //! | [`engine`] | the one owner of the session |
 //! | [`sandbox`] | a local server that speaks both vendors' APIs |
 
+pub mod attach;
 pub mod body;
 pub mod cli;
 pub mod config;

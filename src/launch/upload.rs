@@ -10,11 +10,12 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{
-    LEFT, Stopped,
+    LEFT, Stopped, background,
     destinations::{self, Chosen},
     load, logs, sessions,
 };
 use crate::{
+    attach::{self, Limits, Served},
     cli::{self, Global, OnHangup, Screen, Tuning},
     config::Config,
     demo,
@@ -69,6 +70,9 @@ pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
 
 /// `reelhaul resume`.
 pub(super) async fn resume(global: &Global, resume: cli::Resume) -> Result<u8, Stopped> {
+    if resume.screen.background {
+        background::leave_terminal_session()?;
+    }
     let screen = Shown::of(resume.screen)?;
     screen.log(global)?;
     let config = load(global)?;
@@ -174,14 +178,14 @@ pub(super) async fn demo(global: &Global, asked: cli::Demo) -> Result<u8, Stoppe
 
 /// How it is shown.
 #[derive(Debug, Clone, Copy)]
-struct Shown {
-    asked: Screen,
-    lines: Option<Style>,
+pub(super) struct Shown {
+    pub(super) asked: Screen,
+    pub(super) lines: Option<Style>,
 }
 
 impl Shown {
     /// Lines where they are wanted or there is no terminal, else the screen.
-    fn of(asked: Screen) -> Result<Self, Stopped> {
+    pub(super) fn of(asked: Screen) -> Result<Self, Stopped> {
         let terminal = stdout().is_terminal() && std::io::stdin().is_terminal();
         let lines = match (asked.json, asked.is_headless() || !terminal) {
             (true, _) => Some(Style::Json),
@@ -200,20 +204,23 @@ impl Shown {
         self.lines.is_some()
     }
 
-    fn log(&self, global: &Global) -> Result<(), Stopped> {
+    pub(super) fn log(&self, global: &Global) -> Result<(), Stopped> {
         logs::to_stderr(global)
     }
 }
 
 /// Asks the destination once, before anything is begun, so that a wrong key is told at once. A line
-/// that is down is told on the screen and waited for; without a screen it ends the program.
+/// that is down is told on the screen and waited for; without a screen it ends the program, unless
+/// that goes on with what a screen began.
 async fn reach(chosen: &Chosen, screen: &Shown) -> Result<(), Stopped> {
     match chosen.destination.check().await {
         Ok(words) => {
             tracing::info!("{words}");
             Ok(())
         }
-        Err(error) if error.kind.retried() && !screen.is_headless() => {
+        Err(error)
+            if error.kind.retried() && (!screen.is_headless() || screen.asked.background) =>
+        {
             tracing::warn!("{error}");
             Ok(())
         }
@@ -282,7 +289,13 @@ async fn run(
         timing,
         events: events_wanted,
     };
+    let hangup = screen.asked.on_hangup == Some(OnHangup::Stop);
+    let stops = match screen.lines {
+        Some(_) => Some(headless::stop_signals(hangup).map_err(Stopped::left)?),
+        None => None,
+    };
     let (handle, ended) = engine::spawn(parts);
+    let served = serve(&handle, &id, &file);
     for command in commands {
         let outcome = handle.command(command).await.map_err(Stopped::left)?;
         if outcome.refused {
@@ -291,17 +304,19 @@ async fn run(
             return Err(Stopped::usage(outcome.words));
         }
     }
-    let code = match screen.lines {
-        Some(style) => {
-            let hangup = screen.asked.on_hangup == Some(OnHangup::Stop);
-            let stops = headless::stop_signals(hangup).map_err(Stopped::left)?;
-            let report = headless::run(handle.clone(), events, stops, stdout(), style).await;
-            report.exit_code()
+    let code = match screen.lines.zip(stops) {
+        Some((style, stops)) => {
+            let screens = background::screens(served.as_ref());
+            let run = headless::run(handle.clone(), events, stops, stdout(), style, screens);
+            run.await.exit_code()
         }
         None => show(handle.clone(), screen).await?,
     };
     let summary = handle.summary().borrow().clone();
     drop(handle);
+    if let Some(served) = served {
+        served.end().await;
+    }
     ended
         .await
         .map_err(|error| Stopped::left(format!("the engine ended badly: {error}")))?;
@@ -310,6 +325,14 @@ async fn run(
     }
     farewell(&summary, &id, &file);
     Ok(code)
+}
+
+/// Lets other processes attach. A session does not depend on that.
+fn serve(handle: &Handle, id: &str, file: &Path) -> Option<Served> {
+    let places = background::places().ok()?;
+    attach::serve(handle.clone(), id, file, &places, Limits::default())
+        .inspect_err(|error| tracing::warn!("no other screen can attach: {error}"))
+        .ok()
 }
 
 async fn show(_handle: Handle, _screen: Shown) -> Result<u8, Stopped> {
@@ -323,12 +346,7 @@ fn farewell(summary: &Summary, id: &str, file: &Path) {
     if let Some(error) = &summary.save_error {
         eprintln!("reelhaul: the session could not be saved: {error}");
     } else if left > 0 && file.exists() {
-        let known = sessions::folder().is_ok_and(|folder| folder.file(id) == file);
-        let name = if known {
-            id.to_owned()
-        } else {
-            crate::path::shown(file)
-        };
+        let name = sessions::name(id, file);
         eprintln!("reelhaul: {left} files are left; go on with: reelhaul resume {name}");
     }
 }
