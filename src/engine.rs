@@ -7,6 +7,7 @@ pub mod queue;
 pub mod rate;
 pub mod retry;
 pub mod schedule;
+pub mod tune;
 pub mod upload;
 pub mod window;
 pub mod worker;

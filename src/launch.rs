@@ -5,12 +5,11 @@ mod attach;
 pub mod background;
 mod destinations;
 mod logs;
+mod screen;
 mod sessions;
 mod upload;
 
 use std::fmt::Display;
-
-use tokio::net::TcpListener;
 
 use crate::{
     cli::{self, Cli, Command},
@@ -127,7 +126,7 @@ async fn sandbox(global: &cli::Global, asked: cli::Sandbox) -> Result<u8, Stoppe
         ..Options::default()
     };
     let listening = |error| Stopped::usage(format!("can't listen on {}: {error}", asked.listen));
-    let listener = TcpListener::bind(asked.listen).await.map_err(listening)?;
+    let listener = destinations::listen(asked.listen, options.speed).map_err(listening)?;
     let sandbox = Sandbox::start(listener, options).await.map_err(listening)?;
     println!("sandbox listens on {}", sandbox.url());
     println!(

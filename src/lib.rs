@@ -15,11 +15,12 @@
 //! | [`metadata`] | path → media type, title, file name |
 //! | [`scan`] | walks trees for media |
 //! | [`secret`] | keys and tokens that no one can print by accident |
-//! | [`secret`] | keys that no one prints by accident |
 //! | [`body`] | one part on its way: file range → MD5 → blocks |
 //! | [`destination`] | the trait, its limits, and the vendors behind it |
 //! | [`engine`] | the one owner of the session |
+//! | [`format`](mod@format) | numbers, times, paths and names as people read them |
 //! | [`sandbox`] | a local server that speaks both vendors' APIs |
+//! | [`tui`] | the screen: one of the clients of the engine |
 
 pub mod attach;
 pub mod body;
@@ -29,6 +30,7 @@ pub mod demo;
 pub mod destination;
 pub mod engine;
 pub mod error;
+pub mod format;
 pub mod headless;
 pub mod identity;
 pub mod launch;
@@ -40,3 +42,4 @@ pub mod scan;
 pub mod secret;
 pub mod session;
 pub mod settings;
+pub mod tui;

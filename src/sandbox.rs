@@ -8,8 +8,11 @@
 //! | module | room for |
 //! |---|---|
 //! | `server` | connections, and the way of one request through faults and vendor |
+//! | `house` | what one sandbox is made of |
+//! | `request` | what a request asks, and answers |
 //! | `wire` | the socket and the body below HTTP: line speed, resets, stalls |
 //! | `faults` | which fault strikes when |
+//! | `strike` | what a fault does to a call before it is answered |
 //! | `control` | `/_sandbox/…` |
 //! | `report` | what was received |
 //! | `media` | one media object and its pieces; pure |
@@ -21,18 +24,21 @@ mod apivideo;
 mod budget;
 mod control;
 mod faults;
+mod house;
 mod jwplayer;
 mod line;
 mod media;
 mod report;
+mod request;
 mod server;
 mod sign;
 mod stats;
 mod store;
+mod strike;
 mod wire;
 
 use std::{
-    io,
+    fmt, io,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
@@ -43,6 +49,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use self::faults::{BadFault, Fault};
+use self::house::House;
 
 /// The JW Player site id that is accepted unless [`Options::site_id`] says otherwise.
 pub const SITE: &str = "Site0001";
@@ -61,7 +68,7 @@ pub enum Storage {
 }
 
 /// How the sandbox behaves.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Options {
     /// What becomes of the bytes.
     pub storage: Storage,
@@ -104,8 +111,8 @@ impl Default for Options {
             faults: Vec::new(),
             seed: 0,
             processing: Duration::from_secs(1),
-            link_ttl: Duration::from_secs(3600),
-            token_ttl: Duration::from_secs(3600),
+            link_ttl: Duration::from_hours(1),
+            token_ttl: Duration::from_hours(1),
             calls_per_minute: None,
             page_length_max: 1000,
             truncate_gaps: false,
@@ -113,6 +120,19 @@ impl Default for Options {
             secret: SECRET.to_owned(),
             api_key: API_KEY.to_owned(),
         }
+    }
+}
+
+impl fmt::Debug for Options {
+    /// Leaves out what would let its reader in.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("storage", &self.storage)
+            .field("speed", &self.speed)
+            .field("latency", &self.latency)
+            .field("faults", &self.faults)
+            .field("site_id", &self.site_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -128,14 +148,23 @@ impl Sandbox {
     /// Starts serving on a listener, which is handed in so that tests and `--listen` choose it.
     ///
     /// # Errors
-    /// When the listener has no address, or the folder to keep things in can't be used.
+    /// When the listener has no address, or the folder to keep things in can't be used, or is used
+    /// by another sandbox.
     pub async fn start(listener: TcpListener, options: Options) -> io::Result<Self> {
         let addr = listener.local_addr()?;
-        let opened =
-            tokio::task::spawn_blocking(move || server::House::open(addr, options)).await?;
-        let house = Arc::new(opened?);
+        let opened = tokio::task::spawn_blocking(move || {
+            let lock = store::lock(&options.storage)?;
+            io::Result::Ok((lock, House::open(addr, options)?))
+        });
+        let (lock, house) = opened.await??;
         let end = CancellationToken::new();
-        let ended = tokio::spawn(server::serve(listener, house, end.clone()));
+        let ended = tokio::spawn({
+            let end = end.clone();
+            async move {
+                server::serve(listener, Arc::new(house), end).await;
+                drop(lock);
+            }
+        });
         Ok(Self {
             addr,
             ended,

@@ -1,10 +1,12 @@
 //! api.video: progressive uploads, several parts at once, its status as the truth. Knows its calls
 //! and what they mean, not what is tried again.
 
+mod answer;
 mod auth;
 mod form;
 mod received;
-mod wire;
+mod request;
+mod status;
 
 use std::path::PathBuf;
 
@@ -27,7 +29,7 @@ use crate::{
 };
 use auth::Auth;
 use form::FileForm;
-use wire::Status;
+use status::Status;
 
 /// How a request says which part of the file it is. One way per upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -176,7 +178,7 @@ impl ApiVideo {
     /// An authorised call; when its token is refused, once more with a new one.
     async fn ask(&self, pacer: &Pacer, call: Call) -> Result<Answer> {
         let (answer, bearer) = self.ask_once(pacer, call.clone()).await?;
-        if self.auth.is_basic() || !wire::wants_new_token(&answer) {
+        if self.auth.is_basic() || !answer::wants_new_token(&answer) {
             return Ok(answer);
         }
         self.auth.refused(&bearer).await;
@@ -197,7 +199,11 @@ impl ApiVideo {
 
     /// The status of a video; `None` when there is none.
     async fn video(&self, id: &str) -> Result<Option<Status>> {
-        wire::read_status(&self.ask(&self.reads, wire::status(&self.http, id)?).await?)
+        answer::read_status(
+            &self
+                .ask(&self.reads, request::status(&self.http, id)?)
+                .await?,
+        )
     }
 
     /// The way this upload announces its parts: as it was begun, whatever the config says now.
@@ -242,7 +248,7 @@ fn person_metadata(table: &toml::Table) -> Result<Map<String, Value>> {
             .collect(),
         Some(_) => return refused("metadata.metadata has to be a table of texts"),
     };
-    if pairs.iter().any(|pair| pair["key"] == wire::MARKER) {
+    if pairs.iter().any(|pair| pair["key"] == request::MARKER) {
         return refused(
             "metadata.metadata may not set reelhaul: uploads are marked by it, so that none is made \
              twice",
@@ -268,8 +274,8 @@ impl Destination for ApiVideo {
 
     async fn check(&self) -> Result<String> {
         if self.auth.is_basic() {
-            let answer = self.ask(&self.reads, wire::check(&self.http)?).await?;
-            wire::read_list(&answer, "check")?;
+            let answer = self.ask(&self.reads, request::check(&self.http)?).await?;
+            answer::read_list(&answer, "check")?;
         } else {
             self.auth.check(&self.http, &self.writes).await?;
         }
@@ -277,9 +283,12 @@ impl Destination for ApiVideo {
     }
 
     async fn recover(&self, marker: &str) -> Result<Option<Ticket>> {
-        for call in [wire::find(&self.http, marker)?, wire::newest(&self.http)?] {
+        for call in [
+            request::find(&self.http, marker)?,
+            request::newest(&self.http)?,
+        ] {
             let doing = call.doing;
-            let videos = wire::read_list(&self.ask(&self.reads, call).await?, doing)?;
+            let videos = answer::read_list(&self.ask(&self.reads, call).await?, doing)?;
             if let Some(video) = videos.into_iter().find(|video| video.is_marked(marker)) {
                 return Ok(Some(self.ticket(video.id, None)));
             }
@@ -288,8 +297,8 @@ impl Destination for ApiVideo {
     }
 
     async fn create(&self, media: &NewMedia) -> Result<Ticket> {
-        let call = wire::create(&self.http, media, &self.metadata)?;
-        let id = wire::read_created(&self.ask(&self.writes, call).await?)?;
+        let call = request::create(&self.http, media, &self.metadata)?;
+        let id = answer::read_created(&self.ask(&self.writes, call).await?)?;
         Ok(self.ticket(id, Some(&media.file_name)))
     }
 
@@ -302,7 +311,7 @@ impl Destination for ApiVideo {
     ) -> Result<Receipt> {
         let boundary = format!("reelhaul-{:032x}", fastrand::u128(..));
         let mode = self.mode(ticket);
-        let call = wire::source(&self.http, &ticket.media, plan, part, mode, &boundary)?;
+        let call = request::source(&self.http, &ticket.media, plan, part, mode, &boundary)?;
         let name = ticket.method.as_deref().and_then(|m| m.split_once(' '));
         let name = name.map_or("", |(_, name)| name);
         let mime = mime_guess::from_path(name).first_or_octet_stream();
@@ -315,8 +324,8 @@ impl Destination for ApiVideo {
         if answer.is_success() {
             return Ok(Receipt::default());
         }
-        let failure = wire::failure(&answer, "send");
-        if !self.auth.is_basic() && wire::wants_new_token(&answer) {
+        let failure = answer::failure(&answer, "send");
+        if !self.auth.is_basic() && answer::wants_new_token(&answer) {
             // The body is spent, so it is the engine's to send it again, with a new token.
             self.auth.refused(&bearer).await;
             return Err(Error {
@@ -324,7 +333,7 @@ impl Destination for ApiVideo {
                 ..failure
             });
         }
-        if wire::overlaps(&answer) {
+        if answer::overlaps(&answer) {
             // Either this very part came through before, or bytes of another slicing are there.
             let status = self.video(&ticket.media).await?.ok_or_else(gone)?;
             let there = status.is_uploaded() || received::covers(&status, &part.range());
@@ -380,11 +389,11 @@ impl Destination for ApiVideo {
     }
 
     async fn remove(&self, ticket: &Ticket) -> Result<()> {
-        let call = wire::delete(&self.http, &ticket.media)?;
+        let call = request::delete(&self.http, &ticket.media)?;
         let answer = self.ask(&self.writes, call).await?;
         match answer.status {
             404 | 410 => Ok(()),
-            _ => wire::read_done(&answer, "remove"),
+            _ => answer::read_done(&answer, "remove"),
         }
     }
 

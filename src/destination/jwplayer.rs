@@ -1,9 +1,10 @@
 //! JW Player: multipart uploads through pre-signed links, and single requests for small files.
 //! Knows its calls and what they mean, not what is tried again.
 
+mod answer;
 mod links;
 mod parts;
-mod wire;
+mod request;
 
 use std::{path::PathBuf, sync::atomic::AtomicBool, sync::atomic::Ordering::Relaxed};
 
@@ -23,8 +24,9 @@ use crate::{
     plan::{Part, PartPlan},
     secret::Secret,
 };
+use answer::Media;
 use links::Links;
-use wire::{Media, Sending, Site};
+use request::{Sending, Site};
 
 /// What a JW Player site needs to be told of itself.
 #[derive(Debug, Clone)]
@@ -56,7 +58,7 @@ impl JwPlayerOptions {
         part_min: 5 << 20,
         part_max: 5 << 30,
         part_default: 16 << 20,
-        parts_max: wire::SLOTS,
+        parts_max: answer::SLOTS,
         file_max: 100_000_000_000,
         recut: true,
     };
@@ -96,7 +98,7 @@ impl JwPlayer {
     /// When the address may not be used, site id or secret are missing, the CA file can't be read,
     /// or the metadata has an `external_id`: that is where the marker goes.
     pub fn new(options: JwPlayerOptions) -> Result<Self> {
-        if !wire::is_id(&options.site_id) {
+        if !answer::is_id(&options.site_id) {
             let why = format!("{:?} is no JW Player site id", options.site_id);
             return Err(Error::new(Kind::Refused, why));
         }
@@ -120,7 +122,7 @@ impl JwPlayer {
             site: Site {
                 http,
                 id: options.site_id,
-                secret: wire::bearer(options.secret.expose())?,
+                secret: request::bearer(options.secret.expose())?,
             },
             limits: options.limits,
             metadata: metadata::json(&options.metadata),
@@ -136,7 +138,7 @@ impl JwPlayer {
 
     /// The media object, by the site's secret; `None` when there is none.
     async fn media(&self, id: &str) -> Result<Option<Media>> {
-        wire::read_media(&self.ask(self.site.status(id)?).await?)
+        answer::read_media(&self.ask(self.site.status(id)?).await?)
     }
 
     /// What a failed call on an upload means, by what became of its media object: the upload's
@@ -165,7 +167,7 @@ impl JwPlayer {
             self.asks_one_by_one.store(true, Relaxed);
             return Ok(vec![None; ids.len()]);
         }
-        let found = wire::read_list(&answer, "status")?;
+        let found = answer::read_list(&answer, "status")?;
         if found.iter().all(|media| !ids.contains(&media.id)) {
             self.asks_one_by_one.store(true, Relaxed);
         }
@@ -207,7 +209,7 @@ impl Destination for JwPlayer {
 
     async fn check(&self) -> Result<String> {
         let answer = self.ask(self.site.check()?).await?;
-        let read = wire::read_list(&answer, "check");
+        let read = answer::read_list(&answer, "check");
         read.map_err(|error| of_site(error, &self.site.id))?;
         Ok(format!(
             "JW Player accepts the key for site {}",
@@ -219,7 +221,7 @@ impl Destination for JwPlayer {
         let mut found: Option<Ticket> = None;
         for call in [self.site.find(marker)?, self.site.newest()?] {
             let doing = call.doing;
-            let listed = wire::read_list(&self.ask(call).await?, doing)
+            let listed = answer::read_list(&self.ask(call).await?, doing)
                 .map_err(|error| of_site(error, &self.site.id))?;
             let mut any = false;
             for media in listed.into_iter().filter(|media| media.is_marked(marker)) {
@@ -246,7 +248,7 @@ impl Destination for JwPlayer {
 
     async fn create(&self, media: &NewMedia) -> Result<Ticket> {
         let answer = self.ask(self.site.create(media, &self.metadata)?).await?;
-        wire::read_created(&answer, &media.mime).map_err(|error| of_site(error, &self.site.id))
+        answer::read_created(&answer, &media.mime).map_err(|error| of_site(error, &self.site.id))
     }
 
     async fn put(
@@ -271,7 +273,7 @@ impl Destination for JwPlayer {
         if answer.is_success() {
             return Ok(Receipt { md5: answer.etag() });
         }
-        Err(wire::storage_failure(&answer, true))
+        Err(answer::storage_failure(&answer, true))
     }
 
     async fn received(&self, ticket: &Ticket, plan: &PartPlan) -> Result<Received> {
@@ -301,7 +303,7 @@ impl Destination for JwPlayer {
             return Ok(());
         };
         let answer = self.ask(self.site.complete(upload, token)?).await?;
-        if let Err(refused) = wire::read_done(&answer, "complete") {
+        if let Err(refused) = answer::read_done(&answer, "complete") {
             if !matches!(answer.status, 400..=404 | 409 | 410 | 422) {
                 return Err(refused);
             }
@@ -328,7 +330,7 @@ impl Destination for JwPlayer {
 
     async fn status(&self, media: &[String]) -> Result<Vec<MediaStatus>> {
         let mut statuses = Vec::with_capacity(media.len());
-        for ids in media.chunks(wire::STATUS_BATCH) {
+        for ids in media.chunks(request::STATUS_BATCH) {
             for (id, status) in ids.iter().zip(self.listed(ids).await?) {
                 statuses.push(match status {
                     Some(status) => status,
@@ -350,7 +352,7 @@ impl Destination for JwPlayer {
         }
         match answer.status {
             404 | 410 => Ok(()),
-            _ => wire::read_done(&answer, "remove"),
+            _ => answer::read_done(&answer, "remove"),
         }
     }
 

@@ -2,6 +2,7 @@
 //! here, one after another, and every change goes through the queue and to disk from here.
 
 mod commands;
+mod ended;
 mod show;
 mod steps;
 mod walks;
@@ -23,6 +24,7 @@ use super::{
     rate::{Cap, Meter, Steady},
     retry::{Backoff, Gate},
     schedule::{self, Room, Start},
+    tune::Tuner,
     window::Orders,
     worker::{Done, Patience},
 };
@@ -35,6 +37,9 @@ use crate::{
 
 /// How often speeds are measured and the summary is told, while anything moves.
 const TICK: Duration = Duration::from_millis(200);
+
+/// How long the line is watched before the number of parts is thought over.
+const LOOK: Duration = Duration::from_secs(3);
 
 /// How long the engine waits for things, and when it gives up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +112,7 @@ pub(super) struct Actor {
     walks: Walks,
     orders: Orders,
     speed: Speed,
+    tuning: Tuning,
     errors: u64,
     random: fastrand::Rng,
     told: Summary,
@@ -130,6 +136,20 @@ struct Speed {
     sampled: Instant,
     noted: Instant,
     noted_taken: u64,
+}
+
+/// How many parts at once, where that is found and not set.
+#[derive(Debug)]
+struct Tuning {
+    tuner: Tuner,
+    /// Since when, and from how many bytes taken on, is watched.
+    since: Instant,
+    taken: u64,
+    /// Whether all that time as many parts were in flight as may be, and nothing but the line held
+    /// them back.
+    full: bool,
+    /// Whether connections broke, or the destination asked to wait.
+    trouble: bool,
 }
 
 /// What woke the actor.
@@ -181,6 +201,13 @@ impl Actor {
                 noted: now,
                 noted_taken: 0,
             },
+            tuning: Tuning {
+                tuner: Tuner::default(),
+                since: now,
+                taken: 0,
+                full: true,
+                trouble: false,
+            },
             errors: 0,
             random: fastrand::Rng::new(),
             told: Summary::default(),
@@ -217,6 +244,7 @@ impl Actor {
                 Woken::Walked(walked) => self.walked(walked),
                 Woken::Time => {
                     self.measure();
+                    self.tune_parts();
                     self.tell(&server, self.phase());
                 }
                 Woken::NobodyLeft => self.stop(Duration::ZERO),
@@ -320,7 +348,7 @@ impl Actor {
     fn parts_limit(&self) -> u16 {
         match self.settings.parts_in_flight {
             Concurrency::Fixed(number) => number.max(1),
-            Concurrency::Auto => 4,
+            Concurrency::Auto => self.tuning.tuner.limit(),
         }
     }
 

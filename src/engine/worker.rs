@@ -292,7 +292,7 @@ pub async fn send(job: PartJob) -> Result<Sent> {
     let put = job.destination.put(&job.ticket, &job.plan, part, body);
     let answer = tokio::select! {
         answer = put => answer,
-        error = give_up(&job.progress, part.length, &job.cap, job.patience) => Err(error),
+        error = give_up(&job, part.length) => Err(error),
     };
     if let Some(error) = job.progress.read_error() {
         return Err(Error::local("it can't be read", error));
@@ -364,9 +364,13 @@ async fn open(path: PathBuf) -> Result<(File, Identity)> {
     .await
 }
 
-/// Ends when a part has stalled, or its answer does not come. A cap that is lower than the parts
-/// together want is no stall.
-async fn give_up(progress: &Progress, length: u64, cap: &Cap, patience: Patience) -> Error {
+/// Ends when a part has stalled, or its answer does not come. Waiting for a cap, or for what the
+/// destination's own rules hold back, is no stall.
+async fn give_up(job: &PartJob, length: u64) -> Error {
+    let PartJob {
+        progress, patience, ..
+    } = job;
+    let held = || job.cap.holds() || job.destination.hold_up().is_some();
     let mut seen = progress.taken();
     let mut since = Instant::now();
     loop {
@@ -374,7 +378,7 @@ async fn give_up(progress: &Progress, length: u64, cap: &Cap, patience: Patience
         let limit = if all { patience.answer } else { patience.stall };
         sleep((limit / 8).clamp(Duration::from_millis(50), Duration::from_secs(5))).await;
         let taken = progress.taken();
-        if taken != seen || (!all && cap.holds()) {
+        if taken != seen || (!all && held()) {
             seen = taken;
             since = Instant::now();
         } else if since.elapsed() >= limit {

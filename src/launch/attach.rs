@@ -5,21 +5,62 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{DONE, LEFT, Stopped, background, logs, sessions, upload::Shown};
+use super::{
+    DONE, LEFT, Stopped, background, load, logs,
+    screen::{Shown, left},
+    sessions,
+};
 use crate::{
     attach::{self, Attached, NotAttached, Owner, Places, Role},
     cli::{self, Global},
+    engine::protocol::Phase,
     headless::{self, Style, Watched},
     session::lock::{Lock, Locked},
+    tui::{self, Exit},
 };
 
 /// `reelhaul attach`.
 pub(super) async fn attach(global: &Global, asked: cli::Attach) -> Result<u8, Stopped> {
-    let screen = Shown::of(asked.screen)?;
-    screen.log(global)?;
+    let screen = Shown::start(asked.screen, global)?;
     let places = background::places()?;
     let file = find(asked.session.as_deref(), &places, "attach").await?;
-    watch(&file, &places, screen.lines.unwrap_or(Style::Human)).await
+    match screen.lines {
+        Some(style) => watch(&file, &places, style).await,
+        None => look(global, screen, &file, &places).await,
+    }
+}
+
+/// The same screen as the session's own, in this terminal.
+async fn look(global: &Global, screen: Shown, file: &Path, places: &Places) -> Result<u8, Stopped> {
+    let look = screen.options(&load(global)?)?;
+    let Attached { handle, owner } = connect(file, places, Role::Screen).await?;
+    let options = tui::Options {
+        attached: true,
+        session_file: Some(owner.file.clone()),
+        ..look
+    };
+    let summary = handle.summary();
+    let exit = tui::run(handle, options).await.map_err(Stopped::left)?;
+    let last = summary.borrow();
+    match exit {
+        Exit::Detached => {
+            let name = sessions::name(&owner.session, &owner.file);
+            eprintln!("reelhaul: the session goes on; see it again with: reelhaul attach {name}");
+            Ok(DONE)
+        }
+        Exit::EngineGone if last.phase != Phase::Stopped => Err(lost(&owner)),
+        Exit::Quit | Exit::Finished | Exit::EngineGone if left(&last) > 0 => Ok(LEFT),
+        Exit::Quit | Exit::Finished | Exit::EngineGone => Ok(DONE),
+    }
+}
+
+fn lost(owner: &Owner) -> Stopped {
+    let name = sessions::name(&owner.session, &owner.file);
+    Stopped::left(format!(
+        "the process {} that ran the session has gone without a word; go on with: reelhaul \
+         resume {name}",
+        owner.process
+    ))
 }
 
 /// Lines until the session ends, or this is told to; the session goes on then.
@@ -28,12 +69,7 @@ async fn watch(file: &Path, places: &Places, style: Style) -> Result<u8, Stopped
     let stops = headless::stop_signals(true).map_err(Stopped::left)?;
     let watched = headless::watch(handle, stops, stdout(), style).await;
     if watched == Watched::Lost {
-        return Err(Stopped::left(format!(
-            "the process {} that ran the session has gone without a word; go on with: reelhaul \
-             resume {}",
-            owner.process,
-            sessions::name(&owner.session, &owner.file)
-        )));
+        return Err(lost(&owner));
     }
     Ok(watched.exit_code())
 }
@@ -50,17 +86,13 @@ pub(super) async fn detach(global: &Global, asked: cli::Detach) -> Result<u8, St
 }
 
 /// Attaches to the session in this file.
-pub(super) async fn connect(file: &Path, places: &Places, role: Role) -> Result<Attached, Stopped> {
+async fn connect(file: &Path, places: &Places, role: Role) -> Result<Attached, Stopped> {
     let attached = attach::connect(file, places, role).await;
     attached.map_err(|error| not_attached(file, &error))
 }
 
 /// The file of the session that is named, or of the one that runs.
-pub(super) async fn find(
-    session: Option<&Path>,
-    places: &Places,
-    command: &str,
-) -> Result<PathBuf, Stopped> {
+async fn find(session: Option<&Path>, places: &Places, command: &str) -> Result<PathBuf, Stopped> {
     let Some(named) = session else {
         return one(&attach::running(places).await, command).map(|owner| owner.file.clone());
     };

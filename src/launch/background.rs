@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{Stopped, sessions};
 use crate::{
-    attach::{self, Places, Role, Served},
+    attach::{self, Limits, Places, Role, Served},
     cli::{Cli, Global},
     config,
     engine::Handle,
@@ -35,6 +35,14 @@ const START: Duration = Duration::from_mins(1);
 /// When there is no state folder.
 pub fn places() -> Result<Places, Stopped> {
     Ok(Places::usual(&config::state_dir()?))
+}
+
+/// Lets other processes attach. A session does not depend on that.
+pub(super) fn serve(handle: &Handle, id: &str, file: &Path) -> Option<Served> {
+    let places = places().ok()?;
+    attach::serve(handle.clone(), id, file, &places, Limits::default())
+        .inspect_err(|error| tracing::warn!("no other screen can attach: {error}"))
+        .ok()
 }
 
 /// How many screens are attached, where they can be.

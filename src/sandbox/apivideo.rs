@@ -15,7 +15,7 @@ use super::{
     budget::{Allowance, Class},
     faults::Step,
     media::{Media, Vendor},
-    server::{Ask, Payload, Subject, json, with_type},
+    request::{Ask, Payload, Subject, json, with_type},
     sign,
 };
 
@@ -360,6 +360,7 @@ fn video(ask: &Ask, title: String, marker: Option<String>, details: Value) -> Me
         upload: None,
         whole: None,
         pieces: std::collections::BTreeMap::new(),
+        refused: crate::sandbox::media::Refused::default(),
     }
 }
 

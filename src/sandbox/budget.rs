@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::Instant;
 
-const WINDOW: Duration = Duration::from_secs(60);
+const WINDOW: Duration = Duration::from_mins(1);
 
 /// What a call is counted as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{
     faults::Script,
     line, report,
-    server::{Ask, json},
+    request::{Ask, json},
 };
 
 /// A change of the line; what is left out stays, a speed of 0 is no limit.

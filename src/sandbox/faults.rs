@@ -30,7 +30,7 @@ pub enum Fault {
     Reset,
     /// Stops reading in mid-body and holds the connection.
     Stall,
-    /// Stores a byte other than the one sent, so that the ETag is another too (JW Player's parts).
+    /// Stores a byte other than the one sent, so that its MD5 is another too (JW Player's parts).
     WrongEtag,
     /// The storage link is expired from now on (JW Player's parts).
     LinkExpired,
@@ -168,7 +168,8 @@ pub(super) struct Script {
     /// The step it strikes; left out or `any`: whichever comes.
     #[serde(default, with = "any_step")]
     pub(super) on: Option<Step>,
-    /// The number of the part it strikes, from 1.
+    /// The number of the part it strikes, from 1. A byte range is numbered by the size of the ranges
+    /// before it, so the last one of a file can be told once another was begun.
     #[serde(default)]
     pub(super) part: Option<u64>,
     /// Title or id of the media object it strikes.
@@ -200,6 +201,8 @@ mod any_step {
 
     use super::Step;
 
+    // serde hands the field by reference.
+    #[allow(clippy::ref_option, clippy::trivially_copy_pass_by_ref)]
     pub(super) fn serialize<S: Serializer>(step: &Option<Step>, to: S) -> Result<S::Ok, S::Error> {
         match step {
             Some(step) => step.serialize(to),

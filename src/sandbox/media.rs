@@ -167,6 +167,15 @@ pub(super) struct Media {
     pub(super) upload: Option<JwUpload>,
     pub(super) whole: Option<Whole>,
     pub(super) pieces: BTreeMap<u64, Piece>,
+    #[serde(default)]
+    pub(super) refused: Refused,
+}
+
+/// What was sent and refused, by a rule that could be told before its bytes came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Refused {
+    pub(super) tries: u64,
+    pub(super) bytes: u64,
 }
 
 /// How far a media object has come.
@@ -200,6 +209,16 @@ impl Media {
             () if self.unplayable => Stage::Failed,
             () => Stage::Ready,
         }
+    }
+
+    /// The piece of this place; another that begins there is none.
+    pub(super) fn same_piece(&mut self, place: Place) -> Option<&mut Piece> {
+        let piece = self.pieces.get_mut(&place.key())?;
+        let same = match (piece.place, place) {
+            (Place::Part { number: a, .. }, Place::Part { number: b, .. }) => a == b,
+            (a, b) => a == b,
+        };
+        same.then_some(piece)
     }
 
     /// The pieces that arrived whole, in order.

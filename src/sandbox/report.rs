@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::{
     Options,
+    house::House,
     media::{Media, Piece, Place, Stage, Vendor},
-    server::House,
     sign::hex,
 };
 
@@ -55,6 +55,7 @@ fn one(media: &Media, now: Timestamp, options: &Options) -> Value {
         "size": media.size(),
         "md5": media.whole.as_ref().map(|whole| &whole.md5),
         "sha256": media.whole.as_ref().map(|whole| &whole.sha256),
+        "refused": media.refused,
         "parts": media.pieces.values().map(piece).collect::<Vec<_>>(),
     })
 }

@@ -38,6 +38,14 @@ pub(super) fn write_whole(file: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Takes the folder for this process alone, as long as the file is held. Blocks, but not for long.
+pub(super) fn lock(storage: &Storage) -> io::Result<Option<fs::File>> {
+    match storage {
+        Storage::Discard => Ok(None),
+        Storage::Keep(root) => keep::lock(root).map(Some),
+    }
+}
+
 /// All media objects of one sandbox.
 #[derive(Debug)]
 pub(super) struct Store {
@@ -62,9 +70,11 @@ impl Catalog {
         self.media.get(id).filter(|media| !media.deleted)
     }
 
-    /// The media object an upload of JW Player's belongs to.
+    /// The media object an upload of JW Player's belongs to; one that was replaced by a reupload
+    /// belongs to none.
     pub(super) fn by_upload(&self, upload: &str) -> Option<&Media> {
         self.get(self.uploads.get(upload)?)
+            .filter(|media| media.upload.as_ref().is_some_and(|now| now.id == upload))
     }
 
     /// All, deleted ones too, in the order of creation.
@@ -174,15 +184,16 @@ impl Store {
         Ok(Sink { blocks, hashed })
     }
 
-    /// Keeps a piece that arrived. `allowed` judges under the lock, so that of two that arrive at
-    /// once the second meets the first.
-    pub(super) fn keep<E: From<io::Error>>(
+    /// Keeps a piece that arrived. `allowed` judges before and `then` looks after it under one lock,
+    /// so that of two that arrive at once the second meets the first.
+    pub(super) fn keep<T, E: From<io::Error>>(
         &self,
         id: &str,
         place: Place,
         arrived: Arrived,
         allowed: impl FnOnce(&Media) -> Result<(), E>,
-    ) -> Result<Option<Media>, E> {
+        then: impl FnOnce(&Media) -> T,
+    ) -> Result<Option<T>, E> {
         let mut catalog = self.catalog();
         let Some(media) = catalog.media.get_mut(id).filter(|media| !media.deleted) else {
             return Ok(None);
@@ -212,25 +223,31 @@ impl Store {
         {
             fs::remove_file(old)?;
         }
-        Ok(Some(media.clone()))
+        Ok(Some(then(media)))
     }
 
-    /// Notes that a try to send a piece begins; bytes are counted until the note is dropped.
-    pub(super) fn attempt(self: &Arc<Self>, id: &str, place: Place) -> Attempt {
+    /// Notes that a try to send a piece begins; bytes are counted until the note is dropped. One
+    /// that is refused makes no piece, but counts for the piece it tries to send again.
+    pub(super) fn attempt(self: &Arc<Self>, id: &str, place: Place, refused: bool) -> Attempt {
         if let Some(media) = self.catalog().media.get_mut(id) {
-            let piece = media
-                .pieces
-                .entry(place.key())
-                .or_insert_with(|| Piece::new(place));
-            piece.tries += 1;
-            if piece.stored.is_some() {
-                piece.resent += 1;
+            if refused {
+                media.refused.tries += 1;
+            } else {
+                media
+                    .pieces
+                    .entry(place.key())
+                    .or_insert_with(|| Piece::new(place));
+            }
+            if let Some(piece) = media.same_piece(place) {
+                piece.tries += 1;
+                piece.resent += u64::from(piece.stored.is_some());
             }
         }
         Attempt {
             store: Arc::clone(self),
             id: id.to_owned(),
             place,
+            refused,
             bytes: AtomicU64::new(0),
         }
     }
@@ -329,6 +346,7 @@ pub(super) struct Attempt {
     store: Arc<Store>,
     id: String,
     place: Place,
+    refused: bool,
     bytes: AtomicU64,
 }
 
@@ -342,12 +360,15 @@ impl Drop for Attempt {
     /// Counts what arrived, however the try ended.
     fn drop(&mut self) {
         let mut catalog = self.store.catalog();
-        if let Some(piece) = catalog
-            .media
-            .get_mut(&self.id)
-            .and_then(|media| media.pieces.get_mut(&self.place.key()))
-        {
-            piece.received += self.bytes.load(Ordering::Relaxed);
+        let Some(media) = catalog.media.get_mut(&self.id) else {
+            return;
+        };
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        if self.refused {
+            media.refused.bytes += bytes;
+        }
+        if let Some(piece) = media.same_piece(self.place) {
+            piece.received += bytes;
         }
     }
 }

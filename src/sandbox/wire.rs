@@ -21,11 +21,11 @@ use tokio::{
     time::Sleep,
 };
 
-use super::{faults::Fault, server::House};
+use super::{faults::Fault, house::House};
 use crate::engine::rate::Pace;
 
 /// How long a stalled connection is held before it is let go.
-const STALL: Duration = Duration::from_secs(600);
+const STALL: Duration = Duration::from_mins(10);
 
 /// The most that is read at once from a line with a limit, so that it is shared smoothly.
 const SIP: usize = 64 * 1024;

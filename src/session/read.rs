@@ -115,7 +115,7 @@ struct Table {
     text: String,
     /// The number of its first line, from 1.
     line: usize,
-    /// Whether a blank line ends it.
+    /// Whether a blank line ends it, or another table follows.
     whole: bool,
     /// Whether it held bytes that are no text.
     not_text: bool,
@@ -160,7 +160,13 @@ impl<R: BufRead> Tables<R> {
         while bytes.last() == Some(&0) {
             bytes.pop();
         }
-        let whole = bytes.ends_with(b"\n\n");
+        let mut whole = true;
+        if self.next_line.is_empty() {
+            // At the end of the file, what lies behind the last blank line was torn.
+            let end = bytes.windows(2).rposition(|two| two == b"\n\n");
+            whole = end.is_some();
+            bytes.truncate(end.map_or(bytes.len(), |at| at + 2));
+        }
         let (text, not_text) = match String::from_utf8(bytes) {
             Ok(text) => (text, false),
             Err(error) => (String::from_utf8_lossy(error.as_bytes()).into_owned(), true),
@@ -206,6 +212,12 @@ mod tests {
             assert_eq!(opened.good, (HEAD.len() + ONE.len()) as u64);
             assert_eq!(opened.torn, cut as u64);
         }
+    }
+
+    #[test]
+    fn tables_without_a_blank_line_between_them_are_read_all_the_same() {
+        let text = format!("{HEAD}{}{ONE}", ONE.trim_end().to_owned() + "\n");
+        assert_eq!(read_text(text).unwrap().0.len(), 2);
     }
 
     #[test]

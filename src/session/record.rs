@@ -318,12 +318,7 @@ pub fn write_upload(out: &mut String, kept: &Kept) {
     if let Some(reason) = &kept.reason {
         writer.reason(reason);
     }
-    let state = if kept.state.settled() {
-        kept.state
-    } else {
-        State::Queued
-    };
-    writer.text("state", state.word());
+    writer.text("state", kept.state.word());
     out.push('\n');
 }
 

@@ -14,7 +14,7 @@ use super::{
         http::{Answer, Call, Http, secret_header},
         pace::Pacer,
     },
-    wire,
+    answer,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -134,7 +134,7 @@ fn read_token(answer: &Answer, now: Instant) -> Result<Token> {
         #[serde(default)]
         expires_in: Option<u64>,
     }
-    let pair: Pair = wire::expect(answer, "authorize").map_err(|error| match error.status {
+    let pair: Pair = answer::expect(answer, "authorize").map_err(|error| match error.status {
         // A wrong key may be a 400 "The user credentials were incorrect".
         Some(400) => Error {
             kind: Kind::Credentials,

@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::{
     super::{Received, ReceivedPart},
     RangeMode,
-    wire::Status,
+    status::Status,
 };
 use crate::plan::{PartNumber, PartPlan};
 

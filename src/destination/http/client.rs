@@ -311,17 +311,15 @@ fn cause(error: &reqwest::Error) -> String {
     cause.map_or_else(|| "no reason given".to_owned(), ToString::to_string)
 }
 
-/// The TLS error among the causes, if that is what it was.
-fn tls(error: &reqwest::Error) -> Option<&rustls::Error> {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let inner = error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref);
-        if let Some(tls) = inner.and_then(|inner| inner.downcast_ref()) {
-            return Some(tls);
-        }
-        cause = error.source();
-    }
-    None
+/// The TLS error among the causes, if that is what it was. An I/O error has to be looked into: it
+/// names as its source not what it wraps but that one's source.
+fn tls<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    let wrapped = error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref)
+        .map(|inner| inner as &(dyn std::error::Error + 'static));
+    error
+        .downcast_ref()
+        .or_else(|| tls(wrapped?))
+        .or_else(|| tls(error.source()?))
 }

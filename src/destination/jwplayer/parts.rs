@@ -7,9 +7,11 @@ use reqwest::Body;
 
 use super::{
     super::{Md5, Receipt, Received, ReceivedPart, Ticket},
-    JwPlayer, gone,
+    JwPlayer,
+    answer::{self, Page},
+    gone,
     links::UploadLinks,
-    wire::{self, LONGEST_PAGE, Page},
+    request::LONGEST_PAGE,
 };
 use crate::{
     body::PartBody,
@@ -63,7 +65,7 @@ impl JwPlayer {
             // The link stays: should the MD5 differ, the part is sent there again.
             return Ok(Receipt { md5: answer.etag() });
         }
-        let failure = wire::storage_failure(&answer, false);
+        let failure = answer::storage_failure(&answer, false);
         if failure.kind == Kind::LinkExpired {
             links.expired(part.number, &link);
         }
@@ -115,7 +117,7 @@ impl JwPlayer {
         let answer = self
             .ask(self.site.parts(upload, token, number, asked)?)
             .await?;
-        let page = wire::read_parts(&answer).map_err(|error| match error.status {
+        let page = answer::read_parts(&answer).map_err(|error| match error.status {
             Some(401 | 403 | 404 | 410) => Error {
                 kind: Kind::TicketGone,
                 ..error

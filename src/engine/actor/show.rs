@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::Actor;
+use super::{Actor, LOOK};
 use crate::{
     engine::{
         Server,
@@ -12,18 +12,16 @@ use crate::{
             UploadId,
         },
         retry::Closed,
+        tune::Seen,
         upload::Begun,
         window,
     },
     metadata,
+    settings::Concurrency,
 };
 
 /// How many values of [`Summary::history`] are kept: ten minutes.
 const HISTORY: usize = 300;
-
-/// Waiting for the disk is what holds the speed back when connections had to, more often than this
-/// in a hundred.
-const STARVED: u64 = 60;
 
 impl Actor {
     pub(super) fn query(&mut self, query: Query) -> Reply {
@@ -108,6 +106,31 @@ impl Actor {
         }
     }
 
+    /// Thinks over how many parts are to be in flight, where that is ours to find.
+    pub(super) fn tune_parts(&mut self) {
+        let now = Instant::now();
+        let full = self.flights.len() >= usize::from(self.parts_limit());
+        let tuning = &mut self.tuning;
+        tuning.full &= full && !self.cap.holds() && self.destination.hold_up().is_none();
+        if now - tuning.since < LOOK {
+            return;
+        }
+        let taken = self.flights.taken();
+        let rate = taken.saturating_sub(tuning.taken) * 1000 / millis(now - tuning.since).max(1);
+        if (tuning.full || tuning.trouble) && self.settings.parts_in_flight == Concurrency::Auto {
+            let before = tuning.tuner.limit();
+            tuning.tuner.look(Seen {
+                rate,
+                trouble: tuning.trouble,
+            });
+            if tuning.tuner.limit() != before {
+                let (limit, why) = (tuning.tuner.limit(), tuning.tuner.why());
+                tracing::debug!("{limit} parts in flight instead of {before}: {why}");
+            }
+        }
+        (tuning.since, tuning.taken, tuning.full, tuning.trouble) = (now, taken, true, false);
+    }
+
     /// Tells the summary, if it says anything new.
     pub(super) fn tell(&mut self, server: &Server, phase: Phase) {
         let summary = self.summary(phase);
@@ -135,7 +158,10 @@ impl Actor {
             destination: self.destination.describe(),
             settings: self.settings,
             parts_limit: self.parts_limit(),
-            parts_limit_why: String::new(),
+            parts_limit_why: match self.settings.parts_in_flight {
+                Concurrency::Auto => self.tuning.tuner.why().to_owned(),
+                Concurrency::Fixed(_) => String::new(),
+            },
             counts: self.queue.counts(),
             bytes: ByteTotals { in_flight, ..bytes },
             rate: self.speed.meter.rate(),
@@ -197,8 +223,7 @@ impl Actor {
         if self.cap.holds() {
             return LimitedBy::Bandwidth;
         }
-        let (starved, asked) = self.flights.starved();
-        if starved * 100 > (starved + asked) * STARVED {
+        if self.flights.starved(now) {
             LimitedBy::Disk
         } else {
             LimitedBy::Line

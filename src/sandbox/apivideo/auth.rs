@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use super::Problem;
 use crate::sandbox::{
-    server::{Ask, House, json},
+    house::House,
+    request::{Ask, json},
     sign,
 };
 

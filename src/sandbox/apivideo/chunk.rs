@@ -6,7 +6,7 @@ use hyper::header::CONTENT_RANGE;
 use super::Problem;
 use crate::sandbox::{
     media::{Media, Place},
-    server::Ask,
+    request::Ask,
 };
 
 /// The least that any chunk but the last must have, in bytes.

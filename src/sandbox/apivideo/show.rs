@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Problem, chunk, is_ours};
 use crate::sandbox::{
     media::{Media, Place, Stage},
-    server::{Ask, json},
+    request::{Ask, json},
 };
 
 /// A video.

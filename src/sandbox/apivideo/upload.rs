@@ -17,7 +17,7 @@ use super::{
 };
 use crate::sandbox::{
     media::Media,
-    server::{Ask, Payload, json},
+    request::{Ask, Payload, json},
     store::{Arrived, Attempt},
     wire::Intake,
 };
@@ -59,7 +59,7 @@ pub(super) async fn source(
         .as_ref()
         .ok()
         .filter(|_| allowed.as_ref() != Err(&not_found()))
-        .map(|chunk| store.attempt(id, chunk.place()));
+        .map(|chunk| store.attempt(id, chunk.place(), allowed.is_err()));
     let form = read(ask, payload, attempt.as_ref()).await?;
     drop(attempt);
     allowed?;
@@ -177,19 +177,20 @@ fn take(ask: &Ask, id: &str, chunk: Chunk, form: Form) -> Result<Response, Probl
     let store = &ask.house.store;
     let arrived = form.file.ok_or_else(unreadable)?;
     chunk.check_size(arrived.size)?;
-    let media = store
-        .keep(id, chunk.place(), arrived, |media| {
-            if !is_ours(&media) {
-                return Err(Refused::Rule(not_found()));
-            }
-            chunk.check(media).map_err(Refused::Rule)
-        })
+    let allowed = |media: &Media| {
+        if !is_ours(&media) {
+            return Err(Refused::Rule(not_found()));
+        }
+        chunk.check(media).map_err(Refused::Rule)
+    };
+    let complete = store
+        .keep(id, chunk.place(), arrived, allowed, chunk::is_complete)
         .map_err(|refused| match refused {
             Refused::Rule(problem) => problem,
             Refused::Disk(error) => broken(&error),
         })?
         .ok_or_else(not_found)?;
-    if !chunk::is_complete(&media) {
+    if !complete {
         return Ok(json(StatusCode::CREATED, &json!({ "videoId": id })));
     }
     let media: Media = store

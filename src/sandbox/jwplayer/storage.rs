@@ -9,8 +9,9 @@ use hyper::{
 use jiff::Timestamp;
 
 use crate::sandbox::{
+    house::House,
     media::{JwUpload, Media, Place},
-    server::{Ask, House, Payload, with_type},
+    request::{Ask, Payload, with_type},
     sign,
 };
 
@@ -41,59 +42,84 @@ fn signature(house: &House, upload: &str, part: Option<u32>, expires: &str, nonc
 }
 
 /// An error as S3 writes it.
-fn error(status: StatusCode, code: &str, message: &str) -> Response {
-    let body = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code>\
-         <Message>{message}</Message><RequestId>{}</RequestId></Error>",
-        sign::id(16).to_uppercase()
-    );
-    with_type(status, "application/xml", body)
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct S3Error {
+    status: StatusCode,
+    code: &'static str,
+    message: &'static str,
+}
+
+impl S3Error {
+    fn new(status: StatusCode, code: &'static str, message: &'static str) -> Self {
+        Self {
+            status,
+            code,
+            message,
+        }
+    }
+
+    fn answer(self) -> Response {
+        let Self {
+            status,
+            code,
+            message,
+        } = self;
+        let body = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code>\
+             <Message>{message}</Message><RequestId>{}</RequestId></Error>",
+            sign::id(16).to_uppercase()
+        );
+        with_type(status, "application/xml", body)
+    }
 }
 
 pub(super) fn failed(status: StatusCode) -> Response {
     match status {
-        StatusCode::SERVICE_UNAVAILABLE => error(
-            status,
-            "ServiceUnavailable",
-            "Service is unable to handle request.",
-        ),
-        _ => internal(),
+        StatusCode::SERVICE_UNAVAILABLE => {
+            let what = "Service is unable to handle request.";
+            S3Error::new(status, "ServiceUnavailable", what).answer()
+        }
+        _ => internal().answer(),
     }
 }
 
-fn internal() -> Response {
+fn internal() -> S3Error {
     let what = "We encountered an internal error. Please try again.";
-    error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", what)
+    S3Error::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", what)
 }
 
 pub(super) fn slow_down() -> Response {
     let what = "Please reduce your request rate.";
-    error(StatusCode::SERVICE_UNAVAILABLE, "SlowDown", what)
+    S3Error::new(StatusCode::SERVICE_UNAVAILABLE, "SlowDown", what).answer()
 }
 
-fn no_such_upload() -> Response {
+fn no_such_upload() -> S3Error {
     let what = "The specified upload does not exist. The upload ID may be invalid, or the upload \
                 may have been aborted or completed.";
-    error(StatusCode::NOT_FOUND, "NoSuchUpload", what)
+    S3Error::new(StatusCode::NOT_FOUND, "NoSuchUpload", what)
+}
+
+fn bad_signature() -> S3Error {
+    let what = "The request signature we calculated does not match the signature you provided. \
+                Check your key and signing method.";
+    S3Error::new(StatusCode::FORBIDDEN, "SignatureDoesNotMatch", what)
 }
 
 /// Whether the link is one of ours, and still good.
-fn check_link(ask: &Ask, upload: &str, part: Option<u32>) -> Result<(), Response> {
+fn check_link(ask: &Ask, upload: &str, part: Option<u32>) -> Result<(), S3Error> {
     let param = |name| ask.param(name).unwrap_or_default();
     let (expires, nonce, given) = (param("Expires"), param("Nonce"), param("Signature"));
     if given != signature(&ask.house, upload, part, expires, nonce)
         || ask.param("uploadId") != Some(upload)
     {
-        let what = "The request signature we calculated does not match the signature you provided. \
-                    Check your key and signing method.";
-        return Err(error(StatusCode::FORBIDDEN, "SignatureDoesNotMatch", what));
+        return Err(bad_signature());
     }
     let until = expires
         .parse()
         .ok()
         .and_then(|ms| Timestamp::from_millisecond(ms).ok());
     if until.is_none_or(|until| until < ask.now) || ask.house.is_revoked(given) {
-        return Err(error(
+        return Err(S3Error::new(
             StatusCode::FORBIDDEN,
             "AccessDenied",
             "Request has expired",
@@ -103,31 +129,37 @@ fn check_link(ask: &Ask, upload: &str, part: Option<u32>) -> Result<(), Response
 }
 
 /// Whether the headers are what the link was signed for.
-fn check_headers(ask: &Ask, upload: &JwUpload) -> Result<u64, Response> {
+fn check_headers(ask: &Ask, upload: &JwUpload) -> Result<u64, S3Error> {
     if ask.headers.contains_key(header::AUTHORIZATION) {
         let what = "Only one auth mechanism allowed; only the query parameters or the Authorization \
                     header should be specified";
-        return Err(error(StatusCode::BAD_REQUEST, "InvalidArgument", what));
+        return Err(S3Error::new(
+            StatusCode::BAD_REQUEST,
+            "InvalidArgument",
+            what,
+        ));
     }
     let given = ask.header(header::CONTENT_TYPE);
     // A part's link is signed without a type, a direct one with the type that was announced.
     let signed = upload.mime_type.as_deref().filter(|_| !upload.multipart);
     if given != signed {
-        let what = "The request signature we calculated does not match the signature you provided. \
-                    Check your key and signing method.";
-        return Err(error(StatusCode::FORBIDDEN, "SignatureDoesNotMatch", what));
+        return Err(bad_signature());
     }
     if ask.headers.contains_key(header::TRANSFER_ENCODING) {
         let what = "A header you provided implies functionality that is not implemented.";
-        return Err(error(StatusCode::NOT_IMPLEMENTED, "NotImplemented", what));
+        return Err(S3Error::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "NotImplemented",
+            what,
+        ));
     }
     match ask.content_length() {
-        None => Err(error(
+        None => Err(S3Error::new(
             StatusCode::LENGTH_REQUIRED,
             "MissingContentLength",
             "You must provide the Content-Length HTTP header.",
         )),
-        Some(length) if length > LARGEST => Err(error(
+        Some(length) if length > LARGEST => Err(S3Error::new(
             StatusCode::BAD_REQUEST,
             "EntityTooLarge",
             "Your proposed upload exceeds the maximum allowed size",
@@ -145,7 +177,7 @@ pub(super) async fn put(
 ) -> Response {
     take(ask, upload, part, payload)
         .await
-        .unwrap_or_else(|error| error)
+        .unwrap_or_else(S3Error::answer)
 }
 
 async fn take(
@@ -153,20 +185,20 @@ async fn take(
     upload_id: &str,
     part: Option<u32>,
     payload: &mut Payload,
-) -> Result<Response, Response> {
+) -> Result<Response, S3Error> {
     check_link(ask, upload_id, part)?;
     let store = &ask.house.store;
     let (id, upload) = store
         .catalog()
         .by_upload(upload_id)
         .and_then(|media| Some((media.id.clone(), media.upload.clone()?)))
-        .filter(|(_, upload)| upload.id == upload_id && upload.multipart == part.is_some())
+        .filter(|(_, upload)| upload.multipart == part.is_some())
         .ok_or_else(no_such_upload)?;
     check_headers(ask, &upload)?;
     let place = part.map_or(Place::Whole, |number| Place::Part { number, of: None });
 
     let mut intake = payload.stream().ok_or_else(internal)?;
-    let attempt = store.attempt(&id, place);
+    let attempt = store.attempt(&id, place, false);
     let sink = store.receive().map_err(|e| broken(&e))?;
     while let Some(frame) = intake.frame().await {
         // The client is gone, or is being cut off: the answer is for nobody.
@@ -187,8 +219,8 @@ async fn take(
             Err(Refused::Closed)
         }
     };
-    match store.keep(&id, place, arrived, open) {
-        Ok(Some(_)) => {}
+    match store.keep(&id, place, arrived, open, |_| ()) {
+        Ok(Some(())) => {}
         Ok(None) | Err(Refused::Closed) => return Err(no_such_upload()),
         Err(Refused::Disk(error)) => return Err(broken(&error)),
     }
@@ -220,7 +252,7 @@ impl From<std::io::Error> for Refused {
     }
 }
 
-fn broken(error: &std::io::Error) -> Response {
+fn broken(error: &std::io::Error) -> S3Error {
     tracing::debug!(%error, "the storage failed");
     internal()
 }

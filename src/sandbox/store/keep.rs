@@ -23,6 +23,20 @@ pub(super) fn folder(root: &Path, id: &str) -> PathBuf {
     root.join("media").join(id)
 }
 
+/// Takes the folder, which is made if need be, for this process alone.
+pub(super) fn lock(root: &Path) -> io::Result<File> {
+    fs::create_dir_all(root)?;
+    let lock = File::create(root.join("lock"))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(fs::TryLockError::WouldBlock) => Err(io::Error::new(
+            io::ErrorKind::ResourceBusy,
+            format!("another sandbox keeps its files in {}", root.display()),
+        )),
+        Err(fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
 /// A file for a piece on its way.
 pub(super) fn new_piece(root: &Path) -> io::Result<tempfile::NamedTempFile> {
     tempfile::NamedTempFile::new_in(root.join("incoming"))

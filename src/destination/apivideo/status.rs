@@ -1,0 +1,174 @@
+//! What a video's status tells: how much of it was received, and what became of it; pure.
+
+use std::ops::Range;
+
+use serde::Deserialize;
+
+use super::super::MediaStatus;
+use crate::error::clean;
+
+/// What a video's status tells.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Status {
+    #[serde(default)]
+    ingest: Option<Ingest>,
+    #[serde(default)]
+    encoding: Option<Encoding>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Ingest {
+    status: Option<String>,
+    received_bytes: Option<Vec<Bytes>>,
+    received_parts: Option<Parts>,
+}
+
+/// A range of the file, both ends inclusive.
+#[derive(Debug, Clone, Deserialize)]
+struct Bytes {
+    from: u64,
+    to: u64,
+    #[serde(default)]
+    total: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Parts {
+    parts: Vec<u32>,
+    total: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Encoding {
+    playable: bool,
+    qualities: Option<Vec<Quality>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Quality {
+    quality: String,
+    status: String,
+}
+
+/// Received stretches of a file: begin, end (exclusive) and the file's size, as the server tells.
+pub(super) struct Stretch {
+    /// The bytes.
+    pub(super) bytes: Range<u64>,
+    /// The file's size, where it is told.
+    pub(super) total: Option<u64>,
+}
+
+impl Status {
+    fn word(&self) -> &str {
+        let ingest = self.ingest.as_ref();
+        ingest
+            .and_then(|ingest| ingest.status.as_deref())
+            .unwrap_or("created")
+    }
+
+    /// Whether all bytes are there. `merging` is a word of older documents.
+    pub(super) fn is_uploaded(&self) -> bool {
+        let uploaded = ["uploaded", "ingesting", "ingested", "merging"];
+        uploaded.contains(&self.word()) || self.encoding.as_ref().is_some_and(|e| e.playable)
+    }
+
+    /// The stretches of the file that were received, as they came.
+    pub(super) fn stretches(&self) -> impl Iterator<Item = Stretch> + '_ {
+        let received = self.ingest.iter().flat_map(|ingest| &ingest.received_bytes);
+        received.flatten().map(|bytes| Stretch {
+            bytes: bytes.from..bytes.to.saturating_add(1),
+            total: bytes.total,
+        })
+    }
+
+    /// The numbers of the parts that were received, and how many there are, where it is told.
+    pub(super) fn parts(&self) -> (&[u32], Option<u32>) {
+        let parts = self
+            .ingest
+            .as_ref()
+            .and_then(|ingest| ingest.received_parts.as_ref());
+        parts.map_or((&[], None), |parts| (&parts.parts, parts.total))
+    }
+
+    /// What became of the video. Words that are not known mean that work goes on.
+    pub(super) fn media(&self) -> MediaStatus {
+        let word = self.word();
+        if matches!(word, "failed" | "missing") {
+            return MediaStatus::Failed(format!("ingest {word}"));
+        }
+        let none = Encoding::default();
+        let encoding = self.encoding.as_ref().unwrap_or(&none);
+        let qualities = encoding.qualities.as_deref().unwrap_or_default();
+        let all =
+            |status: &str| !qualities.is_empty() && qualities.iter().all(|q| q.status == status);
+        if encoding.playable || all("encoded") {
+            return MediaStatus::Ready;
+        }
+        let settled = |q: &Quality| matches!(q.status.as_str(), "failed" | "encoded");
+        if !qualities.is_empty() && qualities.iter().all(settled) {
+            let failed = qualities.iter().filter(|q| q.status == "failed");
+            let names: Vec<_> = failed.take(8).map(|q| q.quality.as_str()).collect();
+            return MediaStatus::Failed(clean(&format!("encoding failed: {}", names.join(", "))));
+        }
+        let working = qualities.iter().any(|q| q.status == "encoding");
+        MediaStatus::Processing(clean(if working { "encoding" } else { word }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(body: &str) -> Status {
+        serde_json::from_str(body).unwrap()
+    }
+
+    #[test]
+    fn the_vendors_status_example_is_understood() {
+        let status = read(
+            r#"{"ingest":{"status":"uploading","filesize":null,
+              "receivedBytes":[{"from":0,"to":134217727,"total":273579401}],
+              "receivedParts":{"parts":[1,2],"total":null}},
+             "encoding":{"playable":false,"qualities":[{"type":"hls","quality":"720p","status":"waiting"}],"metadata":{}}}"#,
+        );
+        assert!(!status.is_uploaded());
+        assert_eq!(status.stretches().next().unwrap().bytes, 0..134_217_728);
+        assert_eq!(status.parts(), (&[1, 2][..], None));
+        assert_eq!(status.media(), MediaStatus::Processing("uploading".into()));
+    }
+
+    #[test]
+    fn statuses_move_on_to_ready_or_failed() {
+        let media = |body: &str| read(body).media();
+        let encoding = |qualities: &str| {
+            let body = r#"{"ingest":{"status":"ingested"},"encoding":{"qualities":[Q]}}"#;
+            media(&body.replace('Q', qualities))
+        };
+        assert_eq!(
+            media(r#"{"ingest":null,"encoding":null}"#),
+            MediaStatus::Processing("created".into())
+        );
+        assert_eq!(
+            media(r#"{"encoding":{"playable":true}}"#),
+            MediaStatus::Ready
+        );
+        let (encoded, failed, waiting) = (
+            r#"{"quality":"360p","status":"encoded"}"#,
+            r#"{"quality":"720p","status":"failed"}"#,
+            r#"{"quality":"1080p","status":"encoding"}"#,
+        );
+        assert_eq!(encoding(encoded), MediaStatus::Ready);
+        assert_eq!(
+            encoding(&format!("{encoded},{failed}")),
+            MediaStatus::Failed("encoding failed: 720p".into())
+        );
+        assert_eq!(
+            encoding(&format!("{failed},{waiting}")),
+            MediaStatus::Processing("encoding".into())
+        );
+    }
+}

@@ -1,0 +1,75 @@
+//! What one sandbox is made of.
+
+use std::{
+    collections::HashSet,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use super::{
+    Options, Storage, budget::Budget, faults::Faults, line::Line, sign::Key, stats::Stats,
+    store::Store,
+};
+
+/// Everything one sandbox is made of.
+pub(super) struct House {
+    pub(super) options: Options,
+    /// Where clients on this machine reach it.
+    pub(super) url: String,
+    /// Whether it listens on any address.
+    pub(super) anywhere: bool,
+    pub(super) store: Arc<Store>,
+    pub(super) faults: Faults,
+    pub(super) line: Line,
+    pub(super) stats: Stats,
+    pub(super) budget: Budget,
+    pub(super) key: Key,
+    /// What goes on beside the connections.
+    pub(super) tasks: TaskTracker,
+    /// Links and tokens that are good no more, before their time.
+    revoked: Mutex<HashSet<String>>,
+}
+
+impl House {
+    /// Opens the storage. Blocks.
+    pub(super) fn open(addr: SocketAddr, options: Options) -> io::Result<Self> {
+        let store = Arc::new(Store::open(&options.storage)?);
+        let key = match &options.storage {
+            Storage::Keep(folder) => Key::open(&folder.join("key"))?,
+            Storage::Discard => Key::new()?,
+        };
+        Ok(Self {
+            url: super::url(addr),
+            anywhere: addr.ip().is_unspecified(),
+            store,
+            faults: Faults::new(&options.faults, options.seed),
+            line: Line::new(options.speed, options.latency),
+            stats: Stats::new(Instant::now()),
+            budget: Budget::new(options.calls_per_minute),
+            key,
+            tasks: TaskTracker::new(),
+            revoked: Mutex::default(),
+            options,
+        })
+    }
+
+    /// Makes a link or token invalid from now on. Says whether it was valid until now.
+    pub(super) fn revoke(&self, word: &str) -> bool {
+        self.revoked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(word.to_owned())
+    }
+
+    /// Whether a link or token was made invalid.
+    pub(super) fn is_revoked(&self, word: &str) -> bool {
+        self.revoked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(word)
+    }
+}

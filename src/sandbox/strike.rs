@@ -1,0 +1,78 @@
+//! What a fault does to a call before it is answered; what it does afterwards is `server`'s.
+
+use std::time::Duration;
+
+use axum::response::Response;
+use hyper::StatusCode;
+
+use super::{
+    faults::{Fault, Step, Strike},
+    line,
+    request::{Ask, Subject},
+    server::Call,
+    wire::{Fate, Tamper},
+};
+
+/// What a fault does to a call before it is answered.
+#[derive(Default)]
+pub(super) struct Struck {
+    pub(super) tamper: Tamper,
+    pub(super) answer: Option<Response>,
+}
+
+pub(super) async fn before(
+    ask: &Ask,
+    call: &Call,
+    subject: &Subject,
+    strike: Strike,
+    fate: &Fate,
+) -> Struck {
+    let house = &ask.house;
+    let mut struck = Struck::default();
+    match strike.fault {
+        Fault::Delay => {
+            house.faults.met(strike.fault);
+            tokio::time::sleep(Duration::from_millis(strike.ms.unwrap_or(1000))).await;
+        }
+        Fault::Slow => {
+            house.faults.met(strike.fault);
+            struck.tamper.pace = Some(line::slow(strike.speed.unwrap_or(256 * 1024)));
+        }
+        Fault::RateLimit => {
+            house.faults.met(strike.fault);
+            struck.answer = Some(call.rate_limited());
+        }
+        Fault::ErrorBefore => {
+            house.faults.met(strike.fault);
+            struck.answer = Some(call.failed(StatusCode::INTERNAL_SERVER_ERROR));
+        }
+        Fault::Reset | Fault::Stall if call.step() == Step::Part => {
+            let half = ask.content_length().unwrap_or(0) / 2;
+            struck.tamper.cut = Some((strike.after.unwrap_or(half), strike.fault));
+        }
+        Fault::Reset => {
+            house.faults.met(strike.fault);
+            fate.reset();
+        }
+        Fault::Stall => {
+            house.faults.met(strike.fault);
+            std::future::pending::<()>().await;
+        }
+        Fault::WrongEtag => struck.tamper.flip = true,
+        Fault::LinkExpired | Fault::TokenExpired => {
+            house.faults.met(strike.fault);
+            if let Some(token) = call.token(ask) {
+                house.revoke(&token);
+            }
+        }
+        Fault::BadMedia => {
+            if let Some(media) = &subject.media
+                && let Ok(Some(())) = house.store.change(media, |media| media.unplayable = true)
+            {
+                house.faults.met(strike.fault);
+            }
+        }
+        Fault::ErrorAfter | Fault::LostAnswer => {}
+    }
+    struck
+}

@@ -1,0 +1,126 @@
+//! The screen: one client of the engine among others. It knows the engine by its
+//! [`Handle`] alone, and keeps no copy of the queue: it asks for the
+//! rows and parts it shows.
+//!
+//! ```text
+//! key, click ─▶ keys (one table) ─▶ Action ─▶ update(App, Msg) ─▶ Effect ─▶ run ─▶ Handle
+//!                                                 ▲                                  │
+//!            draw(&App) ◀─ at most fps ─ App ─────┴──────── Summary, rows, parts ◀───┘
+//! ```
+//! `update` and `draw` are pure: clock and size are data in `App`. `run` alone waits and does.
+
+mod action;
+mod app;
+mod keys;
+mod layout;
+mod log_view;
+mod run;
+mod terminal;
+#[cfg(test)]
+mod tests;
+mod theme;
+mod update;
+mod view;
+
+use std::{path::PathBuf, time::Duration};
+
+use crossterm::event::EventStream;
+
+pub use self::{
+    keys::{BadKeys, KeyMap},
+    log_view::{init_logging, log_layer},
+    run::run_on,
+    theme::Depth,
+};
+use crate::engine::Handle;
+
+/// How the screen behaves.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The most frames a second while something moves; nothing is drawn while nothing changes.
+    pub fps: u16,
+    /// Whether clicks and the wheel are listened to.
+    pub mouse: bool,
+    /// Whether to keep to ASCII; `None`: as the locale says.
+    pub ascii: Option<bool>,
+    /// How many colours; `None`: as the environment says (`NO_COLOR`, `COLORTERM`, `TERM`).
+    pub color: Option<Depth>,
+    /// The keys.
+    pub keys: KeyMap,
+    /// Whether the engine lives in another process and goes on when the screen leaves.
+    pub attached: bool,
+    /// Where the session is kept, to be told at the end.
+    pub session_file: Option<PathBuf>,
+    /// Is told how long each frame took, drawing and writing; for measuring.
+    pub on_frame: Option<fn(Duration)>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            fps: 10,
+            mouse: true,
+            ascii: None,
+            color: None,
+            keys: KeyMap::default(),
+            attached: false,
+            session_file: None,
+            on_frame: None,
+        }
+    }
+}
+
+/// How the screen was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// The engine was told to stop while something was left.
+    Quit,
+    /// Everything was at its end.
+    Finished,
+    /// The engine goes on without this screen.
+    Detached,
+    /// The engine ended, or the connection to it, without having been told to.
+    EngineGone,
+}
+
+/// Why there is no screen.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no terminal, or one that can't be drawn on.
+    #[error("{0}; --headless works without a screen")]
+    NoScreen(&'static str),
+    /// The terminal failed.
+    #[error("the terminal failed: {0}")]
+    Terminal(String),
+}
+
+impl Error {
+    fn terminal(error: impl std::error::Error) -> Self {
+        Self::Terminal(error.to_string())
+    }
+}
+
+/// Opens the screen on this process's terminal and stays until the person leaves or the engine is
+/// done. The terminal is given back as it was, also after a panic.
+///
+/// # Errors
+/// When there is no terminal to draw on, or it fails.
+pub async fn run(handle: Handle, options: Options) -> Result<Exit, Error> {
+    let mut screen = terminal::Screen::open(options.mouse)?;
+    let outside = terminal::outside(EventStream::new()).map_err(Error::terminal)?;
+    let mouse = options.mouse;
+    run::run_with(
+        handle,
+        options,
+        &mut screen.terminal,
+        outside,
+        move |again| {
+            if again {
+                terminal::enter(mouse)
+            } else {
+                terminal::suspend(mouse)
+            }
+        },
+    )
+    .await
+}

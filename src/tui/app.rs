@@ -1,0 +1,472 @@
+//! What the screen knows: the last answers of the engine and where the person is; draws nothing and
+//! does nothing. Clock and size are data in it.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use ratatui::layout::Rect;
+use tui_input::Input;
+
+use super::{
+    action::{Action, Pane},
+    keys::KeyMap,
+    log_view::LogView,
+    theme::Theme,
+};
+use crate::{
+    engine::protocol::{
+        Command, Counts, Details, Filter, LimitedBy, Parts, Phase, Preview, Row, Sort, Summary,
+        Targets, UploadId, Window, WindowQuery,
+    },
+    settings::Settings,
+};
+
+/// Everything the screen is drawn from.
+#[derive(Debug)]
+// Each is a fact of its own; no two of them make a state.
+#[allow(clippy::struct_excessive_bools)]
+pub(crate) struct App {
+    /// The terminal.
+    pub(crate) size: Rect,
+    /// The time since the screen was opened.
+    pub(crate) now: Duration,
+    pub(crate) theme: Theme,
+    pub(crate) keys: KeyMap,
+    /// Whether the engine lives in another process.
+    pub(crate) attached: bool,
+    /// Where the session is kept, for the summary.
+    pub(crate) session_file: Option<PathBuf>,
+    /// Where relative paths begin, and what `~` stands for.
+    pub(crate) here: PathBuf,
+    pub(crate) home: Option<PathBuf>,
+    pub(crate) summary: Summary,
+    pub(crate) eta: Eta,
+    pub(crate) queue: Queue,
+    pub(crate) parts: PartsPane,
+    pub(crate) log: LogView,
+    pub(crate) log_shown: bool,
+    pub(crate) focus: Pane,
+    pub(crate) zoom: bool,
+    /// The filter while it is typed.
+    pub(crate) typing: Option<Input>,
+    pub(crate) dialog: Option<Dialog>,
+    pub(crate) message: Option<Message>,
+    /// Whether the engine has not answered for a while.
+    pub(crate) busy: bool,
+    /// The settings that were sent last and when, until the engine's summary has them.
+    pub(crate) tuned: Option<(Settings, Duration)>,
+    pub(crate) leaving: Leaving,
+    /// Whether the end was told already, so that it is told once.
+    pub(crate) end_told: bool,
+}
+
+/// The queue as far as it is on the screen.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    pub(crate) filter: Filter,
+    pub(crate) sort: Sort,
+    pub(crate) window: Window,
+    /// Whether a first answer came.
+    pub(crate) known: bool,
+    /// The row of the cursor within the filtered order.
+    pub(crate) cursor: usize,
+    /// The first row on the screen.
+    pub(crate) offset: usize,
+    /// The upload under the cursor, once its row is known.
+    pub(crate) selected: Option<UploadId>,
+    pub(crate) marks: Marks,
+    /// Where a range was begun.
+    pub(crate) anchor: Option<usize>,
+}
+
+impl Queue {
+    /// The row at this place of the filtered order, if it is known.
+    pub(crate) fn row(&self, index: usize) -> Option<&Row> {
+        self.window.rows.get(index.checked_sub(self.window.start)?)
+    }
+
+    /// The row under the cursor, if it is known.
+    pub(crate) fn current(&self) -> Option<&Row> {
+        self.row(self.cursor)
+            .filter(|row| Some(row.id) == self.selected)
+            .or_else(|| {
+                let id = self.selected?;
+                self.window.rows.iter().find(|row| row.id == id)
+            })
+    }
+
+    /// What commands are for: the marks, else the upload under the cursor.
+    pub(crate) fn targets(&self) -> Option<Targets> {
+        match &self.marks {
+            Marks::Ids(ids) if ids.is_empty() => self.selected.map(|id| Targets::Ids(vec![id])),
+            Marks::Ids(ids) => Some(Targets::Ids(ids.iter().copied().collect())),
+            Marks::All(filter) => Some(Targets::Filtered(filter.clone())),
+        }
+    }
+
+    /// Whether this row is marked, or in the range that is being marked.
+    pub(crate) fn marked(&self, index: usize, row: &Row) -> bool {
+        let in_range = self.anchor.is_some_and(|anchor| {
+            (anchor.min(self.cursor)..=anchor.max(self.cursor)).contains(&index)
+        });
+        in_range
+            || match &self.marks {
+                Marks::Ids(ids) => ids.contains(&row.id),
+                Marks::All(filter) => *filter == self.filter,
+            }
+    }
+
+    /// What to ask for `rows` rows.
+    pub(crate) fn query(&self, rows: usize) -> WindowQuery {
+        WindowQuery {
+            filter: self.filter.clone(),
+            sort: self.sort,
+            start: self.offset,
+            rows: rows.clamp(1, WindowQuery::MOST_ROWS),
+            follow: self.selected,
+        }
+    }
+}
+
+/// What was marked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Marks {
+    /// One by one.
+    Ids(BTreeSet<UploadId>),
+    /// All a filter lets through, however many.
+    All(Filter),
+}
+
+impl Default for Marks {
+    fn default() -> Self {
+        Self::Ids(BTreeSet::new())
+    }
+}
+
+impl Marks {
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self, Self::Ids(ids) if ids.is_empty())
+    }
+}
+
+/// The parts of the upload under the cursor.
+#[derive(Debug, Default)]
+pub(crate) struct PartsPane {
+    pub(crate) parts: Option<Parts>,
+    /// The first part of the cell under the cursor, from 0.
+    pub(crate) cursor: u32,
+}
+
+/// A time left that does not jump: it runs down with the clock, and is set anew only when what the
+/// engine says is clearly something else.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Eta(Option<(Duration, u64)>);
+
+impl Eta {
+    /// Takes what the engine says at `now`.
+    pub(crate) fn tell(&mut self, now: Duration, seconds: Option<u64>) {
+        let (Some(told), Some(shown)) = (seconds, self.seconds(now)) else {
+            self.0 = seconds.map(|seconds| (now, seconds));
+            return;
+        };
+        if told.abs_diff(shown) > (shown / 10).max(3) {
+            self.0 = Some((now, told));
+        }
+    }
+
+    /// What is shown at `now`.
+    pub(crate) fn seconds(&self, now: Duration) -> Option<u64> {
+        let (at, seconds) = self.0?;
+        Some(seconds.saturating_sub(now.saturating_sub(at).as_secs()))
+    }
+}
+
+/// How something is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tone {
+    Plain,
+    Good,
+    Bad,
+}
+
+/// What there is to say for a moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub(crate) tone: Tone,
+    pub(crate) words: String,
+    pub(crate) until: Duration,
+}
+
+/// How far leaving has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Leaving {
+    No,
+    /// The engine was told to stop.
+    Stopping,
+    /// The engine was told to stop at once.
+    AtOnce,
+}
+
+/// What lies over the screen.
+#[derive(Debug)]
+pub(crate) enum Dialog {
+    Help(Help),
+    Add(Box<Add>),
+    Tuning(Box<Tuning>),
+    Details(Option<Box<Details>>, u16),
+    Part,
+    Summary,
+    Confirm(Confirm),
+    Quit,
+}
+
+/// The help and what is looked for in it.
+#[derive(Debug, Default)]
+pub(crate) struct Help {
+    pub(crate) search: Input,
+    pub(crate) scroll: u16,
+}
+
+/// A question before something is lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Confirm {
+    pub(crate) title: String,
+    pub(crate) lines: Vec<String>,
+    /// What happens on yes, in a word.
+    pub(crate) yes: &'static str,
+    pub(crate) command: Command,
+}
+
+/// The fields of the add dialog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum AddField {
+    #[default]
+    Path,
+    Include,
+    Exclude,
+}
+
+/// Choosing what to add.
+#[derive(Debug, Default)]
+pub(crate) struct Add {
+    pub(crate) field: AddField,
+    pub(crate) path: Input,
+    pub(crate) include: Input,
+    pub(crate) exclude: Input,
+    /// Where relative paths begin.
+    pub(crate) here: PathBuf,
+    /// What `~` stands for.
+    pub(crate) home: Option<PathBuf>,
+    /// The folder whose entries are known, and they.
+    pub(crate) listing: Listing,
+    /// The entry under the cursor; none while the path is typed.
+    pub(crate) chosen: Option<usize>,
+    /// When the paths were handed over; from then on the walk is shown.
+    pub(crate) walking: Option<Duration>,
+    /// How many uploads there were before.
+    pub(crate) before: usize,
+    /// What the engine said to it.
+    pub(crate) answer: Option<(bool, String)>,
+}
+
+/// The entries of a folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Listing {
+    pub(crate) folder: PathBuf,
+    pub(crate) entries: Vec<Entry>,
+    /// Why they are not known.
+    pub(crate) error: Option<String>,
+}
+
+/// An entry of a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) path: PathBuf,
+    /// Its name as it is shown and typed.
+    pub(crate) name: String,
+    pub(crate) folder: bool,
+    /// Whether its name is that of video or audio.
+    pub(crate) media: bool,
+    pub(crate) size: u64,
+}
+
+impl Add {
+    /// The typed text as a path: `~` and relative paths made whole.
+    pub(crate) fn typed(&self) -> PathBuf {
+        let text = self.path.value();
+        let below_home = match text {
+            "~" => Some(""),
+            _ => text.strip_prefix("~/"),
+        };
+        match (below_home, &self.home) {
+            (Some(rest), Some(home)) => home.join(rest),
+            _ => self.here.join(text),
+        }
+    }
+
+    /// The folder the typed text is in, and the beginning of a name within it.
+    pub(crate) fn place(&self) -> (PathBuf, String) {
+        let text = self.path.value();
+        let typed = self.typed();
+        if text.is_empty() || text.ends_with('/') || text == "~" {
+            return (typed, String::new());
+        }
+        let name = text.rsplit('/').next().unwrap_or_default().to_owned();
+        let folder = typed.parent().map_or_else(PathBuf::new, Path::to_path_buf);
+        (folder, name)
+    }
+
+    /// The entries that begin as typed; hidden ones only when asked for by their dot.
+    pub(crate) fn matching(&self) -> Vec<&Entry> {
+        let (folder, begin) = self.place();
+        if folder != self.listing.folder {
+            return Vec::new();
+        }
+        self.listing
+            .entries
+            .iter()
+            .filter(|entry| entry.name.starts_with(&begin))
+            .filter(|entry| begin.starts_with('.') || !entry.name.starts_with('.'))
+            .collect()
+    }
+
+    /// The path to add: the chosen entry, else what is typed.
+    pub(crate) fn target(&self) -> PathBuf {
+        self.chosen
+            .and_then(|index| Some(self.matching().get(index)?.path.clone()))
+            .unwrap_or_else(|| self.typed())
+    }
+
+    pub(crate) fn input(&mut self) -> &mut Input {
+        match self.field {
+            AddField::Path => &mut self.path,
+            AddField::Include => &mut self.include,
+            AddField::Exclude => &mut self.exclude,
+        }
+    }
+}
+
+/// Settings being changed, before they are taken.
+#[derive(Debug)]
+pub(crate) struct Tuning {
+    pub(crate) row: usize,
+    pub(crate) draft: Settings,
+    /// A value while it is typed.
+    pub(crate) typed: Option<Input>,
+    /// Why what was typed is no value.
+    pub(crate) error: Option<String>,
+    /// What the draft would do, once the engine said it.
+    pub(crate) preview: Option<(Settings, Preview)>,
+}
+
+impl App {
+    pub(crate) fn new(theme: Theme, keys: KeyMap) -> Self {
+        Self {
+            size: Rect::new(0, 0, 80, 24),
+            now: Duration::ZERO,
+            theme,
+            keys,
+            attached: false,
+            session_file: None,
+            here: PathBuf::from("/"),
+            home: None,
+            summary: Summary::default(),
+            eta: Eta::default(),
+            queue: Queue::default(),
+            parts: PartsPane::default(),
+            log: LogView::default(),
+            log_shown: true,
+            focus: Pane::Queue,
+            zoom: false,
+            typing: None,
+            dialog: None,
+            message: None,
+            busy: false,
+            tuned: None,
+            leaving: Leaving::No,
+            end_told: false,
+        }
+    }
+
+    /// Whether something on the screen moves by itself, so that it has to be asked for again.
+    pub(crate) fn lively(&self) -> bool {
+        let summary = &self.summary;
+        let waits = matches!(
+            summary.limited_by,
+            LimitedBy::Destination { .. } | LimitedBy::Offline { .. }
+        );
+        summary.parts_running > 0
+            || summary.parts_retrying > 0
+            || summary.walk.is_some()
+            || summary.phase == Phase::Draining
+            || waits
+            || matches!(&self.dialog, Some(Dialog::Add(add)) if add.walking.is_some())
+            || (self.busy && self.leaving == Leaving::No)
+    }
+
+    /// The settings a change starts from: those sent a moment ago, else those in force, so that a
+    /// key pressed three times makes three steps.
+    pub(crate) fn settings(&self) -> Settings {
+        match self.tuned {
+            Some((settings, at)) if self.now.saturating_sub(at) < Duration::from_secs(1) => {
+                settings
+            }
+            _ => self.summary.settings,
+        }
+    }
+
+    /// How many uploads are not at their end.
+    pub(crate) fn left(counts: &Counts) -> usize {
+        use crate::engine::protocol::State;
+        counts.unsettled() + counts.of(State::Paused)
+    }
+
+    /// The label of an action's key, for texts on the screen.
+    pub(crate) fn key(&self, action: Action) -> String {
+        self.keys.label(action)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_time_left_runs_down_and_small_changes_do_not_show() {
+        let mut eta = Eta::default();
+        assert_eq!(eta.seconds(at(5)), None);
+        eta.tell(at(0), Some(100));
+        eta.tell(at(1), Some(104));
+        assert_eq!(eta.seconds(at(1)), Some(99));
+        eta.tell(at(2), Some(140));
+        assert_eq!(eta.seconds(at(4)), Some(138));
+        eta.tell(at(5), None);
+        assert_eq!(eta.seconds(at(5)), None);
+    }
+
+    #[test]
+    fn a_typed_path_may_be_relative_or_begin_at_home() {
+        let mut add = Add {
+            here: "/work".into(),
+            home: Some("/home/me".into()),
+            ..Add::default()
+        };
+        for (text, path, folder, begin) in [
+            ("", "/work/", "/work/", ""),
+            ("media/20", "/work/media/20", "/work/media", "20"),
+            ("~/films/", "/home/me/films/", "/home/me/films/", ""),
+            ("/mnt", "/mnt", "/", "mnt"),
+        ] {
+            add.path = Input::from(text);
+            assert_eq!(add.typed(), PathBuf::from(path));
+            assert_eq!(add.place(), (PathBuf::from(folder), begin.to_owned()));
+        }
+    }
+}

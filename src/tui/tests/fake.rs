@@ -1,0 +1,428 @@
+//! An engine made up for the screen: a small world that answers like the real one, moves only when
+//! told to, and keeps what it was commanded.
+
+use std::sync::{Arc, Mutex};
+
+use crate::{
+    engine::{Handle, Request, Server, protocol::*},
+    error::{Error, Kind},
+    settings::Settings,
+};
+
+const MIB: u64 = 1 << 20;
+
+/// The world.
+#[derive(Debug, Default)]
+pub(crate) struct World {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) parts: Vec<Parts>,
+    pub(crate) summary: Summary,
+    pub(crate) commands: Vec<Command>,
+    pub(crate) clock_ms: u64,
+}
+
+const NAMES: [(&str, u64); 14] = [
+    ("2019/wedding/01 ceremony.mov", 2620),
+    (
+        "2019/wedding/02 dinner and speeches, camera B, unedited.mov",
+        1180,
+    ),
+    ("2019/wedding/03 dance.mov", 940),
+    ("2020/Straßenfest – Müllerplatz.mp4", 310),
+    ("2020/日本旅行/京都の紅葉と寺.mp4", 720),
+    (
+        "2021/interviews/a-very-long-file-name-that-somebody-exported-from-an-editing-program-v17-final.mxf",
+        4400,
+    ),
+    ("2021/interviews/anna.wav", 88),
+    ("2021/interviews/jonas.wav", 91),
+    ("2022/drone/DJI_0001.MP4", 512),
+    ("2022/drone/DJI_0002.MP4", 498),
+    ("2022/drone/DJI_0003.MP4", 633),
+    ("2023/concert/main.mkv", 8033),
+    ("2023/concert/side \u{1b}[31mred\u{7}.mkv", 7011),
+    ("notes.aiff", 6),
+];
+
+impl World {
+    /// A queue in the middle of its work: some done, some under way, some in trouble.
+    pub(crate) fn busy() -> Self {
+        let mut world = Self::default();
+        for (index, (name, mib)) in NAMES.iter().enumerate() {
+            let id = u32::try_from(index).unwrap() + 1;
+            let state = match index {
+                0 | 3 | 6 => State::Done,
+                1 | 4 => State::Uploading,
+                7 => State::Failed,
+                8 => State::Paused,
+                9 => State::Processing,
+                12 => State::Changed,
+                13 => State::Skipped,
+                _ => State::Queued,
+            };
+            world.push(id, name, mib * MIB, state);
+        }
+        world.running(2, 74, &[18, 21, 22], &[(9, Some(11_400)), (14, None)]);
+        world.running(5, 45, &[6, 7, 8], &[]);
+        let row = &mut world.rows[7];
+        row.note = Some("403 Forbidden: the account may not upload audio".into());
+        world.rows[8].acknowledged = 96 * MIB;
+        world.rows[8].parts = 32;
+        world.rows[8].parts_done = 6;
+        world.rows[12].note = Some("the file was changed since it was begun".into());
+        world.rows[13].note = Some("left out by *.aiff".into());
+        world.summary = Summary {
+            session: "2026-11-23-archive-k3f9".into(),
+            destination: "archive · JW Player site AbCd1234".into(),
+            parts_limit: 6,
+            history: (0..90u64)
+                .map(|i| 9 * MIB + (i * i * 37 % 71) * MIB / 10)
+                .collect(),
+            limited_by: LimitedBy::Line,
+            saved: true,
+            errors: 7,
+            settings: Settings::default(),
+            ..Summary::default()
+        };
+        world.count();
+        world.summary.eta = Some(1694);
+        world
+    }
+
+    pub(crate) fn push(&mut self, id: u32, name: &str, size: u64, state: State) {
+        let done = state == State::Done || state == State::Processing;
+        let parts = u32::try_from(size.div_ceil(16 * MIB)).unwrap();
+        self.rows.push(Row {
+            id,
+            path: format!("/mnt/archive/{name}").into(),
+            size,
+            acknowledged: if done { size } else { 0 },
+            in_flight: 0,
+            state,
+            rate: 0,
+            eta: None,
+            parts: if done { parts } else { 0 },
+            parts_done: if done { parts } else { 0 },
+            parts_running: 0,
+            parts_failed: 0,
+            parts_retrying: 0,
+            note: None,
+        });
+        if done {
+            self.parts.push(Parts {
+                upload: id,
+                count: parts,
+                states: vec![(PartState::Verified, parts)],
+                running: vec![],
+                failed: vec![],
+            });
+        }
+    }
+
+    /// Puts an upload under way: all parts before the first in flight are done, but the failed.
+    pub(crate) fn running(
+        &mut self,
+        id: u32,
+        count: u32,
+        in_flight: &[u32],
+        failed: &[(u32, Option<u64>)],
+    ) {
+        let mut states: Vec<(PartState, u32)> = Vec::new();
+        for number in 1..=count {
+            let state = if in_flight.contains(&number) {
+                PartState::Running
+            } else if let Some((_, retry)) = failed.iter().find(|(n, _)| *n == number) {
+                if retry.is_some() {
+                    PartState::Retrying
+                } else {
+                    PartState::Failed
+                }
+            } else if number < *in_flight.iter().max().unwrap_or(&0) {
+                PartState::Verified
+            } else {
+                PartState::Waiting
+            };
+            match states.last_mut() {
+                Some((last, n)) if *last == state => *n += 1,
+                _ => states.push((state, 1)),
+            }
+        }
+        let done: u32 = states
+            .iter()
+            .filter(|(state, _)| *state == PartState::Verified)
+            .map(|(_, n)| n)
+            .sum();
+        let running: Vec<RunningPart> = in_flight
+            .iter()
+            .zip(1u64..)
+            .map(|(number, n)| RunningPart {
+                number: *number,
+                length: 16 * MIB,
+                taken: n * 4 * MIB,
+                rate: n * 1_300_000,
+                attempt: if n == 2 { 3 } else { 1 },
+                age_ms: n * 2700,
+            })
+            .collect();
+        let row = self.rows.iter_mut().find(|row| row.id == id).unwrap();
+        row.parts = count;
+        row.parts_done = done;
+        row.parts_running = u32::try_from(running.len()).unwrap();
+        row.parts_failed = u32::try_from(failed.iter().filter(|f| f.1.is_none()).count()).unwrap();
+        row.parts_retrying =
+            u32::try_from(failed.iter().filter(|f| f.1.is_some()).count()).unwrap();
+        row.acknowledged = (u64::from(done) * 16 * MIB).min(row.size);
+        row.in_flight = running.iter().map(|part| part.taken).sum();
+        row.rate = running.iter().map(|part| part.rate).sum();
+        row.eta = Some((row.size - row.acknowledged) / row.rate.max(1));
+        self.parts.retain(|parts| parts.upload != id);
+        self.parts.push(Parts {
+            upload: id,
+            count,
+            states,
+            running,
+            failed: failed
+                .iter()
+                .map(|(number, retry)| FailedPart {
+                    number: *number,
+                    attempts: 4,
+                    error: Error::new(
+                        Kind::Server,
+                        "PUT https://s3.example/part: 503 Slow Down: please reduce your request \
+                         rate; the part was not stored",
+                    )
+                    .with_status(503),
+                    retry_in_ms: *retry,
+                })
+                .collect(),
+        });
+    }
+
+    /// Makes the totals those of the rows.
+    pub(crate) fn count(&mut self) {
+        let mut counts = Counts::default();
+        let mut bytes = ByteTotals::default();
+        let summary = &mut self.summary;
+        (
+            summary.parts_running,
+            summary.parts_failed,
+            summary.parts_retrying,
+        ) = (0, 0, 0);
+        summary.rate = 0;
+        for row in &self.rows {
+            counts.add(row.state);
+            if row.state != State::Skipped {
+                bytes.total += row.size;
+                bytes.acknowledged += row.acknowledged;
+                bytes.in_flight += row.in_flight;
+            }
+            summary.parts_running += row.parts_running;
+            summary.parts_failed += row.parts_failed;
+            summary.parts_retrying += row.parts_retrying;
+            summary.rate += row.rate;
+        }
+        bytes.sent = bytes.acknowledged;
+        summary.counts = counts;
+        summary.bytes = bytes;
+    }
+
+    /// Lets time go on.
+    #[allow(dead_code)] // for looking at it live
+    pub(crate) fn step(&mut self, ms: u64) {
+        self.clock_ms += ms;
+        let clock = self.clock_ms;
+        for index in 0..self.parts.len() {
+            let parts = &mut self.parts[index];
+            if parts.running.is_empty() {
+                continue;
+            }
+            let mut finished = 0;
+            for (n, part) in parts.running.iter_mut().enumerate() {
+                part.rate = 1_300_000 * (n as u64 + 1) + clock * 7919 % 90_000;
+                part.taken += part.rate * ms / 1000;
+                part.age_ms += ms;
+                if part.taken >= part.length {
+                    finished += 1;
+                    part.taken = 0;
+                    part.age_ms = 0;
+                    part.attempt = 1;
+                }
+            }
+            let id = parts.upload;
+            let flight = parts.running.iter().map(|part| part.taken).sum();
+            let rate = parts.running.iter().map(|part| part.rate).sum();
+            let count = parts.count;
+            let failed: Vec<_> = parts
+                .failed
+                .iter()
+                .map(|f| (f.number, f.retry_in_ms.map(|ms| ms.saturating_sub(100))))
+                .collect();
+            if finished > 0 {
+                let numbers: Vec<u32> = parts
+                    .running
+                    .iter()
+                    .map(|p| (p.number + 3).min(count))
+                    .collect();
+                let kept = parts.running.clone();
+                self.running(id, count, &numbers, &failed);
+                let parts = self.parts.iter_mut().find(|p| p.upload == id).unwrap();
+                for (part, old) in parts.running.iter_mut().zip(kept) {
+                    part.taken = old.taken;
+                    part.age_ms = old.age_ms;
+                    part.attempt = old.attempt;
+                }
+            }
+            let row = self.rows.iter_mut().find(|row| row.id == id).unwrap();
+            row.in_flight = flight;
+            row.rate = rate;
+            row.eta = Some((row.size - row.acknowledged) / rate.max(1));
+        }
+        self.count();
+        let bytes = &self.summary.bytes;
+        self.summary.eta = Some((bytes.total - bytes.acknowledged) / self.summary.rate.max(1));
+        if clock % 2000 < ms {
+            let rate = self.summary.rate;
+            self.summary.history.push(rate);
+        }
+    }
+
+    fn shows(show: Show, row: &Row) -> bool {
+        match show {
+            Show::All => true,
+            Show::Running => matches!(
+                row.state,
+                State::Creating | State::Uploading | State::Completing | State::Processing
+            ),
+            Show::Failed => {
+                matches!(row.state, State::Failed | State::Changed) || row.parts_failed > 0
+            }
+            Show::Waiting => matches!(row.state, State::Queued | State::Paused),
+            Show::Done => row.state == State::Done,
+        }
+    }
+
+    pub(crate) fn window(&self, query: &WindowQuery) -> Window {
+        let text = query.filter.text.to_lowercase();
+        let mut rows: Vec<&Row> = self
+            .rows
+            .iter()
+            .filter(|row| Self::shows(query.filter.show, row))
+            .filter(|row| row.path.to_string_lossy().to_lowercase().contains(&text))
+            .collect();
+        match query.sort.by {
+            SortBy::Queue => {}
+            SortBy::Name => rows.sort_by(|a, b| a.path.cmp(&b.path)),
+            SortBy::Size => rows.sort_by_key(|row| row.size),
+            SortBy::Progress => rows.sort_by_key(|row| row.acknowledged * 1000 / row.size.max(1)),
+            SortBy::State => rows.sort_by_key(|row| row.state),
+            SortBy::Speed => rows.sort_by_key(|row| row.rate),
+        }
+        if query.sort.descending {
+            rows.reverse();
+        }
+        let mut start = query.start;
+        if let Some(at) = query
+            .follow
+            .and_then(|id| rows.iter().position(|row| row.id == id))
+        {
+            if at < start {
+                start = at;
+            } else if at >= start + query.rows {
+                start = at + 1 - query.rows;
+            }
+        }
+        Window {
+            start,
+            matching: rows.len(),
+            total: self.rows.len(),
+            rows: rows
+                .into_iter()
+                .skip(start)
+                .take(query.rows)
+                .cloned()
+                .collect(),
+        }
+    }
+
+    pub(crate) fn reply(&self, query: &Query) -> Reply {
+        match query {
+            Query::Window(query) => Reply::Window(self.window(query)),
+            Query::Parts(id) => {
+                Reply::Parts(self.parts.iter().find(|parts| parts.upload == *id).cloned())
+            }
+            Query::Details(id) => Reply::Details(
+                self.rows
+                    .iter()
+                    .find(|row| row.id == *id)
+                    .map(|row| Box::new(details(row))),
+            ),
+            Query::Preview(settings) => Reply::Preview(Preview {
+                files: 3,
+                parts_before: 212,
+                parts_after: 54,
+                queued: 40,
+                words: if settings.part_size == self.summary.settings.part_size {
+                    String::new()
+                } else {
+                    "re-cuts 212 parts of 3 running files into 54; 40 queued files".into()
+                },
+            }),
+        }
+    }
+
+    pub(crate) fn obey(&mut self, command: Command) -> Outcome {
+        let mut words = String::new();
+        match &command {
+            Command::Tune(settings) => self.summary.settings = *settings,
+            Command::Stop | Command::StopNow => self.summary.phase = Phase::Stopped,
+            Command::Save => words = "saved".into(),
+            Command::Retry(_) => words = "3 parts are tried again".into(),
+            _ => {}
+        }
+        self.commands.push(command);
+        Outcome {
+            reached: 1,
+            words,
+            refused: false,
+        }
+    }
+}
+
+fn details(row: &Row) -> Details {
+    Details {
+        row: row.clone(),
+        modified: "2019-06-02T10:11:12Z".into(),
+        title: "Dinner and speeches, camera B, unedited".into(),
+        mime: "video/quicktime".into(),
+        marker: Some("reelhaul-k3f9-2-7d1c".into()),
+        media: Some("abcd1234".into()),
+        plan: vec![(1, 40, 16 * MIB), (41, 34, 32 * MIB)],
+        attempts: 31,
+        failure: None,
+    }
+}
+
+/// Serves the world until the last handle is gone.
+pub(crate) async fn serve(world: Arc<Mutex<World>>, mut server: Server) {
+    while let Some(request) = server.requests.recv().await {
+        let mut world = world.lock().unwrap();
+        match request {
+            Request::Command(command, answer) => {
+                let _ = answer.send(world.obey(command));
+                server.summary.send_replace(world.summary.clone());
+            }
+            Request::Query(query, answer) => {
+                let _ = answer.send(world.reply(&query));
+            }
+        }
+    }
+}
+
+/// A served world and the handle to it.
+pub(crate) fn spawn(world: World) -> (Handle, Arc<Mutex<World>>) {
+    let (handle, server) = Handle::pair();
+    server.summary.send_replace(world.summary.clone());
+    let world = Arc::new(Mutex::new(world));
+    tokio::spawn(serve(world.clone(), server));
+    (handle, world)
+}

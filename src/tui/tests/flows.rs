@@ -1,0 +1,342 @@
+//! What keys lead to: commands, marks, filters, dialogs.
+
+use super::{Screen, fake::World};
+use crate::{
+    engine::protocol::{Command, Filter, Phase, Place, Show, SortBy, State, Targets},
+    settings::{Bandwidth, Concurrency, PartSize},
+    tui::{
+        Exit,
+        action::Pane,
+        app::{Dialog, Marks},
+        update::Effect,
+    },
+};
+
+fn screen() -> Screen {
+    Screen::new(World::busy(), 80, 24)
+}
+
+fn ids(list: &[u32]) -> Targets {
+    Targets::Ids(list.to_vec())
+}
+
+fn commands(effects: Vec<Effect>) -> Vec<Command> {
+    effects
+        .into_iter()
+        .filter_map(|effect| match effect {
+            Effect::Command(command) => Some(command),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn arrows_and_vim_keys_move_alike() {
+    let mut screen = screen();
+    screen.press("jj<down>");
+    assert_eq!(screen.app.queue.selected, Some(4));
+    screen.press("k<up>");
+    assert_eq!(screen.app.queue.selected, Some(2));
+    screen.press("G");
+    assert_eq!(screen.app.queue.selected, Some(14));
+    assert!(screen.text().contains("notes.aiff"));
+    screen.press("g");
+    assert_eq!(
+        (screen.app.queue.selected, screen.app.queue.offset),
+        (Some(1), 0)
+    );
+}
+
+#[test]
+fn the_cursor_stays_on_its_file_when_the_order_changes_below_it() {
+    let mut screen = screen();
+    screen.press("jjj");
+    screen.world.rows.swap(3, 13);
+    screen.told();
+    assert_eq!(screen.app.queue.selected, Some(4));
+    assert_eq!(screen.app.queue.cursor, 13);
+    assert!(screen.text().contains("Straßenfest"));
+}
+
+#[test]
+fn a_file_that_is_gone_leaves_the_cursor_on_its_neighbour() {
+    let mut screen = screen();
+    screen.press("G");
+    screen.world.rows.pop();
+    screen.told();
+    assert_eq!(screen.app.queue.selected, Some(13));
+    screen.world.rows.clear();
+    screen.told();
+    assert_eq!(screen.app.queue.selected, None);
+}
+
+#[test]
+fn commands_are_for_the_file_under_the_cursor() {
+    let mut screen = screen();
+    assert_eq!(
+        commands(screen.press("jpr")),
+        [Command::Pause(ids(&[2])), Command::Retry(ids(&[2]))]
+    );
+    assert_eq!(
+        commands(screen.press("RPw")),
+        [
+            Command::Retry(Targets::All),
+            Command::Pause(Targets::All),
+            Command::Save
+        ]
+    );
+}
+
+#[test]
+fn a_paused_file_is_resumed_by_the_same_key() {
+    let mut screen = screen();
+    screen.press("jjjjjjjj");
+    assert_eq!(commands(screen.press("p")), [Command::Resume(ids(&[9]))]);
+}
+
+#[test]
+fn marks_take_the_place_of_the_cursor() {
+    let mut screen = screen();
+    screen.press("  ");
+    assert!(screen.text().contains("2 marked"));
+    assert_eq!(commands(screen.press("X")), [Command::Skip(ids(&[1, 2]))]);
+    screen.press("g ");
+    assert_eq!(commands(screen.press("p")), [Command::Pause(ids(&[2]))]);
+    screen.press("<esc>");
+    assert!(screen.app.queue.marks.is_empty());
+}
+
+#[test]
+fn a_range_is_marked_with_all_its_rows_even_those_out_of_view() {
+    let mut screen = screen();
+    screen.press("vG");
+    assert!(screen.text().contains("range"));
+    screen.press("v");
+    assert_eq!(screen.app.queue.marks, Marks::Ids((1..=14).collect()));
+    screen.press("<esc>gvj");
+    assert_eq!(commands(screen.press("p")), [Command::Pause(ids(&[1, 2]))]);
+}
+
+#[test]
+fn all_of_a_filter_is_marked_without_a_list() {
+    let mut screen = screen();
+    screen.press("/drone<enter>*");
+    assert!(screen.text().contains("3 marked"));
+    let filter = Filter {
+        show: Show::All,
+        text: "drone".into(),
+    };
+    assert_eq!(
+        commands(screen.press("p")),
+        [Command::Pause(Targets::Filtered(filter))]
+    );
+}
+
+#[test]
+fn a_filter_acts_as_it_is_typed_and_says_what_it_hides() {
+    let mut screen = screen();
+    screen.press("/dro");
+    assert_eq!(screen.app.queue.window.matching, 3);
+    assert!(screen.text().contains("3 of 14"));
+    screen.press("ne/q<enter>");
+    assert_eq!(screen.app.queue.filter.text, "drone/q");
+    assert!(screen.text().contains("nothing matches"));
+    screen.press("<esc>");
+    assert_eq!(screen.app.queue.window.matching, 14);
+    screen.press("ffo");
+    assert_eq!(screen.app.queue.filter.show, Show::Failed);
+    assert_eq!(screen.app.queue.sort.by, SortBy::Name);
+    assert!(screen.text().contains("11 hidden"));
+}
+
+#[test]
+fn reordering_keeps_to_the_queue_s_own_order() {
+    let mut screen = screen();
+    assert_eq!(
+        commands(screen.press("jJKHE")),
+        [Place::Down, Place::Up, Place::Top, Place::Bottom].map(|p| Command::Move(ids(&[2]), p))
+    );
+    assert_eq!(commands(screen.press("oJ")), []);
+    assert!(screen.text().contains("sort by queue order first"));
+}
+
+#[test]
+fn only_what_loses_something_is_asked_about() {
+    let mut screen = screen();
+    screen.press("jj");
+    assert_eq!(screen.app.queue.current().unwrap().state, State::Queued);
+    assert_eq!(commands(screen.press("x")), [Command::Remove(ids(&[3]))]);
+    screen.press("k");
+    assert_eq!(commands(screen.press("x")), []);
+    assert!(screen.text().contains("Take out of the queue?"));
+    assert_eq!(commands(screen.press("<esc>x")), []);
+    assert_eq!(
+        commands(screen.press("<enter>")),
+        [Command::Remove(ids(&[2]))]
+    );
+    assert_eq!(commands(screen.press("S")), []);
+    assert_eq!(commands(screen.press("y")), [Command::StartOver(ids(&[2]))]);
+}
+
+#[test]
+fn one_failed_part_is_retried_from_the_grid() {
+    let mut screen = screen();
+    screen.press("j<enter>");
+    assert_eq!(screen.app.focus, Pane::Parts);
+    assert_eq!(commands(screen.press("t")), []);
+    screen.press("lllllllllllll");
+    assert_eq!(
+        commands(screen.press("t")),
+        [Command::RetryPart {
+            upload: 2,
+            part: 14
+        }]
+    );
+    assert_eq!(commands(screen.press("r")), [Command::Retry(ids(&[2]))]);
+}
+
+#[test]
+fn concurrency_and_bandwidth_change_at_once_and_add_up() {
+    let mut screen = screen();
+    let tuned = commands(screen.press("++"));
+    let Some(Command::Tune(settings)) = tuned.last() else {
+        panic!("{tuned:?}");
+    };
+    assert_eq!(settings.parts_in_flight, Concurrency::Fixed(6));
+    let tuned = commands(screen.press("<"));
+    let [Command::Tune(settings)] = tuned.as_slice() else {
+        panic!("{tuned:?}");
+    };
+    assert!(matches!(settings.bandwidth, Bandwidth::Limited(_)));
+    assert_eq!(settings.parts_in_flight, Concurrency::Fixed(6));
+}
+
+#[test]
+fn a_part_size_is_looked_at_before_it_is_taken() {
+    let mut screen = screen();
+    assert_eq!(commands(screen.press("]")), []);
+    assert!(screen.text().contains("re-cuts 212 parts"));
+    assert_eq!(commands(screen.press("<esc>")), []);
+    let tuned = commands(screen.press("T32MiB<enter><enter>"));
+    let [Command::Tune(settings)] = tuned.as_slice() else {
+        panic!("{tuned:?}");
+    };
+    assert_eq!(settings.part_size, "32MiB".parse::<PartSize>().unwrap());
+}
+
+#[test]
+fn a_typed_value_that_is_none_is_refused_in_place() {
+    let mut screen = screen();
+    assert_eq!(commands(screen.press("Tj99999<enter>")), []);
+    assert!(screen.text().contains("a number of parts from 1 to 256"));
+    screen.press("<esc><esc>");
+    assert!(screen.app.dialog.is_none());
+}
+
+#[test]
+fn quitting_asks_while_uploads_run_and_a_second_time_is_at_once() {
+    let mut screen = screen();
+    assert_eq!(commands(screen.press("q")), []);
+    assert!(matches!(screen.app.dialog, Some(Dialog::Quit)));
+    assert_eq!(commands(screen.press("<enter>")), [Command::Stop]);
+    assert!(screen.text().contains("finishing 6 parts"));
+    assert_eq!(commands(screen.press("q")), [Command::StopNow]);
+    assert_eq!(screen.press("q"), [Effect::Leave(Exit::Quit)]);
+}
+
+#[test]
+fn ctrl_c_stops_without_asking_even_from_a_dialog() {
+    let mut screen = screen();
+    assert_eq!(commands(screen.press("?<ctrl-c>")), [Command::Stop]);
+    assert_eq!(commands(screen.press("<ctrl-c>")), [Command::StopNow]);
+}
+
+#[test]
+fn nothing_is_asked_when_nothing_runs() {
+    let mut world = World::busy();
+    world.rows.retain(|row| row.state == State::Done);
+    world.count();
+    let mut screen = Screen::new(world, 80, 24);
+    assert_eq!(commands(screen.press("q")), [Command::Stop]);
+    screen.world.summary.phase = Phase::Stopped;
+    let summary = Box::new(screen.world.summary.clone());
+    assert_eq!(
+        screen.send(crate::tui::update::Msg::Summary(summary)),
+        [Effect::Leave(Exit::Finished)]
+    );
+}
+
+#[test]
+fn an_attached_screen_leaves_the_session_running() {
+    let mut screen = screen();
+    assert_eq!(screen.press("D"), []);
+    screen.app.attached = true;
+    assert_eq!(screen.press("D"), [Effect::Leave(Exit::Detached)]);
+    screen.press("q");
+    assert_eq!(screen.press("d"), [Effect::Leave(Exit::Detached)]);
+    screen.app.dialog = None;
+    assert_eq!(commands(screen.press("qs")), [Command::Stop]);
+}
+
+#[test]
+fn a_path_is_completed_and_added_with_its_globs() {
+    let mut screen = screen();
+    assert_eq!(screen.press("a"), [Effect::List("/mnt/archive/".into())]);
+    let entry = |name: &str, folder| crate::tui::app::Entry {
+        path: format!("/mnt/archive/{name}").into(),
+        name: name.to_owned(),
+        folder,
+        media: false,
+        size: 1,
+    };
+    screen.send(crate::tui::update::Msg::Listing(crate::tui::app::Listing {
+        folder: "/mnt/archive/".into(),
+        entries: vec![entry("2019", true), entry("2020", true)],
+        error: None,
+    }));
+    screen.press("2<tab>");
+    let Some(Dialog::Add(add)) = &screen.app.dialog else {
+        panic!("the dialog is gone");
+    };
+    assert_eq!(add.path.value(), "20");
+    assert_eq!(
+        screen.press("1<tab>"),
+        [Effect::List("/mnt/archive/2019/".into())]
+    );
+    let Some(Dialog::Add(add)) = &mut screen.app.dialog else {
+        panic!("the dialog is gone");
+    };
+    add.field = crate::tui::app::AddField::Exclude;
+    let added = commands(screen.press("proxies *.tmp<enter>"));
+    let [Command::Add(paths)] = added.as_slice() else {
+        panic!("{added:?}");
+    };
+    assert_eq!(
+        paths.paths,
+        ["/mnt/archive/2019/"].map(std::path::PathBuf::from)
+    );
+    assert_eq!(paths.exclude, ["proxies", "*.tmp"]);
+}
+
+#[test]
+fn a_click_on_a_hint_does_what_its_key_does() {
+    use crossterm::event::{Event, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+    let mut screen = screen();
+    let click = |screen: &mut Screen, words: &str| {
+        let (column, row) = super::find(&screen.buffer(), words).unwrap();
+        screen.send(crate::tui::update::Msg::Input(Event::Mouse(MouseEvent {
+            kind: MouseEventKind::Down(MouseButton::Left),
+            column,
+            row,
+            modifiers: KeyModifiers::NONE,
+        })))
+    };
+    click(&mut screen, "03 dance");
+    assert_eq!(screen.app.queue.selected, Some(3));
+    assert_eq!(
+        commands(click(&mut screen, "pause")),
+        [Command::Pause(ids(&[3]))]
+    );
+    click(&mut screen, "quit");
+    assert_eq!(commands(click(&mut screen, "enter quit")), [Command::Stop]);
+}

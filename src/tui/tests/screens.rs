@@ -1,0 +1,242 @@
+//! Whole screens as they are seen, and cells with their styles.
+
+use std::time::Duration;
+
+use insta::assert_snapshot;
+use ratatui::style::{Color, Modifier};
+
+use super::{Screen, fake::World, find};
+use crate::{
+    engine::protocol::{LimitedBy, Phase, Row, Walk},
+    tui::{
+        app::{Dialog, Listing},
+        theme::{Background, Depth, Theme},
+        update::Msg,
+    },
+};
+
+fn busy(width: u16, height: u16) -> Screen {
+    let mut screen = Screen::new(World::busy(), width, height);
+    screen.press("j");
+    screen
+}
+
+#[test]
+fn at_80_by_24() {
+    assert_snapshot!(busy(80, 24).text());
+}
+
+#[test]
+fn at_120_by_40() {
+    assert_snapshot!(busy(120, 40).text());
+}
+
+#[test]
+fn at_200_by_50() {
+    assert_snapshot!(busy(200, 50).text());
+}
+
+#[test]
+fn at_40_by_10() {
+    assert_snapshot!(busy(40, 10).text());
+}
+
+#[test]
+fn without_colour() {
+    let screen = busy(80, 24).with_theme(Theme::new(Depth::Mono, Background::Dark, false));
+    let buffer = screen.buffer();
+    for cell in &buffer.content {
+        assert_eq!((cell.fg, cell.bg), (Color::Reset, Color::Reset));
+    }
+    assert_snapshot!(screen.text());
+}
+
+#[test]
+fn in_ascii() {
+    let screen = busy(80, 24).with_theme(Theme::new(Depth::Ansi, Background::Dark, true));
+    assert!(screen.text().is_ascii());
+    assert_snapshot!(screen.text());
+}
+
+#[test]
+fn an_empty_queue_says_how_to_fill_it() {
+    assert_snapshot!(Screen::new(World::default(), 80, 24).text());
+}
+
+#[test]
+fn the_parts_of_a_file_with_the_story_of_a_failed_one() {
+    let mut screen = busy(120, 40);
+    screen.press("<enter>lllllllllllll");
+    assert_snapshot!(screen.text());
+}
+
+#[test]
+fn the_help() {
+    let mut screen = busy(80, 24);
+    screen.press("?");
+    assert_snapshot!("the_help", screen.text());
+    screen.press("bandwidth");
+    assert_snapshot!("the_help_searched", screen.text());
+}
+
+#[test]
+fn tuning_shows_what_a_change_would_do_before_it_is_taken() {
+    let mut screen = busy(80, 24);
+    screen.press("]");
+    assert_snapshot!(screen.text());
+}
+
+#[test]
+fn adding_with_a_file_browser_and_a_walk() {
+    let mut screen = busy(80, 24);
+    screen.press("a");
+    let entry = |name: &str, folder: bool, size| crate::tui::app::Entry {
+        path: format!("/mnt/archive/{name}").into(),
+        name: name.to_owned(),
+        folder,
+        media: name.ends_with("mov"),
+        size,
+    };
+    screen.send(Msg::Listing(Listing {
+        folder: "/mnt/archive/".into(),
+        entries: vec![
+            entry("2019", true, 0),
+            entry("2020", true, 0),
+            entry("trailer.mov", false, 88_000_000),
+            entry("notes \u{1b}[2J.txt", false, 812),
+            entry(".hidden", true, 0),
+        ],
+        error: None,
+    }));
+    screen.press("<down>");
+    assert_snapshot!("adding", screen.text());
+    screen.press("<enter>");
+    screen.world.summary.walk = Some(Walk {
+        files: 4032,
+        bytes: 812 << 30,
+        skipped: 17,
+        at: "/mnt/archive/2019/wedding".into(),
+    });
+    screen.told();
+    assert_snapshot!("adding_walks", screen.text());
+}
+
+#[test]
+fn details_of_a_file() {
+    let mut screen = busy(80, 24);
+    screen.press("i");
+    assert_snapshot!(screen.text());
+}
+
+#[test]
+fn quitting_while_uploads_run_says_what_will_happen() {
+    let mut screen = busy(80, 24);
+    screen.press("q");
+    assert_snapshot!(screen.text());
+}
+
+#[test]
+fn the_end_is_told_once_by_itself() {
+    let mut world = World::busy();
+    world.rows.retain(|row| row.id == 1 || row.id == 8);
+    world.count();
+    let mut screen = Screen::new(world, 80, 24);
+    screen.pass(Duration::from_secs(812));
+    screen.world.summary.phase = Phase::Settled;
+    screen.told();
+    assert_snapshot!(screen.text());
+    screen.press("<esc>");
+    screen.told();
+    assert!(screen.app.dialog.is_none());
+}
+
+#[test]
+fn what_holds_the_speed_back_is_told_in_words() {
+    let mut screen = busy(120, 40);
+    for (limit, words) in [
+        (
+            LimitedBy::Destination {
+                why: "60 API calls a minute".into(),
+                left_ms: 11_200,
+            },
+            "destination asks to wait 12s: 60 API calls a minute",
+        ),
+        (
+            LimitedBy::Offline {
+                why: "no route\u{1b}[2J".into(),
+                left_ms: 12_000,
+            },
+            "12s until next try: no route",
+        ),
+        (LimitedBy::Disk, "limited by the disk"),
+        (LimitedBy::Bandwidth, "held at unlimited"),
+        (LimitedBy::Paused, "everything is paused"),
+    ] {
+        screen.world.summary.limited_by = limit;
+        screen.told();
+        assert!(screen.text().contains(words), "{}", screen.text());
+    }
+}
+
+#[test]
+fn the_row_under_the_cursor_stands_out_and_a_failed_one_is_red_and_worded() {
+    let screen = busy(120, 40);
+    let theme = &screen.app.theme;
+    let buffer = screen.buffer();
+    let (x, y) = find(&buffer, "02 dinner").unwrap();
+    assert_eq!(buffer[(x, y)].bg, theme.selected.bg.unwrap());
+    assert!(buffer[(x, y)].modifier.contains(Modifier::BOLD));
+    let (x, y) = find(&buffer, "failed     ").unwrap();
+    assert_eq!(buffer[(x, y)].fg, theme.bad.fg.unwrap());
+    assert_eq!(buffer[(x, y)].bg, Color::Reset);
+    assert_eq!(buffer[(x - 2, y)].symbol(), "✗");
+    let (x, y) = find(&buffer, "403 Forbidden").unwrap();
+    assert_eq!(buffer[(x, y)].fg, theme.bad.fg.unwrap());
+}
+
+#[test]
+fn a_bar_is_full_only_when_nothing_is_missing() {
+    let mut world = World::busy();
+    world.rows[1].acknowledged = world.rows[1].size - 1;
+    world.rows[1].in_flight = 0;
+    let mut screen = Screen::new(world, 120, 40);
+    let full = |screen: &Screen, name: &str| {
+        let buffer = screen.buffer();
+        let (_, y) = find(&buffer, name).unwrap();
+        let theme = &screen.app.theme;
+        (0..120).map(|x| &buffer[(x, y)]).all(|cell| {
+            cell.symbol() != "╸" && (cell.symbol() != "━" || cell.style().fg != theme.track.fg)
+        })
+    };
+    assert!(screen.text().contains("99 %"));
+    assert!(!full(&screen, "02 dinner"));
+    let row: &mut Row = &mut screen.world.rows[1];
+    row.acknowledged = row.size;
+    screen.told();
+    assert!(full(&screen, "02 dinner"));
+}
+
+#[test]
+fn a_group_of_parts_shows_the_worst_of_it() {
+    let mut world = World::busy();
+    world.running(2, 9000, &[40, 41], &[(5000, None)]);
+    world.count();
+    let mut screen = Screen::new(world, 80, 24);
+    screen.press("j");
+    let text = screen.text();
+    assert!(text.contains("9000 parts"), "{text}");
+    let grid = crate::tui::update::moving::grid(&screen.app).unwrap();
+    assert!(grid.group > 1);
+    let (x, y) = grid.position(4999 / grid.group).unwrap();
+    assert_eq!(screen.buffer()[(x, y)].symbol(), "✗");
+    let (x, y) = grid.position(0).unwrap();
+    assert_eq!(screen.buffer()[(x, y)].symbol(), "▸");
+}
+
+#[test]
+fn a_part_that_failed_tells_its_story_in_a_small_terminal_too() {
+    let mut screen = busy(80, 24);
+    screen.press("<enter>lllllllllllll<enter>");
+    assert!(matches!(screen.app.dialog, Some(Dialog::Part)));
+    assert_snapshot!(screen.text());
+}

@@ -1,0 +1,481 @@
+//! What each message changes: the only place where [`App`] changes. Pure: whatever has to be done
+//! outside comes back as [`Effect`]s.
+
+mod dialogs;
+mod files;
+mod mouse;
+pub(super) mod moving;
+pub(super) mod tuning;
+
+use std::{path::PathBuf, time::Duration};
+
+use crossterm::event::{Event, KeyEvent, KeyEventKind};
+use ratatui::layout::Rect;
+use tui_input::{Input, backend::crossterm::EventHandler as _};
+
+pub(super) use files::held;
+pub(super) use moving::{cell_parts as part_under, failed_part as failed_under};
+
+use super::{
+    Exit,
+    action::{Action, Pane},
+    app::{App, Dialog, Eta, Leaving, Listing, Message, Tone},
+};
+use crate::{
+    engine::protocol::{
+        Command, Details, Outcome, Parts, Phase, Preview, Query, Show, SortBy, Summary, UploadId,
+        Window, WindowQuery,
+    },
+    format,
+    settings::Settings,
+};
+
+/// How long a message stays.
+const MESSAGE: Duration = Duration::from_secs(6);
+/// How long a walk may take to show itself.
+pub(super) const WALK_SHOWS: Duration = Duration::from_millis(600);
+
+/// What happened.
+#[derive(Debug)]
+pub(crate) enum Msg {
+    /// Time went on, to this much since the screen was opened.
+    Clock(Duration),
+    /// Key, mouse, paste, new size.
+    Input(Event),
+    /// The engine told the session at a glance.
+    Summary(Box<Summary>),
+    /// Rows came, for this query.
+    Window(WindowQuery, Window),
+    /// Parts came.
+    Parts(UploadId, Option<Parts>),
+    /// Details came.
+    Details(Option<Box<Details>>),
+    /// The engine said what these settings would do.
+    Preview(Settings, Preview),
+    /// The uploads of a range that was marked.
+    Marked(Vec<UploadId>),
+    /// The engine answered a command; whether that was one to add paths.
+    Outcome {
+        /// Whether the command was [`Command::Add`].
+        added: bool,
+        /// The answer.
+        outcome: Outcome,
+    },
+    /// A folder was read.
+    Listing(Listing),
+    /// There is something new in the log.
+    Logged,
+    /// Whether the engine keeps us waiting.
+    Busy(bool),
+    /// The engine is gone.
+    Gone,
+}
+
+/// What has to be done outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Tell the engine.
+    Command(Command),
+    /// Ask the engine, once.
+    Ask(Query),
+    /// Ask for the rows and the parts on the screen anew.
+    Refresh,
+    /// Find the uploads of these rows.
+    Mark(WindowQuery),
+    /// Read this folder.
+    List(PathBuf),
+    /// Put the program to sleep.
+    Suspend,
+    /// Draw everything anew.
+    Clear,
+    /// Leave.
+    Leave(Exit),
+}
+
+/// Takes a message in and says what follows from it.
+pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Effect> {
+    match msg {
+        Msg::Clock(now) => {
+            app.now = now;
+            if app.message.as_ref().is_some_and(|said| said.until <= now) {
+                app.message = None;
+            }
+            dialogs::walk_went_on(app);
+            Vec::new()
+        }
+        Msg::Input(event) => input(app, &event),
+        Msg::Summary(summary) => summary_came(app, *summary),
+        Msg::Window(query, window) => moving::window_came(app, &query, window),
+        Msg::Parts(upload, parts) => {
+            if app.queue.selected == Some(upload) {
+                app.parts.parts = parts;
+                moving::keep_part_cursor(app);
+            }
+            Vec::new()
+        }
+        Msg::Details(details) => {
+            if let Some(Dialog::Details(shown, _)) = &mut app.dialog {
+                if details.is_some() {
+                    *shown = details;
+                } else {
+                    app.dialog = None;
+                    say(app, Tone::Bad, "that file is no longer in the queue");
+                }
+            }
+            Vec::new()
+        }
+        Msg::Preview(settings, preview) => {
+            if let Some(Dialog::Tuning(tuning)) = &mut app.dialog {
+                tuning.preview = Some((settings, preview));
+            }
+            Vec::new()
+        }
+        Msg::Marked(ids) => {
+            files::mark_ids(app, ids);
+            Vec::new()
+        }
+        Msg::Outcome { added, outcome } => {
+            outcome_came(app, added, outcome);
+            vec![Effect::Refresh]
+        }
+        Msg::Listing(listing) => {
+            if let Some(Dialog::Add(add)) = &mut app.dialog {
+                add.listing = listing;
+                add.chosen = None;
+            }
+            Vec::new()
+        }
+        Msg::Logged => Vec::new(),
+        Msg::Busy(busy) => {
+            app.busy = busy;
+            Vec::new()
+        }
+        Msg::Gone => vec![Effect::Leave(if app.leaving > Leaving::No {
+            end_of(app)
+        } else {
+            Exit::EngineGone
+        })],
+    }
+}
+
+/// Says something for a moment.
+pub(super) fn say(app: &mut App, tone: Tone, words: impl Into<String>) {
+    app.message = Some(Message {
+        tone,
+        words: format::printable(&words.into()),
+        until: app.now + MESSAGE,
+    });
+}
+
+fn summary_came(app: &mut App, summary: Summary) -> Vec<Effect> {
+    let was = app.summary.phase;
+    app.eta.tell(app.now, summary.eta);
+    if summary.eta.is_none() {
+        app.eta = Eta::default();
+    }
+    app.summary = summary;
+    dialogs::walk_went_on(app);
+    let phase = app.summary.phase;
+    if phase == Phase::Running {
+        app.end_told = false;
+    }
+    if phase == Phase::Settled && was == Phase::Running && !app.end_told {
+        app.end_told = true;
+        if app.dialog.is_none() && app.typing.is_none() && app.summary.counts.total() > 0 {
+            app.dialog = Some(Dialog::Summary);
+        }
+    }
+    if phase == Phase::Stopped {
+        return vec![Effect::Leave(end_of(app))];
+    }
+    vec![Effect::Refresh]
+}
+
+fn end_of(app: &App) -> Exit {
+    if App::left(&app.summary.counts) == 0 {
+        Exit::Finished
+    } else {
+        Exit::Quit
+    }
+}
+
+fn outcome_came(app: &mut App, added: bool, outcome: Outcome) {
+    let tone = if outcome.refused {
+        Tone::Bad
+    } else {
+        Tone::Plain
+    };
+    if let (true, Some(Dialog::Add(add))) = (added, &mut app.dialog) {
+        if outcome.refused {
+            add.walking = None;
+        }
+        add.answer = Some((outcome.refused, format::printable(&outcome.words)));
+    } else if !outcome.words.is_empty() {
+        say(app, tone, outcome.words);
+    }
+}
+
+fn input(app: &mut App, event: &Event) -> Vec<Effect> {
+    match event {
+        Event::Key(key) if key.kind != KeyEventKind::Release => key_pressed(app, *key),
+        Event::Mouse(mouse) => mouse::mouse(app, *mouse),
+        Event::Resize(width, height) => {
+            app.size = Rect::new(0, 0, *width, *height);
+            moving::keep_in_view(app);
+            vec![Effect::Refresh]
+        }
+        Event::Paste(text) => {
+            paste(app, text);
+            dialogs::after_typing(app)
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Pasted text goes where text is typed; its lines become one.
+fn paste(app: &mut App, text: &str) {
+    let text: String = text.chars().filter(|c| !c.is_control()).collect();
+    let field = match (&mut app.typing, &mut app.dialog) {
+        (Some(field), _) => field,
+        (None, Some(Dialog::Add(add))) => add.input(),
+        (None, Some(Dialog::Help(help))) => &mut help.search,
+        _ => return,
+    };
+    let joined = format!("{}{text}", field.value());
+    *field = Input::new(joined);
+}
+
+fn key_pressed(app: &mut App, key: KeyEvent) -> Vec<Effect> {
+    let action = app.keys.action(app.focus, key);
+    // These work wherever one is, unless their key is one that is typed.
+    let typed = matches!(key.code, crossterm::event::KeyCode::Char(_))
+        && !key.modifiers.intersects(
+            crossterm::event::KeyModifiers::CONTROL | crossterm::event::KeyModifiers::ALT,
+        );
+    if let (Some(action @ (Action::Stop | Action::Suspend | Action::Redraw)), false) =
+        (action, typed)
+    {
+        return act(app, action);
+    }
+    if app.dialog.is_some() {
+        return dialogs::key(app, key, action);
+    }
+    if app.typing.is_some() {
+        return filter_key(app, key);
+    }
+    action.map_or_else(Vec::new, |action| act(app, action))
+}
+
+fn filter_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
+    use crossterm::event::KeyCode::{Down, Enter, Esc, Up};
+    let Some(field) = &mut app.typing else {
+        return Vec::new();
+    };
+    match key.code {
+        Enter => app.typing = None,
+        Esc => {
+            app.typing = None;
+            moving::set_filter_text(app, String::new());
+        }
+        Up => return act(app, Action::Up),
+        Down => return act(app, Action::Down),
+        _ => {
+            field.handle_event(&Event::Key(key));
+            let text = field.value().to_owned();
+            moving::set_filter_text(app, text);
+        }
+    }
+    vec![Effect::Refresh]
+}
+
+/// Does what was asked for.
+pub(super) fn act(app: &mut App, action: Action) -> Vec<Effect> {
+    use Action as A;
+    match action {
+        A::Up | A::Down | A::PageUp | A::PageDown | A::First | A::Last | A::Left | A::Right => {
+            moving::go(app, action)
+        }
+        A::Open => open(app),
+        A::Back => back(app),
+        A::NextPane | A::PreviousPane => {
+            next_pane(app);
+            if action == A::PreviousPane && app.log_shown {
+                next_pane(app);
+            }
+            vec![Effect::Refresh]
+        }
+        A::Zoom => {
+            app.zoom = !app.zoom;
+            moving::keep_in_view(app);
+            vec![Effect::Refresh]
+        }
+        A::Add => dialogs::open_add(app),
+        A::Pause
+        | A::PauseAll
+        | A::RetryFile
+        | A::RetryPart
+        | A::RetryAll
+        | A::StartOver
+        | A::Skip
+        | A::Remove
+        | A::MoveUp
+        | A::MoveDown
+        | A::MoveFirst
+        | A::MoveLast => files::command(app, action),
+        A::Mark | A::MarkRange | A::MarkAll => files::mark(app, action),
+        A::Details => dialogs::open_details(app),
+        A::Filter => {
+            app.typing = Some(Input::new(app.queue.filter.text.clone()));
+            app.focus = Pane::Queue;
+            Vec::new()
+        }
+        A::Show => {
+            app.queue.filter.show = next_show(app.queue.filter.show);
+            moving::from_the_top(app)
+        }
+        A::Sort => {
+            app.queue.sort.by = next_sort(app.queue.sort.by);
+            moving::from_the_top(app)
+        }
+        A::Reverse => {
+            app.queue.sort.descending = !app.queue.sort.descending;
+            moving::from_the_top(app)
+        }
+        A::PartsMore
+        | A::PartsLess
+        | A::SizeMore
+        | A::SizeLess
+        | A::BandwidthMore
+        | A::BandwidthLess
+        | A::FilesMore
+        | A::FilesLess
+        | A::Tune => tuning::act(app, action),
+        A::Log => {
+            app.log_shown = !app.log_shown;
+            if app.focus == Pane::Log {
+                app.focus = Pane::Queue;
+            }
+            moving::keep_in_view(app);
+            vec![Effect::Refresh]
+        }
+        A::LogMore => log(app, |log| log.change_level(1)),
+        A::LogLess => log(app, |log| log.change_level(-1)),
+        A::LogTarget => log(app, super::log_view::LogView::next_target),
+        A::LogFollow => log(app, |log| log.follow(!log.following)),
+        A::Summary => {
+            app.dialog = Some(Dialog::Summary);
+            Vec::new()
+        }
+        A::Help => {
+            app.dialog = Some(Dialog::Help(super::app::Help::default()));
+            Vec::new()
+        }
+        A::Save => vec![Effect::Command(Command::Save)],
+        A::Redraw => vec![Effect::Clear],
+        A::Suspend => vec![Effect::Suspend],
+        A::Detach | A::Quit | A::Stop => leave(app, action),
+    }
+}
+
+fn log(app: &mut App, change: impl FnOnce(&mut super::log_view::LogView)) -> Vec<Effect> {
+    change(&mut app.log);
+    Vec::new()
+}
+
+fn next_pane(app: &mut App) {
+    app.focus = match app.focus {
+        Pane::Queue => Pane::Parts,
+        Pane::Parts if app.log_shown => Pane::Log,
+        Pane::Parts | Pane::Log => Pane::Queue,
+    };
+    moving::keep_in_view(app);
+}
+
+fn open(app: &mut App) -> Vec<Effect> {
+    match app.focus {
+        Pane::Queue => {
+            app.focus = Pane::Parts;
+            moving::keep_in_view(app);
+        }
+        Pane::Parts => {
+            if moving::failed_part(app).is_some() {
+                app.dialog = Some(Dialog::Part);
+            }
+        }
+        Pane::Log => {}
+    }
+    Vec::new()
+}
+
+/// One step back: out of what was begun last.
+fn back(app: &mut App) -> Vec<Effect> {
+    if app.queue.anchor.take().is_some() {
+    } else if app.zoom {
+        app.zoom = false;
+    } else if app.focus != Pane::Queue {
+        app.focus = Pane::Queue;
+    } else if !app.queue.marks.is_empty() {
+        app.queue.marks = super::app::Marks::default();
+    } else if !app.queue.filter.text.is_empty() || app.queue.filter.show != Show::All {
+        app.queue.filter = crate::engine::protocol::Filter::default();
+        return moving::from_the_top(app);
+    }
+    moving::keep_in_view(app);
+    vec![Effect::Refresh]
+}
+
+/// Leaving: asks where uploads run; a second time is at once, a third does not wait for anyone.
+pub(super) fn leave(app: &mut App, action: Action) -> Vec<Effect> {
+    match app.leaving {
+        Leaving::Stopping => {
+            app.leaving = Leaving::AtOnce;
+            return vec![Effect::Command(Command::StopNow)];
+        }
+        Leaving::AtOnce => return vec![Effect::Leave(Exit::Quit)],
+        Leaving::No => {}
+    }
+    if action == Action::Detach {
+        if app.attached {
+            return vec![Effect::Leave(Exit::Detached)];
+        }
+        say(
+            app,
+            Tone::Bad,
+            "only a screen attached to a session can leave it running",
+        );
+        return Vec::new();
+    }
+    let runs = app.summary.walk.is_some() || app.summary.counts.unsettled() > 0;
+    if app.attached || (action == Action::Quit && runs) {
+        app.dialog = Some(Dialog::Quit);
+        return Vec::new();
+    }
+    stop(app)
+}
+
+pub(super) fn stop(app: &mut App) -> Vec<Effect> {
+    app.dialog = None;
+    app.leaving = Leaving::Stopping;
+    vec![Effect::Command(Command::Stop)]
+}
+
+fn next_show(show: Show) -> Show {
+    match show {
+        Show::All => Show::Running,
+        Show::Running => Show::Failed,
+        Show::Failed => Show::Waiting,
+        Show::Waiting => Show::Done,
+        Show::Done => Show::All,
+    }
+}
+
+fn next_sort(by: SortBy) -> SortBy {
+    match by {
+        SortBy::Queue => SortBy::Name,
+        SortBy::Name => SortBy::Size,
+        SortBy::Size => SortBy::Progress,
+        SortBy::Progress => SortBy::State,
+        SortBy::State => SortBy::Speed,
+        SortBy::Speed => SortBy::Queue,
+    }
+}

@@ -1,0 +1,304 @@
+//! The head of the screen: where to, how far, how fast, what holds it back.
+
+use ratatui::{
+    buffer::Buffer,
+    layout::Rect,
+    text::{Line, Span},
+};
+
+use super::{Piece, bar, fit, left_right, percent, put, row};
+use crate::{
+    engine::protocol::{LimitedBy, Phase, State},
+    format::{self, printable},
+    tui::{
+        action::Action,
+        app::{App, Leaving},
+    },
+};
+
+/// Draws the header in as many lines as it was given.
+pub(super) fn draw(app: &App, area: Rect, buf: &mut Buffer) {
+    let inner = Rect {
+        x: area.x + u16::from(area.width > 40),
+        width: area.width.saturating_sub(2 * u16::from(area.width > 40)),
+        ..area
+    };
+    match area.height {
+        0 => {}
+        1 => one_line(app, inner, buf),
+        2 => {
+            progress(app, row(inner, 0), buf);
+            state(app, row(inner, 1), buf);
+        }
+        _ => {
+            who(app, row(inner, 0), buf);
+            progress(app, row(inner, 1), buf);
+            state(app, row(inner, 2), buf);
+        }
+    }
+}
+
+fn one_line(app: &App, area: Rect, buf: &mut Buffer) {
+    let theme = &app.theme;
+    let bytes = &app.summary.bytes;
+    let mut pieces = vec![
+        Piece::new(
+            0,
+            [Span::styled(
+                percent(bytes.acknowledged, bytes.total).trim().to_owned(),
+                theme.strong,
+            )],
+        ),
+        Piece::new(
+            1,
+            [Span::styled(format::rate(app.summary.rate), theme.text)],
+        ),
+    ];
+    if let Some(eta) = eta(app) {
+        pieces.push(Piece::new(3, [Span::styled(eta, theme.dim)]));
+    }
+    pieces.extend(counts(app));
+    put(buf, area, fit(pieces, usize::from(area.width), "  "));
+}
+
+/// Who we are, where to, and whether what is known is on disk.
+fn who(app: &App, area: Rect, buf: &mut Buffer) {
+    let theme = &app.theme;
+    let summary = &app.summary;
+    let saved = match &summary.save_error {
+        Some(error) => Span::styled(format!("not saved: {}", printable(error)), theme.bad),
+        None if summary.saved => Span::styled("saved", theme.dim),
+        None => Span::styled("saving", theme.warn),
+    };
+    let mut pieces = Vec::new();
+    if app.busy {
+        pieces.push(Piece::new(
+            1,
+            [Span::styled("waiting for the engine", theme.warn)],
+        ));
+    }
+    if app.attached {
+        pieces.push(Piece::new(4, [Span::styled("attached", theme.dim)]));
+    }
+    if !summary.session.is_empty() {
+        pieces.push(Piece::new(
+            3,
+            [Span::styled(printable(&summary.session), theme.dim)],
+        ));
+        pieces.push(Piece::new(2, [saved]));
+    }
+    let width = usize::from(area.width);
+    let right = fit(pieces, width * 2 / 3, "  ");
+    let room = width.saturating_sub(right.width() + 12);
+    let left = Line::from(vec![
+        Span::styled(
+            "reelhaul",
+            theme.accent.add_modifier(ratatui::style::Modifier::BOLD),
+        ),
+        Span::raw("  "),
+        Span::styled(
+            format::shorten_middle(&printable(&summary.destination), room),
+            theme.strong,
+        ),
+    ]);
+    left_right(buf, area, left, right);
+}
+
+/// The bar over all, and how much that is.
+fn progress(app: &App, area: Rect, buf: &mut Buffer) {
+    let theme = &app.theme;
+    let bytes = &app.summary.bytes;
+    let share = percent(bytes.acknowledged, bytes.total);
+    let mut pieces = vec![
+        Piece::new(0, [Span::styled(share, theme.strong)]),
+        Piece::new(
+            2,
+            [
+                Span::styled(
+                    format!("{:>8}", format::bytes(bytes.acknowledged)),
+                    theme.text,
+                ),
+                Span::styled(format!(" of {}", format::bytes(bytes.total)), theme.dim),
+            ],
+        ),
+    ];
+    if let Some(eta) = eta(app) {
+        pieces.push(Piece::new(
+            1,
+            [Span::styled(format!("{eta:>12}"), theme.text)],
+        ));
+    }
+    let width = usize::from(area.width);
+    let text = fit(pieces, width.saturating_sub(8), "  ");
+    let room = width.saturating_sub(text.width() + 2);
+    let style = if bytes.total > 0 && bytes.acknowledged >= bytes.total {
+        theme.good
+    } else {
+        theme.accent
+    };
+    let room = u16::try_from(room).unwrap_or(0);
+    let line = bar(
+        theme,
+        room,
+        bytes.acknowledged,
+        bytes.in_flight,
+        bytes.total,
+        style,
+    );
+    left_right(buf, area, Line::from(line), text);
+}
+
+fn eta(app: &App) -> Option<String> {
+    if app.summary.phase == Phase::Settled {
+        return None;
+    }
+    let seconds = app.eta.seconds(app.now)?;
+    Some(format!("{} left", format::duration(seconds)))
+}
+
+fn counts(app: &App) -> Vec<Piece<'static>> {
+    let theme = &app.theme;
+    let counts = &app.summary.counts;
+    let failed = counts.of(State::Failed) + counts.of(State::Changed);
+    let number = |number: usize, word: &'static str, rank, style| {
+        Piece::new(
+            rank,
+            [
+                Span::styled(format::thousands(number), style),
+                Span::styled(word, theme.dim),
+            ],
+        )
+    };
+    let mut pieces = vec![number(counts.of(State::Done), " done", 4, theme.good)];
+    if failed > 0 {
+        pieces.push(number(failed, " failed", 2, theme.bad));
+    }
+    if app.summary.parts_failed > 0 {
+        let parts = usize::try_from(app.summary.parts_failed).unwrap_or(usize::MAX);
+        let word = if parts == 1 {
+            " part failed"
+        } else {
+            " parts failed"
+        };
+        pieces.push(number(parts, word, 5, theme.bad));
+    }
+    pieces.push(number(App::left(counts), " left", 3, theme.text));
+    if counts.of(State::Skipped) > 0 {
+        pieces.push(number(counts.of(State::Skipped), " skipped", 8, theme.text));
+    }
+    pieces
+}
+
+/// Counts, speed and its history, and what holds it back.
+fn state(app: &App, area: Rect, buf: &mut Buffer) {
+    let theme = &app.theme;
+    let summary = &app.summary;
+    let width = usize::from(area.width);
+    let columns = match width {
+        0..100 => 10,
+        100..150 => 24,
+        _ => 40,
+    };
+    let speed = format!("{:>10}", format::rate(summary.rate));
+    let speed = Piece::new(0, [Span::styled(speed, theme.strong)]);
+    let history = Piece::new(3, [Span::styled(sparkline(app, columns), theme.accent)]);
+    let flight = Piece::new(
+        4,
+        [
+            Span::styled(summary.parts_running.to_string(), theme.text),
+            Span::styled(
+                format!(" of {} parts in flight", summary.parts_limit),
+                theme.dim,
+            ),
+        ],
+    );
+    let (words, style) = says(app);
+    let longest = width.saturating_sub(10 + columns + 24).max(20);
+    let words = format::shorten_end(&words, longest);
+    let words = Piece::new(1, [Span::styled(words, style)]);
+    // What failed is worth more room than the history is.
+    let least = fit(counts(app), width / 3, "  ").width();
+    let room = width.saturating_sub(least + 2);
+    let right = fit(vec![words, flight, history, speed], room, "  ");
+    let left = fit(counts(app), width.saturating_sub(right.width() + 2), "  ");
+    left_right(buf, area, left, right);
+}
+
+/// What there is to know in words: the end, a walk, or what holds the speed back.
+pub(super) fn says(app: &App) -> (String, ratatui::style::Style) {
+    let theme = &app.theme;
+    let summary = &app.summary;
+    let wheel = theme.spinner(app.now.as_millis());
+    if app.leaving > Leaving::No || summary.phase == Phase::Draining {
+        let parts = usize::try_from(summary.parts_running).unwrap_or(usize::MAX);
+        let words = if app.leaving == Leaving::AtOnce {
+            format!("{wheel} stopping at once")
+        } else if parts > 0 {
+            format!(
+                "{wheel} finishing {}; {} at once",
+                format::count(parts, "part"),
+                app.key(Action::Quit)
+            )
+        } else {
+            format!("{wheel} saving")
+        };
+        return (words, theme.warn);
+    }
+    if let Some(walk) = &summary.walk {
+        let words = format!(
+            "{wheel} looking for media: {}, {}",
+            format::count(walk.files, "file"),
+            format::bytes(walk.bytes)
+        );
+        return (words, theme.text);
+    }
+    let seconds = |left_ms: u64| format::duration(left_ms.div_ceil(1000));
+    match &summary.limited_by {
+        _ if summary.phase == Phase::Settled => ("all settled".to_owned(), theme.dim),
+        LimitedBy::Idle => ("nothing to send".to_owned(), theme.dim),
+        LimitedBy::Line => ("limited by the line".to_owned(), theme.dim),
+        LimitedBy::Bandwidth => (format!("held at {}", summary.settings.bandwidth), theme.dim),
+        LimitedBy::Paused => ("everything is paused".to_owned(), theme.warn),
+        LimitedBy::Disk => ("limited by the disk".to_owned(), theme.warn),
+        LimitedBy::Destination { why, left_ms } => (
+            join(
+                &format!("destination asks to wait {}", seconds(*left_ms)),
+                why,
+            ),
+            theme.warn,
+        ),
+        LimitedBy::Offline { why, left_ms } => (
+            join(&format!("{} until next try", seconds(*left_ms)), why),
+            theme.bad,
+        ),
+    }
+}
+
+fn join(words: &str, why: &str) -> String {
+    if why.is_empty() {
+        words.to_owned()
+    } else {
+        format!("{words}: {}", printable(why))
+    }
+}
+
+/// The speed over the last minutes, newest at the right, each column the mean of what falls in it.
+fn sparkline(app: &App, columns: usize) -> String {
+    let history = &app.summary.history;
+    let heights = app.theme.glyphs.heights;
+    let recent = &history[history.len().saturating_sub(columns * 2)..];
+    let top = recent.iter().copied().max().unwrap_or(0);
+    // Pairs are counted from the newest, so that a column keeps its height as it moves.
+    let mut values: Vec<u64> = recent
+        .rchunks(2)
+        .map(|pair| pair.iter().sum::<u64>() / pair.len().max(1) as u64)
+        .collect();
+    values.reverse();
+    let most = heights.len() as u64 - 1;
+    let mut line = " ".repeat(columns.saturating_sub(values.len()));
+    for value in values {
+        let height = u128::from(value) * u128::from(most) / u128::from(top.max(1));
+        line.push_str(heights[usize::try_from(height).unwrap_or(0).min(heights.len() - 1)]);
+    }
+    line
+}

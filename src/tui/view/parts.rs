@@ -1,0 +1,324 @@
+//! The parts of the upload under the cursor: a grid of cells, bars for those in flight, the errors
+//! of those that failed.
+
+use ratatui::{
+    buffer::Buffer,
+    layout::Rect,
+    style::{Modifier, Style},
+    text::{Line, Span},
+    widgets::Widget as _,
+};
+
+use super::{Piece, bar, fit, frame, pane_name, percent, put, row, wrap};
+use crate::{
+    engine::protocol::{FailedPart, PartState, Parts, RunningPart, State},
+    format::{self, printable},
+    tui::{
+        action::{Action, Pane},
+        app::App,
+        layout::{self, Grid},
+        theme::Theme,
+        update::part_under,
+    },
+};
+
+/// Draws the pane.
+pub(super) fn draw(app: &App, area: Rect, buf: &mut Buffer) {
+    let theme = &app.theme;
+    let width = usize::from(area.width.saturating_sub(4));
+    let mut title = Line::from(pane_name(app, Pane::Parts, " Parts "));
+    if let Some(upload) = app.queue.current() {
+        let name = upload.path.file_name().map_or_else(
+            || format::display_path(&upload.path),
+            |name| printable(&name.to_string_lossy()),
+        );
+        let room = width.saturating_sub(title.width() + 2);
+        title.push_span(Span::styled(
+            format!("{} ", format::shorten_middle(&name, room)),
+            theme.dim,
+        ));
+    }
+    frame(app, Pane::Parts, title).render(area, buf);
+    let inner = layout::inside(area);
+    let Some(parts) = app.parts.parts.as_ref().filter(|parts| parts.count > 0) else {
+        let words = match app.queue.current().map(|row| row.state) {
+            None => "",
+            Some(State::Queued) => "not begun: it is cut into parts when its turn comes",
+            Some(State::Skipped) => "left out",
+            Some(_) => "no parts yet",
+        };
+        put(
+            buf,
+            row(inner, inner.height / 3),
+            Line::styled(words, theme.dim).centered(),
+        );
+        return;
+    };
+    let grid = layout::grid(area, parts.count);
+    put(buf, row(inner, 0), told(app, parts, &grid, inner.width));
+    cells(app, parts, &grid, buf);
+    // A line between them where there is room for one.
+    let used = 1 + grid.area.height + u16::from(inner.height > 10);
+    let below = Rect {
+        y: inner.y + used.min(inner.height),
+        height: inner.height.saturating_sub(used),
+        ..inner
+    };
+    lists(app, parts, below, buf);
+}
+
+/// How many are in each state, and what the cell under the cursor is.
+fn told(app: &App, parts: &Parts, grid: &Grid, width: u16) -> Line<'static> {
+    let theme = &app.theme;
+    let mut counts = [0u64; 6];
+    for (state, count) in &parts.states {
+        counts[*state as usize] += u64::from(*count);
+    }
+    let of = |state: PartState| counts[state as usize];
+    let done = of(PartState::Done) + of(PartState::Verified);
+    let mut pieces = vec![Piece::new(
+        0,
+        [
+            Span::styled(done.to_string(), theme.good),
+            Span::styled(format!(" of {} parts", parts.count), theme.dim),
+        ],
+    )];
+    for (state, words, rank) in [
+        (PartState::Failed, "failed", 1),
+        (PartState::Retrying, "to be retried", 2),
+        (PartState::Running, "in flight", 3),
+        (PartState::Verified, "verified", 6),
+    ] {
+        if of(state) > 0 {
+            let style = match state {
+                PartState::Verified => theme.good,
+                _ => theme.part(state).1,
+            };
+            pieces.push(Piece::new(
+                rank,
+                [
+                    Span::styled(format!("{} ", of(state)), style),
+                    Span::styled(words, theme.dim),
+                ],
+            ));
+        }
+    }
+    if grid.group > 1 {
+        pieces.push(Piece::new(
+            5,
+            [Span::styled(
+                format!("{} parts a cell", grid.group),
+                theme.dim,
+            )],
+        ));
+    }
+    if app.focus == Pane::Parts
+        && let Some((first, last)) = part_under(app)
+    {
+        let words = if first == last {
+            format!("at part {first}")
+        } else {
+            format!("at parts {first}-{last}")
+        };
+        pieces.push(Piece::new(4, [Span::styled(words, theme.accent)]));
+    }
+    fit(pieces, usize::from(width), "  ")
+}
+
+/// The cells: each part, or each group of parts, by what is most worth knowing of it.
+fn cells(app: &App, parts: &Parts, grid: &Grid, buf: &mut Buffer) {
+    let cursor = (app.focus == Pane::Parts).then_some(app.parts.cursor / grid.group);
+    for (index, (glyph, style)) in grouped(&app.theme, parts, grid).into_iter().enumerate() {
+        let Ok(index) = u32::try_from(index) else {
+            break;
+        };
+        let Some((x, y)) = grid.position(index) else {
+            break;
+        };
+        let style = if cursor == Some(index) {
+            style.add_modifier(Modifier::REVERSED)
+        } else {
+            style
+        };
+        put(buf, Rect::new(x, y, 1, 1), Span::styled(glyph, style));
+    }
+}
+
+/// The look of each cell, from the stretches of equal states.
+fn grouped(theme: &Theme, parts: &Parts, grid: &Grid) -> Vec<(&'static str, Style)> {
+    let mut cells = Vec::with_capacity(grid.cells as usize);
+    let mut seen = [0u32; 6];
+    let mut room = grid.group;
+    for (state, count) in &parts.states {
+        let mut count = *count;
+        while count > 0 && cells.len() < grid.cells as usize {
+            let taken = count.min(room);
+            seen[*state as usize] += taken;
+            count -= taken;
+            room -= taken;
+            if room == 0 {
+                cells.push(look(theme, seen));
+                seen = [0; 6];
+                room = grid.group;
+            }
+        }
+    }
+    if room < grid.group && cells.len() < grid.cells as usize {
+        cells.push(look(theme, seen));
+    }
+    cells
+}
+
+/// A group looks like the state that most needs to be seen.
+fn look(theme: &Theme, seen: [u32; 6]) -> (&'static str, Style) {
+    use PartState::{Done, Failed, Retrying, Running, Verified, Waiting};
+    let has = |state: PartState| seen[state as usize] > 0;
+    for state in [Failed, Retrying, Running] {
+        if has(state) {
+            return theme.part(state);
+        }
+    }
+    match (has(Waiting), has(Done), has(Verified)) {
+        (true, false, false) => theme.part(Waiting),
+        (true, ..) => theme.partly(),
+        (false, true, _) => theme.part(Done),
+        _ => theme.part(Verified),
+    }
+}
+
+/// What is in flight and what failed, one below the other, the failed one under the cursor in full.
+fn lists(app: &App, parts: &Parts, area: Rect, buf: &mut Buffer) {
+    let theme = &app.theme;
+    let width = usize::from(area.width);
+    let digits = parts.count.to_string().len();
+    let under = part_under(app).filter(|_| app.focus == Pane::Parts);
+    let chosen = under.and_then(|(first, last)| {
+        parts
+            .failed
+            .iter()
+            .find(|part| (first..=last).contains(&part.number))
+    });
+    let mut lines: Vec<Line<'_>> = Vec::new();
+    if let Some(part) = chosen {
+        lines.push(failed_line(app, part, digits, width, false));
+        let indent = " ".repeat(digits + 4);
+        for text in wrap(
+            &printable(&part.error.message),
+            width.saturating_sub(digits + 4),
+        ) {
+            lines.push(Line::styled(format!("{indent}{text}"), theme.text));
+        }
+        let step = part.error.kind.next_step();
+        if !step.is_empty() && part.retry_in_ms.is_none() {
+            let key = app.key(Action::RetryPart);
+            let text = format!("{indent}{step} ({key})");
+            lines.push(Line::styled(format::shorten_end(&text, width), theme.dim));
+        }
+    }
+    let story = lines.len();
+    for part in &parts.running {
+        lines.push(running_line(theme, part, digits, width));
+    }
+    for part in &parts.failed {
+        if chosen.is_none_or(|chosen| chosen.number != part.number) {
+            lines.push(failed_line(app, part, digits, width, true));
+        }
+    }
+    let height = usize::from(area.height);
+    let hidden = (lines.len() + 1).saturating_sub(height);
+    let cut = lines.len() > height && height > 0;
+    for (index, line) in lines.into_iter().take(height).enumerate() {
+        let place = row(area, u16::try_from(index).unwrap_or(u16::MAX));
+        if cut && index + 1 == height {
+            let more = if height < story {
+                format!(
+                    "{}… {} shows all of it",
+                    " ".repeat(digits + 4),
+                    app.key(Action::Open)
+                )
+            } else {
+                format!("{}and {hidden} more", " ".repeat(digits + 4))
+            };
+            put(buf, place, Line::styled(more, theme.dim));
+        } else {
+            put(buf, place, line);
+        }
+    }
+}
+
+fn running_line<'a>(theme: &Theme, part: &RunningPart, digits: usize, width: usize) -> Line<'a> {
+    let (glyph, style) = theme.part(PartState::Running);
+    let number = format!(" {:>digits$}  ", part.number);
+    let share = percent(part.taken, part.length);
+    let speed = format!("{:>11}", format::rate(part.rate));
+    let age = format!("{:>8}", format::duration(part.age_ms / 1000));
+    let attempt = if part.attempt > 1 {
+        format!("  try {}", part.attempt)
+    } else {
+        "       ".to_owned()
+    };
+    let fixed = 1 + number.len() + 6 + speed.len();
+    let more = age.len() + attempt.len();
+    let roomy = width >= fixed + more + 12;
+    let room = width
+        .saturating_sub(fixed + if roomy { more } else { 0 })
+        .min(60);
+    let room = u16::try_from(room).unwrap_or(0);
+    let mut spans = vec![Span::styled(glyph, style), Span::styled(number, theme.text)];
+    spans.extend(bar(theme, room, part.taken, 0, part.length, theme.accent));
+    spans.push(Span::styled(format!(" {share}"), theme.text));
+    spans.push(Span::styled(speed, theme.text));
+    if roomy {
+        spans.push(Span::styled(age, theme.dim));
+        spans.push(Span::styled(
+            attempt,
+            if part.attempt > 1 {
+                theme.warn
+            } else {
+                theme.dim
+            },
+        ));
+    }
+    Line::from(spans)
+}
+
+/// A failed part in one line; `brief` with as much of its error as fits.
+fn failed_line<'a>(
+    app: &App,
+    part: &FailedPart,
+    digits: usize,
+    width: usize,
+    brief: bool,
+) -> Line<'a> {
+    let theme = &app.theme;
+    let state = if part.retry_in_ms.is_some() {
+        PartState::Retrying
+    } else {
+        PartState::Failed
+    };
+    let (glyph, style) = theme.part(state);
+    let tried = match part.attempts {
+        1 => "tried once".to_owned(),
+        times => format!("tried {times} times"),
+    };
+    let next = match part.retry_in_ms {
+        Some(ms) => format!("again in {}", format::duration(ms.div_ceil(1000))),
+        None => format!("{} tries it again", app.key(Action::RetryPart)),
+    };
+    let number = format!(" {:>digits$}  ", part.number);
+    let tail = format!("  {next}");
+    let room = width.saturating_sub(1 + number.len() + format::width(&tail));
+    let words = if brief {
+        format!("{}; {tried}", printable(&part.error.message))
+    } else {
+        tried
+    };
+    // Of a long error the beginning matters, and how often it was tried the least.
+    let words = format::shorten_end(&words, room);
+    Line::from(vec![
+        Span::styled(glyph, style),
+        Span::styled(number, theme.text),
+        Span::styled(words, if brief { theme.dim } else { theme.text }),
+        Span::styled(tail, style),
+    ])
+}

@@ -1,0 +1,107 @@
+//! The summary: what was done, what failed, how fast, where it is kept.
+
+use ratatui::{
+    buffer::Buffer,
+    layout::Rect,
+    style::Style,
+    text::{Line, Span},
+};
+
+use super::{percent, put, row};
+use crate::{
+    engine::protocol::State,
+    format,
+    tui::{action::Action, app::App},
+};
+
+/// Lines it takes.
+pub(super) const HEIGHT: usize = 11;
+
+/// Draws the summary.
+pub(super) fn draw(app: &App, area: Rect, buf: &mut Buffer) {
+    let theme = &app.theme;
+    let summary = &app.summary;
+    let counts = &summary.counts;
+    let bytes = &summary.bytes;
+    let failed = counts.of(State::Failed) + counts.of(State::Changed);
+    let left = App::left(counts);
+    let seconds = app.now.as_secs();
+    let mut lines: Vec<(&str, String, Style)> = vec![
+        (
+            "done",
+            format::count(counts.of(State::Done), "file"),
+            theme.good,
+        ),
+        (
+            "failed",
+            match failed {
+                0 => "nothing".to_owned(),
+                _ => format!(
+                    "{}; {} tries again, filter {} shows them",
+                    format::count(failed, "file"),
+                    app.key(Action::RetryAll),
+                    app.key(Action::Show)
+                ),
+            },
+            if failed > 0 { theme.bad } else { theme.text },
+        ),
+        ("left", format::count(left, "file"), theme.text),
+        (
+            "skipped",
+            format::count(counts.of(State::Skipped), "file"),
+            theme.text,
+        ),
+        ("", String::new(), theme.text),
+        (
+            "uploaded",
+            format!(
+                "{} of {} ({})",
+                format::bytes(bytes.acknowledged),
+                format::bytes(bytes.total),
+                percent(bytes.acknowledged, bytes.total).trim()
+            ),
+            theme.text,
+        ),
+        (
+            "sent now",
+            format!(
+                "{} in {}, {} on average",
+                format::bytes(bytes.sent),
+                format::duration(seconds),
+                format::rate(bytes.sent / seconds.max(1))
+            ),
+            theme.text,
+        ),
+        (
+            "there before",
+            format::bytes(bytes.already_there),
+            theme.text,
+        ),
+        (
+            "errors",
+            format!("{}, retried ones too", summary.errors),
+            theme.text,
+        ),
+        ("", String::new(), theme.text),
+    ];
+    if let Some(file) = &app.session_file {
+        let room = usize::from(area.width).saturating_sub(14);
+        lines.push((
+            "kept in",
+            format::shorten_middle(&format::display_path(file), room),
+            theme.text,
+        ));
+    } else {
+        lines.push(("session", format::printable(&summary.session), theme.text));
+    }
+    for (index, (label, text, style)) in lines.into_iter().enumerate() {
+        put(
+            buf,
+            row(area, u16::try_from(index).unwrap_or(u16::MAX)),
+            Line::from(vec![
+                Span::styled(format!("{label:<14}"), theme.dim),
+                Span::styled(text, style),
+            ]),
+        );
+    }
+}
