@@ -60,6 +60,8 @@ impl Site {
         let (served, mut server) = self.serve(Limits::default());
         let (told, heard) = mpsc::unbounded_channel();
         tokio::spawn(async move {
+            // Its summary is there as long as it is.
+            let _engine = &server.summary;
             while let Some(request) = server.requests.recv().await {
                 match request {
                     Request::Command(command, answer) => {
