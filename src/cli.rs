@@ -39,7 +39,7 @@ pub struct Cli {
 }
 
 /// What every command takes.
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
 #[command(next_help_heading = "Every command")]
 pub struct Global {
     /// The config file.

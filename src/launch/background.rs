@@ -6,7 +6,7 @@ use std::{
     io::{self, IsTerminal, Read, Seek, SeekFrom},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{self, Child, Stdio},
     time::Duration,
 };
 
@@ -16,12 +16,19 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{Stopped, sessions};
+use super::{
+    DONE, LEFT, Stopped,
+    screen::{Seen, left},
+    sessions,
+};
 use crate::{
     attach::{self, Limits, Places, Role, Served},
     cli::{Cli, Global},
     config,
-    engine::Handle,
+    engine::{
+        Handle,
+        protocol::{Command, Phase},
+    },
     headless::{self, Report, Style},
 };
 
@@ -80,6 +87,59 @@ fn let_go_of_terminal() -> io::Result<()> {
     rustix::stdio::dup2_stdout(&nowhere)?;
     rustix::stdio::dup2_stderr(&nowhere)?;
     Ok(())
+}
+
+/// Stops the engine so that another process can go on with its session: a walk is waited for, since
+/// what it has yet to find is written nowhere, and so are the parts in flight, for a while.
+///
+/// SIGINT and SIGTERM end the session here instead; so does that nothing is left to go on with.
+pub(super) async fn stop_for_another(handle: &Handle) -> Seen {
+    let stops = headless::stop_signals(false);
+    let mut summary = handle.summary();
+    if summary.borrow().walk.is_some() {
+        eprintln!("reelhaul: once all files are found, the session goes on in the background …");
+    } else if summary.borrow().parts_running > 0 {
+        eprintln!("reelhaul: after the parts in flight, the session goes on in the background …");
+    }
+    let ended = async {
+        // Fails when the engine has gone, which is as good.
+        drop(summary.wait_for(|now| now.walk.is_none()).await);
+        drop(handle.command(Command::Stop).await);
+        drop(summary.wait_for(|now| now.phase == Phase::Stopped).await);
+    };
+    let told = async {
+        match stops {
+            Ok(mut stops) => drop(stops.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = ended => {}
+        () = told => {
+            drop(handle.command(Command::StopNow).await);
+            return Seen::Over(LEFT);
+        }
+    }
+    let last = handle.summary().borrow().clone();
+    match (last.counts.unsettled(), left(&last)) {
+        (1.., _) => Seen::Detached,
+        (0, 1..) => Seen::Over(LEFT),
+        (0, 0) => Seen::Over(DONE),
+    }
+}
+
+/// Has another process go on with a session that was stopped for that, and says where it is.
+pub(super) async fn hand_over(global: &Global, id: &str, file: &Path) -> Result<u8, Stopped> {
+    let program = std::env::current_exe().map_err(Stopped::left)?;
+    let there = go_on_in_background(&program, global, file, &places()?).await?;
+    let name = sessions::name(id, file);
+    eprintln!(
+        "reelhaul: the session goes on in the background (process {}); see it again with: reelhaul \
+         attach {name}\nreelhaul: what it logs is in {}",
+        there.process,
+        crate::path::shown(&there.log)
+    );
+    Ok(DONE)
 }
 
 /// Leaves the session (the system's, not ours) that this process's terminal belongs to, so that
@@ -142,8 +202,8 @@ pub async fn go_on_in_background(
     }
 }
 
-fn command(program: &Path, global: &Global, file: &Path) -> Command {
-    let mut command = Command::new(program);
+fn command(program: &Path, global: &Global, file: &Path) -> process::Command {
+    let mut command = process::Command::new(program);
     command.arg("resume").arg(file);
     command.args(["--headless", "--background", "--on-hangup", "detach"]);
     if let Some(config) = &global.config {

@@ -13,7 +13,7 @@ use super::{
     Stopped, background,
     destinations::{self, Chosen},
     load,
-    screen::{self, Shown, left},
+    screen::{self, Seen, Shown, left},
     sessions,
 };
 use crate::{
@@ -51,14 +51,14 @@ pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
             add: Some(add),
             to: up.to.clone(),
         };
-        return go_on(&config, path, again, up.tuning, screen).await;
+        return go_on((global, &config), path, again, up.tuning, screen).await;
     }
     let chosen = destinations::choose(&config, up.to.as_deref()).await?;
     reach(&chosen, &screen).await?;
     let settings = up.tuning.over(config.settings);
     let session = create(&chosen.name, settings, up.session.as_deref())?;
     run(
-        &config,
+        (global, &config),
         chosen,
         (session, Queue::default()),
         vec![Command::Add(add)],
@@ -86,7 +86,7 @@ pub(super) async fn resume(global: &Global, resume: cli::Resume) -> Result<u8, S
         add: None,
         to: None,
     };
-    go_on(&config, &path, again, resume.tuning, screen).await
+    go_on((global, &config), &path, again, resume.tuning, screen).await
 }
 
 /// What else is wanted of a session that is gone on with.
@@ -97,7 +97,7 @@ struct Again {
 }
 
 async fn go_on(
-    config: &Config,
+    (global, config): (&Global, &Config),
     path: &Path,
     again: Again,
     tuning: Tuning,
@@ -123,12 +123,15 @@ async fn go_on(
         commands.push(Command::Retry(Targets::All));
     }
     commands.extend(again.add.map(Command::Add));
-    run(config, chosen, (session, queue), commands, screen).await
+    run((global, config), chosen, (session, queue), commands, screen).await
 }
 
 /// `reelhaul demo`.
 pub(super) async fn demo(global: &Global, asked: cli::Demo) -> Result<u8, Stopped> {
-    let screen = Shown::start(asked.screen, global)?;
+    let screen = Shown {
+        lasting: false,
+        ..Shown::start(asked.screen, global)?
+    };
     let config = load(global)?;
     let failed = |error| Stopped::left(format!("the demo's files can't be written: {error}"));
     eprintln!("writing a small media tree …");
@@ -164,7 +167,7 @@ pub(super) async fn demo(global: &Global, asked: cli::Demo) -> Result<u8, Stoppe
         ..AddPaths::default()
     };
     run(
-        &config,
+        (global, &config),
         chosen,
         (session, Queue::default()),
         vec![Command::Add(add)],
@@ -234,7 +237,7 @@ async fn open(path: &Path) -> Result<(Open, Queue), Stopped> {
 
 /// Runs a session to its end, on a screen or as lines.
 async fn run(
-    config: &Config,
+    (global, config): (&Global, &Config),
     chosen: Chosen,
     (session, queue): (Open, Queue),
     commands: Vec<Command>,
@@ -269,14 +272,26 @@ async fn run(
             return Err(Stopped::usage(outcome.words));
         }
     }
-    let code = match screen.lines.zip(stops) {
+    let seen = match screen.lines.zip(stops) {
         Some((style, stops)) => {
             let screens = background::screens(served.as_ref());
             let run = headless::run(handle.clone(), events, stops, stdout(), style, screens);
-            run.await.exit_code()
+            Ok(Seen::Over(run.await.exit_code()))
         }
-        None => screen::show(handle.clone(), look, &file).await?,
+        None => screen::show(handle.clone(), look, &file, served.as_ref()).await,
     };
+    let seen = match seen {
+        Ok(Seen::HungUp) => {
+            let report = background::go_on_here(handle.clone(), served.as_ref()).await;
+            report.map(|report| Seen::Over(report.exit_code()))
+        }
+        Ok(Seen::Detached) => Ok(background::stop_for_another(&handle).await),
+        seen => seen,
+    };
+    if seen.is_err() {
+        // What was in flight is saved before the error is told.
+        drop(handle.command(Command::Stop).await);
+    }
     let summary = handle.summary().borrow().clone();
     drop(handle);
     if let Some(served) = served {
@@ -288,8 +303,13 @@ async fn run(
     if let Some(sandbox) = chosen.sandbox {
         sandbox.stop().await;
     }
-    farewell(&summary, &id, &file);
-    Ok(code)
+    match seen? {
+        Seen::Over(code) => {
+            farewell(&summary, &id, &file);
+            Ok(code)
+        }
+        Seen::HungUp | Seen::Detached => background::hand_over(global, &id, &file).await,
+    }
 }
 
 /// What is to be said after the end: how to go on, where there is something to go on with.
