@@ -1,6 +1,8 @@
 //! Puts the pieces together for one command: config, destination, session, engine, and a screen or
 //! lines. Ends in an exit code; knows how each piece is made, and nothing of how it works.
 
+mod attach;
+pub mod background;
 mod destinations;
 mod logs;
 mod screen;
@@ -84,7 +86,8 @@ pub async fn run(cli: Cli) -> Result<u8, Stopped> {
         Command::Up(up) => upload::up(&global, up).await,
         Command::Resume(resume) => upload::resume(&global, resume).await,
         Command::Demo(demo) => upload::demo(&global, demo).await,
-        Command::Attach(_) => Err(Stopped::usage("attach is not there yet")),
+        Command::Attach(attach) => attach::attach(&global, attach).await,
+        Command::Detach(detach) => attach::detach(&global, detach).await,
     }
 }
 

@@ -51,6 +51,8 @@ pub struct Options {
     pub keys: KeyMap,
     /// Whether the engine lives in another process and goes on when the screen leaves.
     pub attached: bool,
+    /// Whether an engine that lives in this process can go on without the screen.
+    pub detach: Detach,
     /// Where the session is kept, to be told at the end.
     pub session_file: Option<PathBuf>,
     /// Is told how long each frame took, drawing and writing; for measuring.
@@ -67,10 +69,24 @@ impl Default for Options {
             light: None,
             keys: KeyMap::default(),
             attached: false,
+            detach: Detach::Never,
             session_file: None,
             on_frame: None,
         }
     }
+}
+
+/// When the screen may be left with [`Exit::Detached`] though the engine lives in this process:
+/// whoever opened the screen sees to it that the engine goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Detach {
+    /// Never: leaving is stopping.
+    #[default]
+    Never,
+    /// When the person wants it.
+    Asked,
+    /// Also when the terminal is gone.
+    AskedOrHungUp,
 }
 
 /// How the screen was left.

@@ -10,6 +10,7 @@ use tui_input::Input;
 
 pub(crate) use self::dialogs::{Add, AddField, Confirm, Dialog, Entry, Help, Listing, Tuning};
 use super::{
+    Detach,
     action::{Action, Pane},
     keys::KeyMap,
     log_view::LogView,
@@ -36,6 +37,8 @@ pub(crate) struct App {
     pub(crate) keys: KeyMap,
     /// Whether the engine lives in another process.
     pub(crate) attached: bool,
+    /// Whether it can go on without the screen though it lives in this one.
+    pub(crate) detach: Detach,
     /// Where the session is kept, for the summary.
     pub(crate) session_file: Option<PathBuf>,
     /// Where relative paths begin, and what `~` stands for.
@@ -217,6 +220,7 @@ impl App {
             theme,
             keys,
             attached: false,
+            detach: Detach::Never,
             session_file: None,
             here: PathBuf::from("/"),
             home: None,

@@ -36,8 +36,10 @@ pub(super) enum Outside {
     Suspend,
     /// The job was woken by someone else.
     Awake,
-    /// The program is to end: a signal, or the terminal is gone.
+    /// The program is to end.
     Stop,
+    /// The terminal is gone.
+    Hangup,
 }
 
 /// The hold on a terminal, which is lost and taken again while the screen stays.
@@ -79,7 +81,7 @@ where
     B: Backend,
     S: Stream<Item = io::Result<Event>> + Unpin,
 {
-    let outside = events.map(|event| event.map_or(Outside::Stop, Outside::Event));
+    let outside = events.map(|event| event.map_or(Outside::Hangup, Outside::Event));
     run_with(handle, options, terminal, outside, Elsewhere).await
 }
 
@@ -155,8 +157,13 @@ pub(super) async fn run_with<B: Backend>(
                     app.size = anew(terminal)?;
                     pace.changed(true);
                 }
-                Some(Outside::Stop) | None if app.attached => return Ok(Exit::Detached),
-                Some(Outside::Stop) => {
+                Some(Outside::Stop | Outside::Hangup) | None if app.attached => {
+                    return Ok(Exit::Detached);
+                }
+                Some(Outside::Hangup) if update::outlives_the_terminal(&app) => {
+                    return Ok(Exit::Detached);
+                }
+                Some(Outside::Stop | Outside::Hangup) => {
                     for effect in update::act(&mut app, Action::Stop) {
                         match effect {
                             Effect::Leave(exit) => return Ok(exit),
@@ -197,6 +204,7 @@ fn begin(options: &Options, size: Rect) -> App {
         options.keys.clone(),
     );
     app.attached = options.attached;
+    app.detach = options.detach;
     app.session_file.clone_from(&options.session_file);
     app.here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     app.home = std::env::var_os("HOME").map(PathBuf::from);

@@ -142,16 +142,16 @@ pub(super) fn outside(
     let end = stream::select(
         told(SignalKind::terminate(), || Outside::Stop)?,
         stream::select(
-            told(SignalKind::hangup(), || Outside::Stop)?,
+            told(SignalKind::hangup(), || Outside::Hangup)?,
             told(SignalKind::interrupt(), || Outside::Stop)?,
         ),
     );
     let events = events.map(|event| match event {
         Ok(event) => Outside::Event(event),
-        Err(_) => Outside::Stop,
+        Err(_) => Outside::Hangup,
     });
     // A terminal that is gone ends the stream of events; that is an end like a hang-up.
-    let events = events.chain(stream::once(std::future::ready(Outside::Stop)));
+    let events = events.chain(stream::once(std::future::ready(Outside::Hangup)));
     Ok(stream::select(
         events,
         stream::select(end, stream::select(sleep, wake)),

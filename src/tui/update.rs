@@ -17,7 +17,7 @@ pub(super) use files::held;
 pub(super) use moving::{cell_parts as part_under, failed_part as failed_under};
 
 use super::{
-    Exit,
+    Detach, Exit,
     action::{Action, Pane},
     app::{App, Dialog, Eta, Leaving, Listing, Message, Tone},
 };
@@ -424,6 +424,16 @@ fn back(app: &mut App) -> Vec<Effect> {
     vec![Effect::Refresh]
 }
 
+/// Whether the engine goes on when the screen is left.
+pub(super) fn can_detach(app: &App) -> bool {
+    app.attached || app.detach != Detach::Never
+}
+
+/// Whether the engine goes on when the terminal is gone; not when the person was stopping it.
+pub(super) fn outlives_the_terminal(app: &App) -> bool {
+    app.detach == Detach::AskedOrHungUp && matches!(app.leaving, Leaving::No)
+}
+
 /// Leaving: asks where uploads run; a second time is at once, a third does not wait for anyone.
 pub(super) fn leave(app: &mut App, action: Action) -> Vec<Effect> {
     match app.leaving {
@@ -435,14 +445,10 @@ pub(super) fn leave(app: &mut App, action: Action) -> Vec<Effect> {
         Leaving::No => {}
     }
     if action == Action::Detach {
-        if app.attached {
+        if can_detach(app) {
             return vec![Effect::Leave(Exit::Detached)];
         }
-        say(
-            app,
-            Tone::Bad,
-            "only a screen attached to a session can leave it running",
-        );
+        say(app, Tone::Bad, "this session ends with its screen");
         return Vec::new();
     }
     let runs = app.summary.walk.is_some() || app.summary.counts.unsettled() > 0;

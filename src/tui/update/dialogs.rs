@@ -42,7 +42,9 @@ pub(super) fn key(app: &mut App, key: KeyEvent, action: Option<Action>) -> Vec<E
             _ => close(app, key, action),
         },
         Some(Dialog::Quit) => match key.code {
-            KeyCode::Char('d' | 'D') if app.attached => vec![Effect::Leave(Exit::Detached)],
+            KeyCode::Char('d' | 'D') if super::can_detach(app) => {
+                vec![Effect::Leave(Exit::Detached)]
+            }
             KeyCode::Char('s' | 'y') => stop(app),
             KeyCode::Enter if !app.attached => stop(app),
             KeyCode::Enter => vec![Effect::Leave(Exit::Detached)],
