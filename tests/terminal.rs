@@ -1,6 +1,8 @@
 //! The program in a real terminal, driven by keys: tmux holds the terminal, the sandbox tells what
 //! arrived. Where there is no tmux, these tests say so and do nothing.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::process::{Command, Stdio};
