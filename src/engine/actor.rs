@@ -7,7 +7,7 @@ mod show;
 mod steps;
 mod walks;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -105,6 +105,10 @@ pub(super) struct Actor {
     active: Vec<UploadId>,
     /// Uploads whose files may still be written to, and when to look at them again.
     resting: Vec<(Instant, UploadId)>,
+    /// Uploads that were begun anew by themselves in this run; never more than once each.
+    renewed: HashSet<UploadId>,
+    /// When a changed order of the queue is saved.
+    reorder_at: Option<Instant>,
     flights: Flights,
     steps: JoinSet<Done>,
     /// Steps under way that speak with the destination, parts among them.
@@ -187,6 +191,8 @@ impl Actor {
             cap: Cap::new(settings.bandwidth),
             active: Vec::new(),
             resting: Vec::new(),
+            renewed: HashSet::new(),
+            reorder_at: None,
             flights: Flights::default(),
             steps: JoinSet::new(),
             under_way: 0,
@@ -308,6 +314,7 @@ impl Actor {
         [
             retry.filter(future),
             resting.filter(future),
+            self.reorder_at,
             poll.filter(future),
             tick,
             self.gate.opens(now),
@@ -390,7 +397,9 @@ impl Actor {
     }
 
     fn compact_when_due(&mut self) {
-        if self.session.store.should_compact() {
+        let reordered = self.reorder_at.is_some_and(|at| at <= Instant::now());
+        if reordered || self.session.store.should_compact() {
+            self.reorder_at = None;
             // Compaction that fails leaves the old file going on; the next append tells why.
             drop(self.compact());
         }
@@ -431,6 +440,9 @@ impl Actor {
             }
         }
         self.flights = Flights::default();
+        if self.reorder_at.is_some() {
+            drop(self.compact());
+        }
         let saving = self.session.store.append_durable(String::new());
         let saved = tokio::time::timeout(Duration::from_secs(5), saving).await;
         if !matches!(saved, Ok(Ok(()))) {

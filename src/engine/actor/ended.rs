@@ -541,10 +541,26 @@ impl Actor {
         }
     }
 
+    /// An upload of which nothing was acknowledged yet, and whose ticket is gone (a link that expired
+    /// during a pause, say), is begun anew: nothing is lost by that. Once in a run, no more.
+    fn begin_anew(&mut self, id: UploadId, error: &Error) -> bool {
+        let fresh = self.queue.begun(id).is_some_and(|begun| begun.acknowledged == 0 && !begun.busy);
+        if error.kind != Kind::TicketGone || !fresh || !self.renewed.insert(id) {
+            return false;
+        }
+        tracing::warn!("{}: {error}; it is begun anew", self.place(id, None));
+        self.rest(id);
+        self.clear(id);
+        true
+    }
+
     /// An upload ends here until the person does something.
     pub(super) fn end_upload(&mut self, id: UploadId, error: &Error) {
         self.cut_short(id);
         let place = self.place(id, None);
+        if self.begin_anew(id, error) {
+            return;
+        }
         tracing::error!("{place}: {error}; {}", error.kind.next_step());
         let change = match error.kind {
             Kind::Changed => Change::Changed(error.clone()),
@@ -555,13 +571,11 @@ impl Actor {
         self.failed(id, None, error);
     }
 
-    /// An upload that is held has no step under way, and gives up its place.
+    /// An upload that is held, or begun anew, has no step to come, and gives up its place.
     pub(super) fn rest(&mut self, id: UploadId) {
         self.deactivate(id);
         self.queue.with(id, |upload| {
-            if let (Phase::Begun(begun), Hold::Failed(_) | Hold::Changed(_) | Hold::Paused) =
-                (&mut upload.phase, &upload.hold)
-            {
+            if let Phase::Begun(begun) = &mut upload.phase {
                 begun.step = Step::Idle;
                 begun.not_before = None;
                 begun.step_failures = 0;
