@@ -544,7 +544,10 @@ impl Actor {
     /// An upload of which nothing was acknowledged yet, and whose ticket is gone (a link that expired
     /// during a pause, say), is begun anew: nothing is lost by that. Once in a run, no more.
     fn begin_anew(&mut self, id: UploadId, error: &Error) -> bool {
-        let fresh = self.queue.begun(id).is_some_and(|begun| begun.acknowledged == 0 && !begun.busy);
+        let fresh = self
+            .queue
+            .begun(id)
+            .is_some_and(|begun| begun.acknowledged == 0 && !begun.busy);
         if error.kind != Kind::TicketGone || !fresh || !self.renewed.insert(id) {
             return false;
         }

@@ -195,10 +195,15 @@ impl Actor {
     /// Removes what an upload made at the destination, and looks at its file anew; then it is begun
     /// as if it never had been.
     pub(super) fn clear(&mut self, id: UploadId) {
-        let Some(upload) = self.queue.get(id) else { return };
+        let Some(upload) = self.queue.get(id) else {
+            return;
+        };
         let path = upload.path.to_path_buf();
         let Some(progress) = upload.begun().map(|begun| &begun.progress) else {
-            return self.spawn_step(id, async move { Done::Cleared(id, worker::look(path).await) });
+            return self.spawn_step(
+                id,
+                async move { Done::Cleared(id, worker::look(path).await) },
+            );
         };
         let (marker, ticket) = (progress.marker.clone(), progress.ticket.clone());
         let destination = Arc::clone(&self.destination);
