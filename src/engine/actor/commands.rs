@@ -1,6 +1,6 @@
 //! What a person can tell the engine, and what each command answers.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::Instant;
 

@@ -11,7 +11,7 @@ use crate::{
         flights::millis,
         protocol::{Event, State, UploadId},
         retry::{Verdict, judge},
-        upload::{Begun, Hold, NextPart, Phase, Step, Trouble},
+        upload::{Begun, NextPart, Phase, Step, Trouble},
         worker::{self, Checked, Completion, Done, Sent},
     },
     error::{Error, Kind, Result},
