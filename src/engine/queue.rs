@@ -357,7 +357,9 @@ fn kept(id: UploadId, upload: &Upload) -> Kept {
         id,
         path: upload.path.to_path_buf(),
         identity: upload.identity,
-        state: Some(upload.state()).filter(|state| state.settled()).unwrap_or(State::Queued),
+        state: Some(upload.state())
+            .filter(|state| state.settled())
+            .unwrap_or(State::Queued),
         reason: upload.reason().cloned(),
         progress,
     }

@@ -367,7 +367,9 @@ async fn open(path: PathBuf) -> Result<(File, Identity)> {
 /// Ends when a part has stalled, or its answer does not come. Waiting for a cap, or for what the
 /// destination's own rules hold back, is no stall.
 async fn give_up(job: &PartJob, length: u64) -> Error {
-    let PartJob { progress, patience, .. } = job;
+    let PartJob {
+        progress, patience, ..
+    } = job;
     let held = || job.cap.holds() || job.destination.hold_up().is_some();
     let mut seen = progress.taken();
     let mut since = Instant::now();
