@@ -3,12 +3,11 @@
 
 mod destinations;
 mod logs;
+mod screen;
 mod sessions;
 mod upload;
 
 use std::fmt::Display;
-
-use tokio::net::TcpListener;
 
 use crate::{
     cli::{self, Cli, Command},
@@ -147,7 +146,7 @@ async fn sandbox(global: &cli::Global, asked: cli::Sandbox) -> Result<u8, Stoppe
     };
     let listening = |error| Stopped::usage(format!("can't listen on {}: {error}", asked.listen));
     let starting = |error| Stopped::usage(format!("the sandbox can't start: {error}"));
-    let listener = TcpListener::bind(asked.listen).await.map_err(listening)?;
+    let listener = destinations::listen(asked.listen, options.speed).map_err(listening)?;
     let sandbox = Sandbox::start(listener, options).await.map_err(starting)?;
     println!("sandbox listens on {}", sandbox.url());
     println!(

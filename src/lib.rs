@@ -14,7 +14,6 @@
 //! | [`metadata`] | path → media type, title, file name |
 //! | [`scan`] | walks trees for media |
 //! | [`secret`] | keys and tokens that no one can print by accident |
-//! | [`secret`] | keys that no one prints by accident |
 //! | [`body`] | one part on its way: file range → MD5 → blocks |
 //! | [`destination`] | the trait, its limits, and the vendors behind it |
 //! | [`engine`] | the one owner of the session |

@@ -45,6 +45,8 @@ pub struct Options {
     pub ascii: Option<bool>,
     /// How many colours; `None`: as the environment says (`NO_COLOR`, `COLORTERM`, `TERM`).
     pub color: Option<Depth>,
+    /// Whether the terminal is dark text on light; `None`: as `COLORFGBG` says, else light on dark.
+    pub light: Option<bool>,
     /// The keys.
     pub keys: KeyMap,
     /// Whether the engine lives in another process and goes on when the screen leaves.
@@ -62,6 +64,7 @@ impl Default for Options {
             mouse: true,
             ascii: None,
             color: None,
+            light: None,
             keys: KeyMap::default(),
             attached: false,
             session_file: None,
@@ -108,19 +111,8 @@ impl Error {
 pub async fn run(handle: Handle, options: Options) -> Result<Exit, Error> {
     let mut screen = terminal::Screen::open(options.mouse)?;
     let outside = terminal::outside(EventStream::new()).map_err(Error::terminal)?;
-    let mouse = options.mouse;
-    run::run_with(
-        handle,
-        options,
-        &mut screen.terminal,
-        outside,
-        move |again| {
-            if again {
-                terminal::enter(mouse)
-            } else {
-                terminal::suspend(mouse)
-            }
-        },
-    )
-    .await
+    let hold = terminal::Ours {
+        mouse: options.mouse,
+    };
+    run::run_with(handle, options, &mut screen.terminal, outside, hold).await
 }

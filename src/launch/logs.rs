@@ -36,6 +36,14 @@ pub(super) fn to_stderr(global: &Global) -> Result<(), Stopped> {
     start(global, vec![stderr.boxed()])
 }
 
+/// The log in the screen's pane, and in the file of `--log-file`.
+///
+/// # Errors
+/// When the file can't be opened.
+pub(super) fn to_pane(global: &Global) -> Result<(), Stopped> {
+    start(global, vec![crate::tui::log_layer().boxed()])
+}
+
 fn start(global: &Global, mut layers: Layers) -> Result<(), Stopped> {
     if let Some(path) = &global.log_file {
         let mut options = OpenOptions::new();

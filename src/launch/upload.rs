@@ -1,7 +1,7 @@
 //! `up`, `resume` and `demo`: a session from its opening to its end.
 
 use std::{
-    io::{IsTerminal, stdout},
+    io::stdout,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -10,20 +10,22 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{
-    LEFT, Stopped,
+    Stopped,
     destinations::{self, Chosen},
-    load, logs, sessions,
+    load,
+    screen::{self, Shown, left},
+    sessions,
 };
 use crate::{
-    cli::{self, Global, OnHangup, Screen, Tuning},
+    cli::{self, Global, OnHangup, Tuning},
     config::Config,
     demo,
     engine::{
-        self, Handle, Timing,
-        protocol::{AddPaths, Command, Event, State, Summary, Targets},
+        self, Timing,
+        protocol::{AddPaths, Command, Event, Summary, Targets},
         queue::Queue,
     },
-    headless::{self, Style},
+    headless,
     sandbox::{self, Storage},
     scan::Scan,
     session::{
@@ -36,8 +38,7 @@ use crate::{
 
 /// `reelhaul up`.
 pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
-    let screen = Shown::of(up.screen)?;
-    logs::to_stderr(global)?;
+    let screen = Shown::start(up.screen, global)?;
     let config = load(global)?;
     let add = up.add_paths();
     // A mistyped path is told before anything is made or asked.
@@ -57,20 +58,18 @@ pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
     let settings = up.tuning.over(config.settings);
     let session = create(&chosen.name, settings, up.session.as_deref())?;
     run(
+        &config,
         chosen,
-        session,
-        Queue::default(),
+        (session, Queue::default()),
         vec![Command::Add(add)],
         screen,
-        Timing::default(),
     )
     .await
 }
 
 /// `reelhaul resume`.
 pub(super) async fn resume(global: &Global, resume: cli::Resume) -> Result<u8, Stopped> {
-    let screen = Shown::of(resume.screen)?;
-    logs::to_stderr(global)?;
+    let screen = Shown::start(resume.screen, global)?;
     let config = load(global)?;
     let path = match &resume.session {
         None => sessions::newest_unfinished()?,
@@ -121,17 +120,17 @@ async fn go_on(
         commands.push(Command::Retry(Targets::All));
     }
     commands.extend(again.add.map(Command::Add));
-    run(chosen, session, queue, commands, screen, Timing::default()).await
+    run(config, chosen, (session, queue), commands, screen).await
 }
 
 /// `reelhaul demo`.
 pub(super) async fn demo(global: &Global, asked: cli::Demo) -> Result<u8, Stopped> {
-    let screen = Shown::of(asked.screen)?;
-    logs::to_stderr(global)?;
+    let screen = Shown::start(asked.screen, global)?;
+    let config = load(global)?;
     let failed = |error| Stopped::left(format!("the demo's files can't be written: {error}"));
     eprintln!("writing a small media tree …");
-    let seed = 2026;
-    let tree = tokio::task::spawn_blocking(move || demo::temporary_tree(seed, 1)).await;
+    let (seed, shrink) = (2026, asked.shrink);
+    let tree = tokio::task::spawn_blocking(move || demo::temporary_tree(seed, shrink)).await;
     let tree = tree.map_err(Stopped::left)?.map_err(failed)?;
     let received = tempfile::tempdir().map_err(failed)?;
     let sessions = tempfile::tempdir().map_err(failed)?;
@@ -162,43 +161,13 @@ pub(super) async fn demo(global: &Global, asked: cli::Demo) -> Result<u8, Stoppe
         ..AddPaths::default()
     };
     run(
+        &config,
         chosen,
-        session,
-        Queue::default(),
+        (session, Queue::default()),
         vec![Command::Add(add)],
         screen,
-        Timing::default(),
     )
     .await
-}
-
-/// How it is shown.
-#[derive(Debug, Clone, Copy)]
-struct Shown {
-    asked: Screen,
-    lines: Option<Style>,
-}
-
-impl Shown {
-    /// Lines where they are wanted or there is no terminal, else the screen.
-    fn of(asked: Screen) -> Result<Self, Stopped> {
-        let terminal = stdout().is_terminal() && std::io::stdin().is_terminal();
-        let lines = match (asked.json, asked.is_headless() || !terminal) {
-            (true, _) => Some(Style::Json),
-            (false, true) => Some(Style::Human),
-            (false, false) => None,
-        };
-        if lines.is_none() && std::env::var_os("TERM").is_some_and(|term| term == "dumb") {
-            return Err(Stopped::usage(
-                "this terminal can't show a screen (TERM=dumb): use --headless",
-            ));
-        }
-        Ok(Self { asked, lines })
-    }
-
-    fn is_headless(self) -> bool {
-        self.lines.is_some()
-    }
 }
 
 /// Asks the destination once, before anything is begun, so that a wrong key is told at once. A line
@@ -259,13 +228,14 @@ async fn open(path: &Path) -> Result<(Open, Queue), Stopped> {
 
 /// Runs a session to its end, on a screen or as lines.
 async fn run(
+    config: &Config,
     chosen: Chosen,
-    session: Open,
-    queue: Queue,
+    (session, queue): (Open, Queue),
     commands: Vec<Command>,
     screen: Shown,
-    timing: Timing,
 ) -> Result<u8, Stopped> {
+    let look = screen.options(config)?;
+    let timing = Timing::default();
     let id = session.header.id.clone();
     let file = session.path.clone();
     let (told, events) = mpsc::unbounded_channel::<Event>();
@@ -294,7 +264,7 @@ async fn run(
             let report = headless::run(handle.clone(), events, stops, stdout(), style).await;
             report.exit_code()
         }
-        None => show(handle.clone(), screen).await?,
+        None => screen::show(handle.clone(), look, &file).await?,
     };
     let summary = handle.summary().borrow().clone();
     drop(handle);
@@ -308,14 +278,9 @@ async fn run(
     Ok(code)
 }
 
-async fn show(_handle: Handle, _screen: Shown) -> Result<u8, Stopped> {
-    Ok(LEFT)
-}
-
 /// What is to be said after the end: how to go on, where there is something to go on with.
 fn farewell(summary: &Summary, id: &str, file: &Path) {
-    let counts = summary.counts;
-    let left = counts.total() - counts.of(State::Done) - counts.of(State::Skipped);
+    let left = left(summary);
     if let Some(error) = &summary.save_error {
         eprintln!("reelhaul: the session could not be saved: {error}");
     } else if left > 0 && file.exists() {

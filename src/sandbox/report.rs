@@ -23,6 +23,7 @@ pub(super) fn report(house: &House, now: Timestamp) -> Value {
         "media": media,
         "requests": house.stats.requests(),
         "calls_per_minute": house.stats.minutes(),
+        "connections": house.stats.connections(),
         "most_connections": house.stats.most_connections(),
         "bytes_received": house.stats.bytes(),
     })

@@ -82,6 +82,11 @@ impl Stats {
             .clone()
     }
 
+    /// Connections that stand now, the one that asks among them.
+    pub(super) fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
     pub(super) fn most_connections(&self) -> u64 {
         self.most_connections.load(Ordering::Relaxed)
     }

@@ -23,10 +23,6 @@ use crate::{
 /// How many values of [`Summary::history`] are kept: ten minutes.
 const HISTORY: usize = 300;
 
-/// Waiting for the disk is what holds the speed back when connections had to, more often than this
-/// in a hundred.
-const STARVED: u64 = 60;
-
 impl Actor {
     pub(super) fn query(&mut self, query: Query) -> Reply {
         match query {
@@ -227,8 +223,7 @@ impl Actor {
         if self.cap.holds() {
             return LimitedBy::Bandwidth;
         }
-        let (starved, asked) = self.flights.starved();
-        if starved * 100 > (starved + asked) * STARVED {
+        if self.flights.starved(now) {
             LimitedBy::Disk
         } else {
             LimitedBy::Line
