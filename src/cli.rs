@@ -272,8 +272,9 @@ pub struct Sandbox {
         help = "JW Player's parts go here, or to an S3 server [keys: S3_ACCESS_KEY, S3_SECRET_KEY]"
     )]
     pub storage: Storage,
-    /// The S3 server's address: http://127.0.0.1:8333
+    /// The S3 server's address.
     #[arg(long, value_name = "URL", required_if_eq("storage", "s3"))]
+    #[arg(help = "The S3 server's address: http://127.0.0.1:8333")]
     pub s3_endpoint: Option<String>,
     /// The bucket, which is there already
     #[arg(long, value_name = "NAME", required_if_eq("storage", "s3"))]

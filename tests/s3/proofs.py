@@ -11,6 +11,7 @@ import json
 import os
 import random
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -344,31 +345,92 @@ def after_sigkill_nothing_acknowledged_is_sent_again():
 
 
 @proof
-def a_part_of_a_wrong_size_from_elsewhere_is_never_part_of_the_file():
+def a_part_of_a_wrong_size_from_elsewhere_is_never_part_of_a_file():
     with sandbox("foreign") as it:
         path = make(it.home, "foreign.mp4", 33 * MIB)
-        session, before = killed(it, path, "5MiB", 2)
+        session, _ = killed(it, path, "5MiB", 2)
         ticket = open(session).read()
         upload = re.search(r'upload = "([^"]+)"', ticket)[1]
         token = re.search(r'token = "([^"]+)"', ticket)[1]
         free = [part for part in it.parts(upload, token, 7).values() if "upload_link" in part]
         assert put(free[-1]["upload_link"], b"not of this file")[0] == 200
-        Run(it, "resume", session, "--bandwidth", "unlimited").end()
+        # A part that is there has no link to replace it: the upload can't be mended, and says so.
+        again = Run(it, "resume", session, "--bandwidth", "unlimited").end(code=1)
+        (failed,) = again.of("failed")
+        assert "other bytes as part 7" in failed["message"], failed
+        assert failed["next_step"].startswith("start this file over"), failed
+        assert not it.media(complete=True)
+        # As it says: begun anew, the file arrives.
+        Run(it, "up", path, "--to", "s3", "--part-size", "5MiB").end()
         whole(it, path)
-        assert len(it.media(complete=True)) == 1
+
+
+class Screen:
+    """The real binary on a terminal, which tmux holds."""
+
+    def __init__(self, sandbox, *arguments):
+        self.socket = f"reelhaul-s3-{os.getpid()}"
+        command = [BIN, "--config", sandbox.config_file, *arguments]
+        command = f"{shlex.join(command)}; echo it ended with $?; exec cat"
+        state = os.path.join(sandbox.home, "state")
+        self.tmux(
+            "new-session", "-d", "-s", "it", "-x", "120", "-y", "40",
+            "env", f"XDG_STATE_HOME={state}", "LC_ALL=C.UTF-8", "sh", "-c", command,
+        )
+
+    def tmux(self, *arguments):
+        command = ["tmux", "-f", "/dev/null", "-L", self.socket, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    def keys(self, *keys):
+        self.tmux("send-keys", "-t", "it", *keys)
+
+    def shows(self, text):
+        until = time.monotonic() + 60
+        while text not in (screen := self.tmux("capture-pane", "-p", "-t", "it")):
+            assert time.monotonic() < until, f"{text!r} was never on the screen, which is:\n{screen}"
+            time.sleep(0.05)
+
+    def close(self):
+        subprocess.run(["tmux", "-L", self.socket, "kill-server"], capture_output=True)
 
 
 @proof
-def a_tail_cut_anew_on_resume_arrives_whole():
+def a_tail_cut_anew_while_it_runs_arrives_whole():
     with sandbox("recut") as it:
         path = make(it.home, "recut.mp4", 43 * MIB)
-        session, before = killed(it, path, "5MiB", 2)
-        Run(it, "resume", session, "--part-size", "9MiB", "--bandwidth", "unlimited").end()
+        screen = Screen(
+            it, "up", path, "--to", "s3", "--part-size", "5MiB", "--parts", "1",
+            "--bandwidth", "4MiB/s",
+        )
+        try:
+            screen.shows("in flight")
+            screen.keys("]")
+            screen.shows("re-cuts")
+            screen.keys("Enter")
+            screen.shows("cut anew")
+            until = time.monotonic() + 120
+            while not it.media(complete=True):
+                assert time.monotonic() < until, screen.tmux("capture-pane", "-p", "-t", "it")
+                time.sleep(0.2)
+        finally:
+            screen.close()
         media = whole(it, path)
         assert len(it.media()) == 1, "exactly one media object"
         there = sizes(media)
-        assert there[: len(before)] == [5 * MIB] * len(before)
-        assert set(there[:-1]) == {5 * MIB, 9 * MIB}, f"parts of two sizes: {there}"
+        assert set(there[:-1]) == {5 * MIB, 8 * MIB}, f"no parts of two sizes: {there}"
+
+
+@proof
+def a_session_resumed_with_another_part_size_arrives_whole():
+    with sandbox("resumed") as it:
+        path = make(it.home, "resumed.mp4", 43 * MIB)
+        session, before = killed(it, path, "5MiB", 2)
+        Run(it, "resume", session, "--part-size", "9MiB", "--bandwidth", "unlimited").end()
+        there = sizes(whole(it, path))
+        assert len(it.media()) == 1, "exactly one media object"
+        assert there[: len(before)] == [5 * MIB] * len(before), there
+        print(f"      parts: {', '.join(str(size // MIB) for size in there)} MiB")
 
 
 failed = 0

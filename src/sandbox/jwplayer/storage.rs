@@ -24,14 +24,14 @@ use crate::sandbox::{
 /// The storage of one sandbox.
 pub(in crate::sandbox) enum Storage {
     Here,
-    S3(s3::Bucket),
+    S3(Box<s3::Bucket>),
 }
 
 impl Storage {
     pub(in crate::sandbox) fn open(options: &Options) -> io::Result<Self> {
         Ok(match &options.s3 {
             None => Self::Here,
-            Some(s3) => Self::S3(s3::Bucket::open(s3, options.link_ttl)?),
+            Some(s3) => Self::S3(Box::new(s3::Bucket::open(s3, options.link_ttl)?)),
         })
     }
 

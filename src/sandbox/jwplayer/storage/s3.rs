@@ -36,7 +36,7 @@ const AHEAD: usize = 2;
 #[derive(Clone)]
 pub(in crate::sandbox) struct Bucket {
     client: Client,
-    bucket: rusty_s3::Bucket,
+    at: rusty_s3::Bucket,
     keys: Credentials,
     link_ttl: Duration,
 }
@@ -49,7 +49,7 @@ impl Bucket {
         };
         let url = options.endpoint.parse::<Url>().map_err(|e| of_url(&e))?;
         let name = options.bucket.clone();
-        let bucket = rusty_s3::Bucket::new(url, UrlStyle::Path, name, options.region.clone())
+        let at = rusty_s3::Bucket::new(url, UrlStyle::Path, name, options.region.clone())
             .map_err(|e| of_url(&e))?;
         // Whoever uses this as a library need not know that TLS wants a provider; a program that
         // chose one keeps it, which is the only way this can fail.
@@ -61,7 +61,7 @@ impl Bucket {
         let (key, secret) = (&options.access_key, &options.secret_key);
         Ok(Self {
             client,
-            bucket,
+            at,
             keys: Credentials::new(key.expose(), secret.expose()),
             // Links are signed in whole seconds.
             link_ttl: link_ttl.clamp(Duration::from_secs(1), LONGEST),
@@ -70,19 +70,22 @@ impl Bucket {
 
     /// Whether the bucket is there and the keys open it.
     pub(super) async fn check(&self) -> io::Result<()> {
-        let url = self.bucket.head_bucket(Some(&self.keys)).sign(OWN);
-        let name = self.bucket.name();
-        match self.ask(Method::HEAD, url, String::new()).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(io::Error::other(format!(
-                "the S3 bucket {name:?} can't be used: {error}"
-            ))),
-        }
+        let url = self.at.head_bucket(Some(&self.keys)).sign(OWN);
+        let name = self.at.name();
+        let why = match self.ask(Method::HEAD, url, String::new()).await {
+            Ok(_) => return Ok(()),
+            // A HEAD is answered without words.
+            Err(error) if error.status == StatusCode::FORBIDDEN => "the keys do not open it".into(),
+            Err(error) if error.status == StatusCode::NOT_FOUND => "there is none".into(),
+            Err(error) => error.to_string(),
+        };
+        let words = format!("the S3 bucket {name:?} can't be used: {why}");
+        Err(io::Error::other(words))
     }
 
     /// `CreateMultipartUpload`: the upload's id.
     pub(super) async fn create(&self, media: &str) -> Result<String, S3Error> {
-        let call = self.bucket.create_multipart_upload(Some(&self.keys), media);
+        let call = self.at.create_multipart_upload(Some(&self.keys), media);
         let text = self
             .text(Method::POST, call.sign(OWN), String::new())
             .await?;
@@ -99,20 +102,15 @@ impl Bucket {
         now: Timestamp,
     ) -> String {
         let keys = Some(&self.keys);
-        let url = match part {
-            Some(part) => self
-                .bucket
-                .upload_part(keys, media, part, &upload.id)
-                .sign_with_time(self.link_ttl, &now),
-            None => {
-                let mut put = self.bucket.put_object(keys, media);
-                if let Some(mime) = &upload.mime_type {
-                    put.headers_mut().insert("content-type", mime.clone());
-                }
-                put.sign_with_time(self.link_ttl, &now)
-            }
-        };
-        url.into()
+        if let Some(part) = part {
+            let put = self.at.upload_part(keys, media, part, &upload.id);
+            return put.sign_with_time(self.link_ttl, &now).into();
+        }
+        let mut put = self.at.put_object(keys, media);
+        if let Some(mime) = &upload.mime_type {
+            put.headers_mut().insert("content-type", mime.clone());
+        }
+        put.sign_with_time(self.link_ttl, &now).into()
     }
 
     /// What is there of an unfinished upload.
@@ -124,7 +122,7 @@ impl Bucket {
                 parts => return parts.map(Found::Parts),
             }
         }
-        let url = self.bucket.head_object(Some(&self.keys), media).sign(OWN);
+        let url = self.at.head_object(Some(&self.keys), media).sign(OWN);
         match self.ask(Method::HEAD, url, String::new()).await {
             Ok(head) if upload.multipart => {
                 drop(head);
@@ -148,7 +146,7 @@ impl Bucket {
         let mut parts = Vec::new();
         let mut after = None;
         loop {
-            let mut call = self.bucket.list_parts(Some(&self.keys), media, upload);
+            let mut call = self.at.list_parts(Some(&self.keys), media, upload);
             if let Some(after) = after {
                 call.set_part_number_marker(after);
             }
@@ -177,7 +175,7 @@ impl Bucket {
         let etags: Vec<String> = parts.iter().map(Stored::etag).collect();
         let etags = etags.iter().map(String::as_str);
         let call = self
-            .bucket
+            .at
             .complete_multipart_upload(Some(&self.keys), media, upload, etags);
         let url = call.sign(OWN);
         let text = self.text(Method::POST, url, call.body()).await?;
@@ -193,7 +191,7 @@ impl Bucket {
 
     /// `GetObject`, to hash the finished object.
     pub(super) async fn hash(&self, media: &str) -> Result<Whole, S3Error> {
-        let url = self.bucket.get_object(Some(&self.keys), media).sign(OWN);
+        let url = self.at.get_object(Some(&self.keys), media).sign(OWN);
         let mut object = self.ask(Method::GET, url, String::new()).await?;
         let (blocks, mut incoming) = mpsc::channel::<Bytes>(AHEAD);
         let hashed = tokio::task::spawn_blocking(move || {
@@ -218,9 +216,9 @@ impl Bucket {
         unfinished: Option<&JwUpload>,
     ) -> Result<(), S3Error> {
         let keys = Some(&self.keys);
-        let mut calls = vec![self.bucket.delete_object(keys, media).sign(OWN)];
+        let mut calls = vec![self.at.delete_object(keys, media).sign(OWN)];
         if let Some(upload) = unfinished.filter(|upload| upload.multipart) {
-            let abort = self.bucket.abort_multipart_upload(keys, media, &upload.id);
+            let abort = self.at.abort_multipart_upload(keys, media, &upload.id);
             calls.push(abort.sign(OWN));
         }
         for url in calls {
@@ -249,7 +247,7 @@ impl Bucket {
     }
 }
 
-/// What S3 says of bytes it has. JW Player's ETags are MD5s, and so must the storage's be.
+/// What S3 says of bytes it has. JW Player's `ETag`s are MD5s, and so must the storage's be.
 fn stored(size: u64, etag: &str) -> Result<Stored, S3Error> {
     let md5 = unhex(etag.trim_matches('"')).ok_or_else(|| nonsense("an ETag is no MD5"))?;
     Ok(Stored {
@@ -274,4 +272,85 @@ fn unreachable(error: reqwest::Error) -> S3Error {
 fn nonsense(error: impl std::fmt::Display) -> S3Error {
     let what = format!("the answer makes no sense: {error}");
     S3Error::new(StatusCode::BAD_GATEWAY, "Nonsense", what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Secret;
+
+    fn options() -> S3Options {
+        S3Options {
+            endpoint: "http://127.0.0.1:8333".into(),
+            bucket: "films".into(),
+            region: "us-east-1".into(),
+            access_key: Secret::new("THEKEY"),
+            secret_key: Secret::new("THESECRET"),
+        }
+    }
+
+    fn link(ttl: Duration, upload: &JwUpload, part: Option<u16>) -> String {
+        let bucket = Bucket::open(&options(), ttl).unwrap();
+        let now = "2026-11-23T10:00:00Z".parse().unwrap();
+        bucket.link("abcd1234", upload, part, now)
+    }
+
+    fn upload(multipart: bool) -> JwUpload {
+        JwUpload {
+            id: "u1".into(),
+            multipart,
+            mime_type: Some("video/mp4".into()),
+        }
+    }
+
+    #[test]
+    fn a_parts_link_is_signed_for_its_number_and_upload_alone() {
+        let link = link(Duration::from_mins(5), &upload(true), Some(7));
+        assert!(
+            link.starts_with("http://127.0.0.1:8333/films/abcd1234?"),
+            "{link}"
+        );
+        for pair in [
+            "partNumber=7",
+            "uploadId=u1",
+            "X-Amz-Date=20261123T100000Z",
+            "X-Amz-Expires=300",
+            "X-Amz-SignedHeaders=host",
+        ] {
+            assert!(link.split(['?', '&']).any(|part| part == pair), "{link}");
+        }
+        assert!(!link.contains("THESECRET"));
+    }
+
+    #[test]
+    fn a_direct_link_is_signed_for_the_type_that_was_announced() {
+        let link = link(Duration::from_mins(5), &upload(false), None);
+        assert!(
+            link.contains("X-Amz-SignedHeaders=content-type%3Bhost"),
+            "{link}"
+        );
+    }
+
+    #[test]
+    fn links_live_as_long_as_s3_lets_them() {
+        let lives = |ttl| link(ttl, &upload(true), Some(1));
+        assert!(lives(Duration::from_millis(10)).contains("X-Amz-Expires=1&"));
+        assert!(lives(Duration::from_hours(1000)).contains("X-Amz-Expires=604800&"));
+    }
+
+    #[test]
+    fn keys_are_not_told() {
+        let told = format!("{:?}", options());
+        assert!(!told.contains("THEKEY") && !told.contains("THESECRET"));
+    }
+
+    #[test]
+    fn an_etag_is_an_md5_with_or_without_quotes() {
+        let md5 = "0123456789abcdef0123456789abcdef";
+        for etag in [md5.to_owned(), format!("\"{md5}\"")] {
+            assert_eq!(stored(5, &etag).unwrap().etag(), md5);
+        }
+        // That of an object made of parts, which says nothing of the bytes.
+        assert!(stored(5, &format!("\"{md5}-3\"")).is_err());
+    }
 }
