@@ -209,7 +209,7 @@ def whole_files_arrive_by_parts_and_by_single_requests():
 
 @proof
 def links_that_expire_are_fetched_anew_and_the_upload_goes_on():
-    with sandbox("expiry", "--link-ttl", "1s") as it:
+    with sandbox("expiry", "--link-ttl", "2s") as it:
         path = make(it.home, "long.mp4", 26 * MIB)
         # A cap, so that the links of the first page are older than they are good for.
         run = Run(
@@ -223,7 +223,7 @@ def links_that_expire_are_fetched_anew_and_the_upload_goes_on():
 
 @proof
 def an_expired_link_takes_nothing():
-    with sandbox("expired", "--link-ttl", "1s") as it:
+    with sandbox("expired", "--link-ttl", "2s") as it:
         made = it.create(method="multipart", mime_type="video/mp4")
         upload, token = made["upload_id"], made["upload_token"]
         link = it.parts(upload, token)[1]["upload_link"]
