@@ -13,6 +13,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -32,7 +33,6 @@ const AHEAD: usize = 2;
 #[derive(Debug, Default)]
 pub struct Progress {
     taken: AtomicU64,
-    asked: AtomicU64,
     starved: AtomicU64,
     outcome: OnceLock<io::Result<[u8; 16]>>,
 }
@@ -44,13 +44,10 @@ impl Progress {
         self.taken.load(Ordering::Relaxed)
     }
 
-    /// How often the connection had to wait for the disk, and how often it asked for bytes.
+    /// For how long the connection would have taken bytes that were not read and hashed yet.
     #[must_use]
-    pub fn starved(&self) -> (u64, u64) {
-        (
-            self.starved.load(Ordering::Relaxed),
-            self.asked.load(Ordering::Relaxed),
-        )
+    pub fn starved(&self) -> Duration {
+        Duration::from_micros(self.starved.load(Ordering::Relaxed))
     }
 
     /// The MD5 of the part, once it was read to its end.
@@ -75,6 +72,7 @@ pub struct PartBody {
     left: u64,
     pace: Pace,
     progress: Arc<Progress>,
+    hungry_since: Option<Instant>,
 }
 
 impl PartBody {
@@ -99,6 +97,7 @@ impl PartBody {
             left: part.length,
             pace,
             progress,
+            hungry_since: None,
         }
     }
 
@@ -168,10 +167,14 @@ impl http_body::Body for PartBody {
         }
         if self.current.is_empty() {
             let block = self.blocks.poll_recv(context);
-            if block.is_pending() {
-                self.progress.starved.fetch_add(1, Ordering::Relaxed);
-            } else {
-                self.progress.asked.fetch_add(1, Ordering::Relaxed);
+            match self.hungry_since {
+                None if block.is_pending() => self.hungry_since = Some(Instant::now()),
+                Some(since) if block.is_ready() => {
+                    let micros = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
+                    self.progress.starved.fetch_add(micros, Ordering::Relaxed);
+                    self.hungry_since = None;
+                }
+                _ => {}
             }
             match ready!(block) {
                 Some(Ok(block)) => self.current = block,

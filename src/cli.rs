@@ -18,6 +18,7 @@ Examples:
   reelhaul /archive/2019                         upload a tree to the default destination
   reelhaul up /archive --to videos --parts 8     … to another one, 8 parts at once
   reelhaul resume                                go on where it was left
+  reelhaul attach                                … or see what still runs, from another login
   reelhaul up . --to sandbox --headless --json   no terminal, no account, one JSON object a line
 
 A path that is named like a command: ./demo, or after --. One with a leading dash: ./-x.mp4, or after --.
@@ -38,7 +39,7 @@ pub struct Cli {
 }
 
 /// What every command takes.
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
 #[command(next_help_heading = "Every command")]
 pub struct Global {
     /// The config file.
@@ -64,8 +65,10 @@ pub enum Command {
     Sessions,
     /// Ask a destination whether the credentials work: one call, clear words
     Check(Check),
-    /// Watch a session that runs in another process
+    /// Watch and steer a session that runs in another process
     Attach(Attach),
+    /// Have a session's screen leave its terminal; the session goes on in the background
+    Detach(Detach),
     /// Run a local server that speaks like the vendors do
     Sandbox(Sandbox),
     /// Watch it work: a small tree, uploaded to an embedded sandbox
@@ -155,6 +158,14 @@ pub struct Attach {
     pub screen: Screen,
 }
 
+/// `reelhaul detach`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Detach {
+    /// The session, by its name [default: the one that runs]
+    #[arg(value_name = "SESSION")]
+    pub session: Option<PathBuf>,
+}
+
 /// `reelhaul demo`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Demo {
@@ -230,6 +241,9 @@ pub struct Screen {
     /// When the terminal is gone: go on without it, or stop and save
     #[arg(long, value_name = "WHAT", value_enum, env = "REELHAUL_ON_HANGUP")]
     pub on_hangup: Option<OnHangup>,
+    /// Leave the terminal's session: how a screen starts what goes on without it
+    #[arg(long, hide = true)]
+    pub background: bool,
 }
 
 impl Screen {
@@ -420,7 +434,7 @@ mod tests {
     #[test]
     fn every_command_takes_a_config_before_and_after_it() {
         for command in [
-            "up a", "resume", "sessions", "check", "sandbox", "demo", "attach",
+            "up a", "resume", "sessions", "check", "sandbox", "demo", "attach", "detach",
         ] {
             for line in [
                 format!("reelhaul --config c {command}"),

@@ -24,9 +24,9 @@ pub const FAULTS: &[(&str, f64)] = &[
     ("link-expired", 0.01),
 ];
 
-/// A part size by which even the small files of the tree go in parts, in bytes; the smallest that
-/// both vendors take.
-pub const PART_SIZE: u64 = 5 << 20;
+/// The demo's part size, in bytes: small enough for a dozen parts of the largest file, large beside
+/// the 4 MiB that a kernel may take ahead of the line.
+pub const PART_SIZE: u64 = 10 << 20;
 
 /// The files, by path and size in KiB; about half a gigabyte.
 const TREE: &[(&str, u64)] = &[

@@ -80,10 +80,7 @@ impl Handle {
     /// [`Gone`] when the engine has stopped.
     pub async fn command(&self, command: Command) -> Result<Outcome, Gone> {
         let (answer, answered) = oneshot::channel();
-        self.requests
-            .send(Request::Command(command, answer))
-            .await
-            .map_err(|_| Gone)?;
+        self.send(Request::Command(command, answer)).await?;
         answered.await.map_err(|_| Gone)
     }
 
@@ -93,11 +90,16 @@ impl Handle {
     /// [`Gone`] when the engine has stopped.
     pub async fn query(&self, query: Query) -> Result<Reply, Gone> {
         let (answer, answered) = oneshot::channel();
-        self.requests
-            .send(Request::Query(query, answer))
-            .await
-            .map_err(|_| Gone)?;
+        self.send(Request::Query(query, answer)).await?;
         answered.await.map_err(|_| Gone)
+    }
+
+    /// Hands a request over without waiting for its answer; requests are taken in this order.
+    ///
+    /// # Errors
+    /// [`Gone`] when the engine has stopped.
+    pub async fn send(&self, request: Request) -> Result<(), Gone> {
+        self.requests.send(request).await.map_err(|_| Gone)
     }
 
     /// The session at a glance, and a way to wait until it changes.

@@ -4,6 +4,7 @@
 //! A reader that goes away (`| head`) ends the lines, not the uploads.
 
 mod lines;
+mod watch;
 
 use std::{
     io::{self, Write},
@@ -12,12 +13,15 @@ use std::{
 
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::mpsc,
+    sync::{mpsc, watch as value},
     time::{Instant, MissedTickBehavior, interval_at, sleep},
 };
 
 use self::lines::Lines;
-pub use self::lines::Style;
+pub use self::{
+    lines::Style,
+    watch::{Watched, watch},
+};
 use crate::engine::{
     Handle,
     protocol::{Command, Event, Phase, State, Summary},
@@ -71,13 +75,19 @@ fn left(summary: &Summary) -> usize {
 /// from the moment [`Command::Add`] is answered on, every new summary has to show the walk.
 ///
 /// Each message on `stops` is a wish to end: the first stops the engine, the second at once.
+///
+/// `screens` tells how many are attached from elsewhere. While there are any, a session of which
+/// something is left is not ended, since a person may want to try it again; and what a person has
+/// paused there stays with them when they leave.
 pub async fn run(
     handle: Handle,
     mut events: mpsc::UnboundedReceiver<Event>,
     mut stops: mpsc::Receiver<()>,
     out: impl Write,
     style: Style,
+    screens: value::Receiver<usize>,
 ) -> Report {
+    let mut visits = Visits::new(screens);
     let begun = Instant::now();
     let mut lines = Lines::new(out, style);
     let mut summary = handle.summary();
@@ -112,6 +122,7 @@ pub async fn run(
                     break;
                 }
             }
+            () = visits.changed() => {}
             () = &mut grace, if !trusted => trusted = true,
             _ = tick.tick() => lines.progress(&summary.borrow()),
         }
@@ -119,7 +130,8 @@ pub async fn run(
         if phase == Phase::Stopped {
             break;
         }
-        if trusted && !settled && wishes == 0 && !unfinished(&summary.borrow()) {
+        let over = !unfinished(&summary.borrow()) && !visits.keep(&summary.borrow());
+        if trusted && !settled && wishes == 0 && over {
             settled = true;
             tell(&handle, Command::Stop);
         }
@@ -136,6 +148,40 @@ pub async fn run(
     };
     lines.summary(&report);
     report
+}
+
+/// Screens attached from elsewhere, now and before.
+struct Visits {
+    screens: value::Receiver<usize>,
+    now: bool,
+    ever: bool,
+}
+
+impl Visits {
+    fn new(mut screens: value::Receiver<usize>) -> Self {
+        let now = *screens.borrow_and_update() > 0;
+        Self {
+            screens,
+            now,
+            ever: now,
+        }
+    }
+
+    /// Returns when screens came or went; never when none can come any more.
+    async fn changed(&mut self) {
+        if self.screens.changed().await.is_err() {
+            self.now = false;
+            std::future::pending::<()>().await;
+        }
+        self.now = *self.screens.borrow_and_update() > 0;
+        self.ever |= self.now;
+    }
+
+    /// Whether a person may still want something of a session that stands still.
+    fn keep(&self, summary: &Summary) -> bool {
+        let paused = summary.counts.of(State::Paused) > 0;
+        left(summary) > 0 && (self.now || (self.ever && paused))
+    }
 }
 
 /// The signals by which a system or a person asks a process to end, as [`run`] takes them: SIGINT

@@ -1,6 +1,8 @@
 //! Puts the pieces together for one command: config, destination, session, engine, and a screen or
 //! lines. Ends in an exit code; knows how each piece is made, and nothing of how it works.
 
+mod attach;
+pub mod background;
 mod destinations;
 mod logs;
 mod screen;
@@ -8,8 +10,6 @@ mod sessions;
 mod upload;
 
 use std::fmt::Display;
-
-use tokio::net::TcpListener;
 
 use crate::{
     cli::{self, Cli, Command},
@@ -86,7 +86,8 @@ pub async fn run(cli: Cli) -> Result<u8, Stopped> {
         Command::Up(up) => upload::up(&global, up).await,
         Command::Resume(resume) => upload::resume(&global, resume).await,
         Command::Demo(demo) => upload::demo(&global, demo).await,
-        Command::Attach(_) => Err(Stopped::usage("attach is not there yet")),
+        Command::Attach(attach) => attach::attach(&global, attach).await,
+        Command::Detach(detach) => attach::detach(&global, detach).await,
     }
 }
 
@@ -125,7 +126,7 @@ async fn sandbox(global: &cli::Global, asked: cli::Sandbox) -> Result<u8, Stoppe
         ..Options::default()
     };
     let listening = |error| Stopped::usage(format!("can't listen on {}: {error}", asked.listen));
-    let listener = TcpListener::bind(asked.listen).await.map_err(listening)?;
+    let listener = destinations::listen(asked.listen, options.speed).map_err(listening)?;
     let sandbox = Sandbox::start(listener, options).await.map_err(listening)?;
     println!("sandbox listens on {}", sandbox.url());
     println!(

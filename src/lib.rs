@@ -7,6 +7,7 @@
 //! | [`settings`] | what can be tuned while it runs |
 //! | [`path`] | paths as text and back without loss |
 //! | [`plan`] | how a file is cut into parts |
+//! | [`attach`] | a handle to an engine in another process, over a unix socket |
 //! | [`cli`] | arguments only |
 //! | [`config`] | the config file as plain data |
 //! | [`demo`] | a tree to show the program with |
@@ -21,6 +22,7 @@
 //! | [`sandbox`] | a local server that speaks both vendors' APIs |
 //! | [`tui`] | the screen: one of the clients of the engine |
 
+pub mod attach;
 pub mod body;
 pub mod cli;
 pub mod config;

@@ -45,10 +45,14 @@ pub struct Options {
     pub ascii: Option<bool>,
     /// How many colours; `None`: as the environment says (`NO_COLOR`, `COLORTERM`, `TERM`).
     pub color: Option<Depth>,
+    /// Whether the terminal is dark text on light; `None`: as `COLORFGBG` says, else light on dark.
+    pub light: Option<bool>,
     /// The keys.
     pub keys: KeyMap,
     /// Whether the engine lives in another process and goes on when the screen leaves.
     pub attached: bool,
+    /// Whether an engine that lives in this process can go on without the screen.
+    pub detach: Detach,
     /// Where the session is kept, to be told at the end.
     pub session_file: Option<PathBuf>,
     /// Is told how long each frame took, drawing and writing; for measuring.
@@ -62,12 +66,27 @@ impl Default for Options {
             mouse: true,
             ascii: None,
             color: None,
+            light: None,
             keys: KeyMap::default(),
             attached: false,
+            detach: Detach::Never,
             session_file: None,
             on_frame: None,
         }
     }
+}
+
+/// When the screen may be left with [`Exit::Detached`] though the engine lives in this process:
+/// whoever opened the screen sees to it that the engine goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Detach {
+    /// Never: leaving is stopping.
+    #[default]
+    Never,
+    /// When the person wants it.
+    Asked,
+    /// Also when the terminal is gone.
+    AskedOrHungUp,
 }
 
 /// How the screen was left.
@@ -108,19 +127,8 @@ impl Error {
 pub async fn run(handle: Handle, options: Options) -> Result<Exit, Error> {
     let mut screen = terminal::Screen::open(options.mouse)?;
     let outside = terminal::outside(EventStream::new()).map_err(Error::terminal)?;
-    let mouse = options.mouse;
-    run::run_with(
-        handle,
-        options,
-        &mut screen.terminal,
-        outside,
-        move |again| {
-            if again {
-                terminal::enter(mouse)
-            } else {
-                terminal::suspend(mouse)
-            }
-        },
-    )
-    .await
+    let hold = terminal::Ours {
+        mouse: options.mouse,
+    };
+    run::run_with(handle, options, &mut screen.terminal, outside, hold).await
 }

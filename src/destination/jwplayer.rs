@@ -61,6 +61,7 @@ impl JwPlayerOptions {
         parts_max: answer::SLOTS,
         file_max: 100_000_000_000,
         recut: true,
+        parts_a_minute: None,
     };
 
     /// A site with everything as the vendor documents it: 60 calls a minute, [`Self::LIMITS`].

@@ -102,15 +102,13 @@ impl Flights {
         self.of(upload).map(|(_, flight)| flight.meter.rate()).sum()
     }
 
-    /// How often the connections had to wait for the disk, of all the times they asked for bytes.
+    /// Whether the connections waited for the disk for most of the time.
     #[must_use]
-    pub fn starved(&self) -> (u64, u64) {
-        self.flying
-            .values()
-            .fold((0, 0), |(starved, asked), flight| {
-                let (s, a) = flight.progress.starved();
-                (starved + s, asked + a)
-            })
+    pub fn starved(&self, now: Instant) -> bool {
+        let total = |of: fn(&Flight, Instant) -> Duration| -> Duration {
+            self.flying.values().map(|flight| of(flight, now)).sum()
+        };
+        total(|flight, _| flight.progress.starved()) * 2 > total(|flight, now| now - flight.begun)
     }
 
     /// The parts of one upload, as a screen shows them.

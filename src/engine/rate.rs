@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, Sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 
 use crate::settings::Bandwidth;
 
@@ -28,14 +31,14 @@ pub struct Cap(Arc<Mutex<Line>>);
 struct Line {
     cap: Bandwidth,
     next: Instant,
-    changes: tokio::sync::watch::Sender<()>,
+    changes: watch::Sender<()>,
 }
 
 impl Cap {
     /// A cap of this bandwidth.
     #[must_use]
     pub fn new(cap: Bandwidth) -> Self {
-        let (changes, _) = tokio::sync::watch::channel(());
+        let (changes, _) = watch::channel(());
         Self(Arc::new(Mutex::new(Line {
             cap,
             next: Instant::now(),
@@ -71,31 +74,36 @@ impl Cap {
         }
     }
 
-    /// Takes up to `wanted` bytes if they may go now, else says when to ask again.
-    fn take(&self, wanted: usize) -> Result<usize, (Instant, tokio::sync::watch::Receiver<()>)> {
+    /// Reserves up to `wanted` bytes: how many, and when they may go. Reservations are handed out in
+    /// turn, so no part is starved by another that asks more often.
+    fn reserve(&self, wanted: usize) -> (usize, Option<(Instant, watch::Receiver<()>)>) {
         let mut line = self.line();
         let Bandwidth::Limited(rate) = line.cap else {
-            return Ok(wanted);
+            return (wanted, None);
         };
         let now = Instant::now();
-        if line.next > now {
-            return Err((line.next, line.changes.subscribe()));
-        }
         let piece = (rate.get() / PIECES_A_SECOND).max(SMALLEST_PIECE);
         let taken = usize::try_from(piece).unwrap_or(usize::MAX).min(wanted);
         #[allow(clippy::cast_precision_loss)] // a wait of microseconds' precision
         let cost = Duration::from_secs_f64(taken as f64 / rate.get() as f64);
-        let saved_up = now.checked_sub(cost).unwrap_or(now);
-        line.next = line.next.max(saved_up) + cost;
-        Ok(taken)
+        // What an idle line saved up is one piece, not a burst.
+        let turn = line.next.max(now.checked_sub(cost).unwrap_or(now));
+        line.next = turn + cost;
+        (
+            taken,
+            (turn > now).then(|| (turn, line.changes.subscribe())),
+        )
     }
 }
 
 /// One part's way to take from a [`Cap`].
 pub struct Pace {
     cap: Cap,
-    waiting: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
+    waiting: Option<Waiting>,
 }
+
+/// A reservation whose turn has not come; `None` comes of it when the cap was changed meanwhile.
+type Waiting = Pin<Box<dyn Future<Output = Option<usize>> + Send + Sync>>;
 
 impl std::fmt::Debug for Pace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -110,17 +118,19 @@ impl Pace {
     pub fn poll_take(&mut self, context: &mut Context<'_>, wanted: usize) -> Poll<usize> {
         loop {
             if let Some(waiting) = &mut self.waiting {
-                std::task::ready!(waiting.as_mut().poll(context));
+                let reserved = std::task::ready!(waiting.as_mut().poll(context));
                 self.waiting = None;
+                if let Some(reserved) = reserved {
+                    return Poll::Ready(reserved.min(wanted));
+                }
             }
-            match self.cap.take(wanted) {
-                Ok(taken) => return Poll::Ready(taken),
-                Err((at, mut changed)) => {
-                    let sleep: Sleep = tokio::time::sleep_until(at);
+            match self.cap.reserve(wanted) {
+                (reserved, None) => return Poll::Ready(reserved),
+                (reserved, Some((turn, mut changed))) => {
                     self.waiting = Some(Box::pin(async move {
                         tokio::select! {
-                            () = sleep => {}
-                            _ = changed.changed() => {}
+                            () = sleep_until(turn) => Some(reserved),
+                            _ = changed.changed() => None,
                         }
                     }));
                 }
@@ -249,6 +259,27 @@ mod tests {
         }
         let took = begun.elapsed().as_secs_f64();
         assert!((took - 7.0).abs() < 0.21, "7 MB at 1 MB/s took {took} s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn parts_share_the_cap_fairly() {
+        let cap = Cap::new(limited(1_000_000));
+        let ends = (0..5).map(|_| {
+            let mut pace = cap.pace();
+            tokio::spawn(async move {
+                send(&mut pace, 500_000).await;
+                Instant::now()
+            })
+        });
+        let mut at = Vec::new();
+        for end in ends.collect::<Vec<_>>() {
+            at.push(end.await.unwrap());
+        }
+        let apart = *at.iter().max().unwrap() - *at.iter().min().unwrap();
+        assert!(
+            apart <= Duration::from_millis(500),
+            "the first and the last end {apart:?} apart"
+        );
     }
 
     #[tokio::test(start_paused = true)]

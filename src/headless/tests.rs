@@ -53,6 +53,11 @@ impl Write for Broken {
     }
 }
 
+/// No screens are attached, ever.
+fn nobody() -> value::Receiver<usize> {
+    value::channel(0).1
+}
+
 /// The engine, played by the test.
 struct Stage {
     engine: Server,
@@ -66,7 +71,7 @@ impl Stage {
         let (handle, engine) = Handle::pair();
         let (events, heard) = mpsc::unbounded_channel();
         let (stops, wishes) = mpsc::channel(4);
-        let report = tokio::spawn(run(handle, heard, wishes, out, style));
+        let report = tokio::spawn(run(handle, heard, wishes, out, style, nobody()));
         // What is shown from here on is news to the run.
         tokio::task::yield_now().await;
         Self {
@@ -330,7 +335,14 @@ async fn a_session_that_is_settled_from_the_first_moment_ends_by_itself() {
         .send_modify(|summary| summary.phase = Phase::Settled);
     let (events, heard) = mpsc::unbounded_channel();
     let (stops, wishes) = mpsc::channel(1);
-    let report = tokio::spawn(run(handle, heard, wishes, io::sink(), Style::Json));
+    let report = tokio::spawn(run(
+        handle,
+        heard,
+        wishes,
+        io::sink(),
+        Style::Json,
+        nobody(),
+    ));
     let mut stage = Stage {
         engine,
         events,

@@ -1,7 +1,12 @@
 //! From what the config says of a destination to one that can be spoken to.
 
-use std::sync::Arc;
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
 
+use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 
 use super::Stopped;
@@ -52,10 +57,31 @@ pub(super) async fn choose(config: &Config, name: Option<&str>) -> Result<Chosen
     }
 }
 
+/// Listens for the sandbox. With a line speed, what the kernels at both ends take ahead of the server
+/// is kept small, so that what a client sees is the line and not buffers: a small buffer at this end,
+/// and segments as an Ethernet has them (a client's buffer grows with their size, which on loopback
+/// is 64 KiB).
+pub(super) fn listen(address: SocketAddr, speed: Option<u64>) -> io::Result<TcpListener> {
+    const WAITING: i32 = 1024;
+    const ETHERNET: u32 = 1448;
+    const BUFFER: usize = 64 << 10;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    if speed.is_some() {
+        socket.set_recv_buffer_size(BUFFER)?;
+        socket.set_tcp_mss(ETHERNET)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(WAITING)?;
+    TcpListener::from_std(socket.into())
+}
+
 /// The embedded sandbox as a destination of its JW Player kind.
 pub(super) async fn embedded(options: sandbox::Options) -> Result<Chosen, Stopped> {
     let failed = |error| Stopped::left(format!("the embedded sandbox can't be started: {error}"));
-    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(failed)?;
+    let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let listener = listen(here, options.speed).map_err(failed)?;
     let sandbox = Sandbox::start(listener, options).await.map_err(failed)?;
     let options = JwPlayerOptions {
         url: sandbox.url(),

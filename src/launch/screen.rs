@@ -5,16 +5,17 @@ use std::{
     path::Path,
 };
 
-use super::{DONE, LEFT, Stopped, logs};
+use super::{DONE, LEFT, Stopped, background, logs};
 use crate::{
-    cli::{self, Global},
+    attach::Served,
+    cli::{self, Global, OnHangup},
     config::{Colour, Config},
     engine::{
         Handle,
         protocol::{State, Summary},
     },
     headless::Style,
-    tui::{self, Depth, Exit, KeyMap},
+    tui::{self, Depth, Detach, Exit, KeyMap},
 };
 
 /// How a session is to be shown.
@@ -22,6 +23,8 @@ use crate::{
 pub(super) struct Shown {
     pub(super) asked: cli::Screen,
     pub(super) lines: Option<Style>,
+    /// Whether the session can outlive this process: what it uploads, and to where, stays.
+    pub(super) lasting: bool,
 }
 
 impl Shown {
@@ -42,7 +45,11 @@ impl Shown {
         } else {
             logs::to_pane(global)?;
         }
-        Ok(Self { asked, lines })
+        Ok(Self {
+            asked,
+            lines,
+            lasting: true,
+        })
     }
 
     pub(super) fn is_headless(self) -> bool {
@@ -66,10 +73,26 @@ impl Shown {
                 Colour::Always => Some(Depth::Indexed),
                 Colour::Never => Some(Depth::Mono),
             },
+            detach: match self.asked.on_hangup {
+                _ if !self.lasting => Detach::Never,
+                Some(OnHangup::Stop) => Detach::Asked,
+                Some(OnHangup::Detach) | None => Detach::AskedOrHungUp,
+            },
             keys: KeyMap::from_toml(&config.keys).map_err(Stopped::usage)?,
             ..usual
         })
     }
+}
+
+/// What became of a session that was shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// It is over; the exit code.
+    Over(u8),
+    /// It is to go on, and the terminal is no longer there.
+    HungUp,
+    /// It is to go on, and the terminal is wanted for something else.
+    Detached,
 }
 
 /// Shows a session of this process on the screen until the person leaves or it is done.
@@ -77,18 +100,34 @@ pub(super) async fn show(
     handle: Handle,
     options: tui::Options,
     file: &Path,
-) -> Result<u8, Stopped> {
+    served: Option<&Served>,
+) -> Result<Seen, Stopped> {
     let options = tui::Options {
         session_file: Some(file.to_owned()),
         ..options
     };
     let summary = handle.summary();
-    let exit = tui::run(handle, options).await.map_err(Stopped::left)?;
+    let detach = options.detach;
+    let asked = async {
+        match served {
+            Some(served) if detach != Detach::Never => served.asked_to_detach().await,
+            _ => std::future::pending().await,
+        }
+    };
+    let exit = tokio::select! {
+        exit = tui::run(handle, options) => exit,
+        () = asked => Ok(Exit::Detached),
+    };
+    let gone = background::terminal_is_gone();
     let left = left(&summary.borrow());
-    Ok(match exit {
-        _ if left == 0 => DONE,
-        Exit::Quit | Exit::Finished | Exit::Detached | Exit::EngineGone => LEFT,
-    })
+    match exit {
+        // A terminal that is gone may also be told by a frame that can't be drawn.
+        Ok(Exit::Detached) | Err(_) if gone && detach == Detach::AskedOrHungUp => Ok(Seen::HungUp),
+        Ok(_) if left == 0 => Ok(Seen::Over(DONE)),
+        Ok(Exit::Detached) => Ok(Seen::Detached),
+        Ok(Exit::Quit | Exit::Finished | Exit::EngineGone) => Ok(Seen::Over(LEFT)),
+        Err(error) => Err(Stopped::left(error)),
+    }
 }
 
 /// How many uploads are neither done nor left out.

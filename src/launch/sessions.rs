@@ -21,6 +21,15 @@ pub(super) fn folder() -> Result<Folder, Stopped> {
     Ok(Folder::new(config::sessions_dir()?))
 }
 
+/// What a person calls a session on the command line: its id, or its file when that is elsewhere.
+pub(super) fn name(id: &str, file: &Path) -> String {
+    if folder().is_ok_and(|folder| folder.file(id) == file) {
+        crate::error::clean(id)
+    } else {
+        crate::path::shown(file)
+    }
+}
+
 /// Reads a session without opening it.
 fn glance(path: &Path) -> Result<(Opened, Queue), Stopped> {
     let mut queue = Queue::default();

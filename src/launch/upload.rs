@@ -10,10 +10,10 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{
-    Stopped,
+    Stopped, background,
     destinations::{self, Chosen},
     load,
-    screen::{self, Shown, left},
+    screen::{self, Seen, Shown, left},
     sessions,
 };
 use crate::{
@@ -51,14 +51,14 @@ pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
             add: Some(add),
             to: up.to.clone(),
         };
-        return go_on(&config, path, again, up.tuning, screen).await;
+        return go_on((global, &config), path, again, up.tuning, screen).await;
     }
     let chosen = destinations::choose(&config, up.to.as_deref()).await?;
     reach(&chosen, &screen).await?;
     let settings = up.tuning.over(config.settings);
     let session = create(&chosen.name, settings, up.session.as_deref())?;
     run(
-        &config,
+        (global, &config),
         chosen,
         (session, Queue::default()),
         vec![Command::Add(add)],
@@ -69,6 +69,9 @@ pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
 
 /// `reelhaul resume`.
 pub(super) async fn resume(global: &Global, resume: cli::Resume) -> Result<u8, Stopped> {
+    if resume.screen.background {
+        background::leave_terminal_session()?;
+    }
     let screen = Shown::start(resume.screen, global)?;
     let config = load(global)?;
     let path = match &resume.session {
@@ -83,7 +86,7 @@ pub(super) async fn resume(global: &Global, resume: cli::Resume) -> Result<u8, S
         add: None,
         to: None,
     };
-    go_on(&config, &path, again, resume.tuning, screen).await
+    go_on((global, &config), &path, again, resume.tuning, screen).await
 }
 
 /// What else is wanted of a session that is gone on with.
@@ -94,7 +97,7 @@ struct Again {
 }
 
 async fn go_on(
-    config: &Config,
+    (global, config): (&Global, &Config),
     path: &Path,
     again: Again,
     tuning: Tuning,
@@ -120,12 +123,15 @@ async fn go_on(
         commands.push(Command::Retry(Targets::All));
     }
     commands.extend(again.add.map(Command::Add));
-    run(config, chosen, (session, queue), commands, screen).await
+    run((global, config), chosen, (session, queue), commands, screen).await
 }
 
 /// `reelhaul demo`.
 pub(super) async fn demo(global: &Global, asked: cli::Demo) -> Result<u8, Stopped> {
-    let screen = Shown::start(asked.screen, global)?;
+    let screen = Shown {
+        lasting: false,
+        ..Shown::start(asked.screen, global)?
+    };
     let config = load(global)?;
     let failed = |error| Stopped::left(format!("the demo's files can't be written: {error}"));
     eprintln!("writing a small media tree …");
@@ -161,7 +167,7 @@ pub(super) async fn demo(global: &Global, asked: cli::Demo) -> Result<u8, Stoppe
         ..AddPaths::default()
     };
     run(
-        &config,
+        (global, &config),
         chosen,
         (session, Queue::default()),
         vec![Command::Add(add)],
@@ -171,14 +177,17 @@ pub(super) async fn demo(global: &Global, asked: cli::Demo) -> Result<u8, Stoppe
 }
 
 /// Asks the destination once, before anything is begun, so that a wrong key is told at once. A line
-/// that is down is told on the screen and waited for; without a screen it ends the program.
+/// that is down is told on the screen and waited for; without a screen it ends the program, unless
+/// that goes on with what a screen began.
 async fn reach(chosen: &Chosen, screen: &Shown) -> Result<(), Stopped> {
     match chosen.destination.check().await {
         Ok(words) => {
             tracing::info!("{words}");
             Ok(())
         }
-        Err(error) if error.kind.retried() && !screen.is_headless() => {
+        Err(error)
+            if error.kind.retried() && (!screen.is_headless() || screen.asked.background) =>
+        {
             tracing::warn!("{error}");
             Ok(())
         }
@@ -228,7 +237,7 @@ async fn open(path: &Path) -> Result<(Open, Queue), Stopped> {
 
 /// Runs a session to its end, on a screen or as lines.
 async fn run(
-    config: &Config,
+    (global, config): (&Global, &Config),
     chosen: Chosen,
     (session, queue): (Open, Queue),
     commands: Vec<Command>,
@@ -248,7 +257,13 @@ async fn run(
         timing,
         events: events_wanted,
     };
+    let hangup = screen.asked.on_hangup == Some(OnHangup::Stop);
+    let stops = match screen.lines {
+        Some(_) => Some(headless::stop_signals(hangup).map_err(Stopped::left)?),
+        None => None,
+    };
     let (handle, ended) = engine::spawn(parts);
+    let served = background::serve(&handle, &id, &file);
     for command in commands {
         let outcome = handle.command(command).await.map_err(Stopped::left)?;
         if outcome.refused {
@@ -257,25 +272,44 @@ async fn run(
             return Err(Stopped::usage(outcome.words));
         }
     }
-    let code = match screen.lines {
-        Some(style) => {
-            let hangup = screen.asked.on_hangup == Some(OnHangup::Stop);
-            let stops = headless::stop_signals(hangup).map_err(Stopped::left)?;
-            let report = headless::run(handle.clone(), events, stops, stdout(), style).await;
-            report.exit_code()
+    let seen = match screen.lines.zip(stops) {
+        Some((style, stops)) => {
+            let screens = background::screens(served.as_ref());
+            let run = headless::run(handle.clone(), events, stops, stdout(), style, screens);
+            Ok(Seen::Over(run.await.exit_code()))
         }
-        None => screen::show(handle.clone(), look, &file).await?,
+        None => screen::show(handle.clone(), look, &file, served.as_ref()).await,
     };
+    let seen = match seen {
+        Ok(Seen::HungUp) => {
+            let report = background::go_on_here(handle.clone(), served.as_ref()).await;
+            report.map(|report| Seen::Over(report.exit_code()))
+        }
+        Ok(Seen::Detached) => Ok(background::stop_for_another(&handle).await),
+        seen => seen,
+    };
+    if seen.is_err() {
+        // What was in flight is saved before the error is told.
+        drop(handle.command(Command::Stop).await);
+    }
     let summary = handle.summary().borrow().clone();
     drop(handle);
+    if let Some(served) = served {
+        served.end().await;
+    }
     ended
         .await
         .map_err(|error| Stopped::left(format!("the engine ended badly: {error}")))?;
     if let Some(sandbox) = chosen.sandbox {
         sandbox.stop().await;
     }
-    farewell(&summary, &id, &file);
-    Ok(code)
+    match seen? {
+        Seen::Over(code) => {
+            farewell(&summary, &id, &file);
+            Ok(code)
+        }
+        Seen::HungUp | Seen::Detached => background::hand_over(global, &id, &file).await,
+    }
 }
 
 /// What is to be said after the end: how to go on, where there is something to go on with.
@@ -284,12 +318,7 @@ fn farewell(summary: &Summary, id: &str, file: &Path) {
     if let Some(error) = &summary.save_error {
         eprintln!("reelhaul: the session could not be saved: {error}");
     } else if left > 0 && file.exists() {
-        let known = sessions::folder().is_ok_and(|folder| folder.file(id) == file);
-        let name = if known {
-            id.to_owned()
-        } else {
-            crate::path::shown(file)
-        };
+        let name = sessions::name(id, file);
         eprintln!("reelhaul: {left} files are left; go on with: reelhaul resume {name}");
     }
 }

@@ -1,16 +1,18 @@
 //! What the screen knows: the last answers of the engine and where the person is; draws nothing and
 //! does nothing. Clock and size are data in it.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+mod dialogs;
+
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use ratatui::layout::Rect;
 use tui_input::Input;
 
+pub(crate) use self::dialogs::{
+    Add, AddField, Confirm, Dialog, Entry, Estimate, Help, Listing, Tuning,
+};
 use super::{
+    Detach,
     action::{Action, Pane},
     keys::KeyMap,
     log_view::LogView,
@@ -18,8 +20,8 @@ use super::{
 };
 use crate::{
     engine::protocol::{
-        Command, Counts, Details, Filter, LimitedBy, Parts, Phase, Preview, Row, Sort, Summary,
-        Targets, UploadId, Window, WindowQuery,
+        Counts, Filter, LimitedBy, Parts, Phase, Row, Sort, Summary, Targets, UploadId, Window,
+        WindowQuery,
     },
     settings::Settings,
 };
@@ -37,6 +39,8 @@ pub(crate) struct App {
     pub(crate) keys: KeyMap,
     /// Whether the engine lives in another process.
     pub(crate) attached: bool,
+    /// Whether it can go on without the screen though it lives in this one.
+    pub(crate) detach: Detach,
     /// Where the session is kept, for the summary.
     pub(crate) session_file: Option<PathBuf>,
     /// Where relative paths begin, and what `~` stands for.
@@ -210,158 +214,6 @@ pub(crate) enum Leaving {
     AtOnce,
 }
 
-/// What lies over the screen.
-#[derive(Debug)]
-pub(crate) enum Dialog {
-    Help(Help),
-    Add(Box<Add>),
-    Tuning(Box<Tuning>),
-    Details(Option<Box<Details>>, u16),
-    Part,
-    Summary,
-    Confirm(Confirm),
-    Quit,
-}
-
-/// The help and what is looked for in it.
-#[derive(Debug, Default)]
-pub(crate) struct Help {
-    pub(crate) search: Input,
-    pub(crate) scroll: u16,
-}
-
-/// A question before something is lost.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Confirm {
-    pub(crate) title: String,
-    pub(crate) lines: Vec<String>,
-    /// What happens on yes, in a word.
-    pub(crate) yes: &'static str,
-    pub(crate) command: Command,
-}
-
-/// The fields of the add dialog.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum AddField {
-    #[default]
-    Path,
-    Include,
-    Exclude,
-}
-
-/// Choosing what to add.
-#[derive(Debug, Default)]
-pub(crate) struct Add {
-    pub(crate) field: AddField,
-    pub(crate) path: Input,
-    pub(crate) include: Input,
-    pub(crate) exclude: Input,
-    /// Where relative paths begin.
-    pub(crate) here: PathBuf,
-    /// What `~` stands for.
-    pub(crate) home: Option<PathBuf>,
-    /// The folder whose entries are known, and they.
-    pub(crate) listing: Listing,
-    /// The entry under the cursor; none while the path is typed.
-    pub(crate) chosen: Option<usize>,
-    /// When the paths were handed over; from then on the walk is shown.
-    pub(crate) walking: Option<Duration>,
-    /// How many uploads there were before.
-    pub(crate) before: usize,
-    /// What the engine said to it.
-    pub(crate) answer: Option<(bool, String)>,
-}
-
-/// The entries of a folder.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Listing {
-    pub(crate) folder: PathBuf,
-    pub(crate) entries: Vec<Entry>,
-    /// Why they are not known.
-    pub(crate) error: Option<String>,
-}
-
-/// An entry of a folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) path: PathBuf,
-    /// Its name as it is shown and typed.
-    pub(crate) name: String,
-    pub(crate) folder: bool,
-    /// Whether its name is that of video or audio.
-    pub(crate) media: bool,
-    pub(crate) size: u64,
-}
-
-impl Add {
-    /// The typed text as a path: `~` and relative paths made whole.
-    pub(crate) fn typed(&self) -> PathBuf {
-        let text = self.path.value();
-        let below_home = match text {
-            "~" => Some(""),
-            _ => text.strip_prefix("~/"),
-        };
-        match (below_home, &self.home) {
-            (Some(rest), Some(home)) => home.join(rest),
-            _ => self.here.join(text),
-        }
-    }
-
-    /// The folder the typed text is in, and the beginning of a name within it.
-    pub(crate) fn place(&self) -> (PathBuf, String) {
-        let text = self.path.value();
-        let typed = self.typed();
-        if text.is_empty() || text.ends_with('/') || text == "~" {
-            return (typed, String::new());
-        }
-        let name = text.rsplit('/').next().unwrap_or_default().to_owned();
-        let folder = typed.parent().map_or_else(PathBuf::new, Path::to_path_buf);
-        (folder, name)
-    }
-
-    /// The entries that begin as typed; hidden ones only when asked for by their dot.
-    pub(crate) fn matching(&self) -> Vec<&Entry> {
-        let (folder, begin) = self.place();
-        if folder != self.listing.folder {
-            return Vec::new();
-        }
-        self.listing
-            .entries
-            .iter()
-            .filter(|entry| entry.name.starts_with(&begin))
-            .filter(|entry| begin.starts_with('.') || !entry.name.starts_with('.'))
-            .collect()
-    }
-
-    /// The path to add: the chosen entry, else what is typed.
-    pub(crate) fn target(&self) -> PathBuf {
-        self.chosen
-            .and_then(|index| Some(self.matching().get(index)?.path.clone()))
-            .unwrap_or_else(|| self.typed())
-    }
-
-    pub(crate) fn input(&mut self) -> &mut Input {
-        match self.field {
-            AddField::Path => &mut self.path,
-            AddField::Include => &mut self.include,
-            AddField::Exclude => &mut self.exclude,
-        }
-    }
-}
-
-/// Settings being changed, before they are taken.
-#[derive(Debug)]
-pub(crate) struct Tuning {
-    pub(crate) row: usize,
-    pub(crate) draft: Settings,
-    /// A value while it is typed.
-    pub(crate) typed: Option<Input>,
-    /// Why what was typed is no value.
-    pub(crate) error: Option<String>,
-    /// What the draft would do, once the engine said it.
-    pub(crate) preview: Option<(Settings, Preview)>,
-}
-
 impl App {
     pub(crate) fn new(theme: Theme, keys: KeyMap) -> Self {
         Self {
@@ -370,6 +222,7 @@ impl App {
             theme,
             keys,
             attached: false,
+            detach: Detach::Never,
             session_file: None,
             here: PathBuf::from("/"),
             home: None,
@@ -449,24 +302,5 @@ mod tests {
         assert_eq!(eta.seconds(at(4)), Some(138));
         eta.tell(at(5), None);
         assert_eq!(eta.seconds(at(5)), None);
-    }
-
-    #[test]
-    fn a_typed_path_may_be_relative_or_begin_at_home() {
-        let mut add = Add {
-            here: "/work".into(),
-            home: Some("/home/me".into()),
-            ..Add::default()
-        };
-        for (text, path, folder, begin) in [
-            ("", "/work/", "/work/", ""),
-            ("media/20", "/work/media/20", "/work/media", "20"),
-            ("~/films/", "/home/me/films/", "/home/me/films/", ""),
-            ("/mnt", "/mnt", "/", "mnt"),
-        ] {
-            add.path = Input::from(text);
-            assert_eq!(add.typed(), PathBuf::from(path));
-            assert_eq!(add.place(), (PathBuf::from(folder), begin.to_owned()));
-        }
     }
 }

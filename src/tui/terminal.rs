@@ -20,7 +20,10 @@ use futures_util::{Stream, StreamExt as _, stream};
 use ratatui::{Terminal, backend::CrosstermBackend};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Error, run::Outside};
+use super::{
+    Error,
+    run::{Hold, Outside},
+};
 
 /// Clicks and the wheel, without the movements in between, which would fill a slow line.
 const CLICKS_ON: &str = "\x1b[?1000h\x1b[?1006h";
@@ -61,8 +64,30 @@ impl Drop for Screen {
     }
 }
 
+/// The hold on this process's terminal.
+pub(super) struct Ours {
+    pub(super) mouse: bool,
+}
+
+impl Hold for Ours {
+    fn suspend(&mut self) -> io::Result<()> {
+        give_back();
+        // The whole job, as the terminal itself would: whoever started us may wait for us in it.
+        rustix::process::kill_current_process_group(rustix::process::Signal::STOP)?;
+        enter(self.mouse)
+    }
+
+    fn take(&mut self) -> io::Result<()> {
+        enter(self.mouse)
+    }
+
+    fn lost(&self) -> bool {
+        !TAKEN.load(Ordering::SeqCst)
+    }
+}
+
 /// Makes the terminal ours: raw, on the alternate screen.
-pub(super) fn enter(mouse: bool) -> io::Result<()> {
+fn enter(mouse: bool) -> io::Result<()> {
     TAKEN.store(true, Ordering::SeqCst);
     enable_raw_mode()?;
     let mut out = io::stdout();
@@ -101,14 +126,6 @@ fn give_back_on_panic() {
     });
 }
 
-/// Gives the terminal back, puts the job to sleep, and takes the terminal again once woken.
-pub(super) fn suspend(mouse: bool) -> io::Result<()> {
-    give_back();
-    // The whole job, as the terminal itself would: whoever started us may wait for us in it.
-    rustix::process::kill_current_process_group(rustix::process::Signal::STOP)?;
-    enter(mouse)
-}
-
 /// Everything that comes from outside: what is typed, and the signals.
 pub(super) fn outside(
     events: impl Stream<Item = io::Result<Event>> + Unpin,
@@ -125,16 +142,16 @@ pub(super) fn outside(
     let end = stream::select(
         told(SignalKind::terminate(), || Outside::Stop)?,
         stream::select(
-            told(SignalKind::hangup(), || Outside::Stop)?,
+            told(SignalKind::hangup(), || Outside::Hangup)?,
             told(SignalKind::interrupt(), || Outside::Stop)?,
         ),
     );
     let events = events.map(|event| match event {
         Ok(event) => Outside::Event(event),
-        Err(_) => Outside::Stop,
+        Err(_) => Outside::Hangup,
     });
     // A terminal that is gone ends the stream of events; that is an end like a hang-up.
-    let events = events.chain(stream::once(std::future::ready(Outside::Stop)));
+    let events = events.chain(stream::once(std::future::ready(Outside::Hangup)));
     Ok(stream::select(
         events,
         stream::select(end, stream::select(sleep, wake)),

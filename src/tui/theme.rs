@@ -227,6 +227,8 @@ impl Theme {
         };
         let back = |ink: Ink, few: Modifier| match ink.at(depth) {
             Some(color) if depth >= Depth::Indexed => plain.bg(color),
+            // Colours of the text would show as so many backgrounds.
+            _ if few == Modifier::REVERSED => plain.fg(Color::Reset).add_modifier(few),
             _ => plain.add_modifier(few),
         };
         let bold = Modifier::BOLD;
@@ -243,7 +245,7 @@ impl Theme {
             warn: ink(inks.warn, bold),
             bad: ink(inks.bad, bold),
             selected: back(inks.selected, Modifier::REVERSED),
-            selected_away: back(inks.away, Modifier::UNDERLINED),
+            selected_away: back(inks.away, none),
             track: ink(inks.track, Modifier::DIM),
             flight: ink(inks.flight, none),
             key: ink(inks.accent, bold),
@@ -253,11 +255,15 @@ impl Theme {
     }
 
     /// The look of this terminal, by its environment.
-    pub(crate) fn from_env(depth: Option<Depth>, ascii: Option<bool>) -> Self {
+    pub(crate) fn from_env(depth: Option<Depth>, light: Option<bool>, ascii: Option<bool>) -> Self {
         let get = |name: &str| std::env::var(name).ok();
         Self::new(
             depth.unwrap_or_else(|| Depth::from_env(get)),
-            Background::from_env(get),
+            match light {
+                Some(true) => Background::Light,
+                Some(false) => Background::Dark,
+                None => Background::from_env(get),
+            },
             ascii.unwrap_or_else(|| !supports_unicode::on(supports_unicode::Stream::Stdout)),
         )
     }

@@ -4,6 +4,7 @@ use tokio::time::Instant;
 
 use super::{Actor, LOOK};
 use crate::{
+    destination::LineSeen,
     engine::{
         Server,
         flights::millis,
@@ -22,10 +23,6 @@ use crate::{
 
 /// How many values of [`Summary::history`] are kept: ten minutes.
 const HISTORY: usize = 300;
-
-/// Waiting for the disk is what holds the speed back when connections had to, more often than this
-/// in a hundred.
-const STARVED: u64 = 60;
 
 impl Actor {
     pub(super) fn query(&mut self, query: Query) -> Reply {
@@ -108,6 +105,13 @@ impl Actor {
             let surplus = self.speed.history.len().saturating_sub(HISTORY);
             self.speed.history.drain(..surplus);
         }
+    }
+
+    /// What the last seconds told of the line, while parts were on it.
+    pub(super) fn line_seen(&self) -> Option<LineSeen> {
+        let rate = self.speed.meter.rate();
+        let parts = u16::try_from(self.flights.len()).unwrap_or(u16::MAX);
+        (rate > 0 && parts > 0).then_some(LineSeen { rate, parts })
     }
 
     /// Thinks over how many parts are to be in flight, where that is ours to find.
@@ -227,8 +231,7 @@ impl Actor {
         if self.cap.holds() {
             return LimitedBy::Bandwidth;
         }
-        let (starved, asked) = self.flights.starved();
-        if starved * 100 > (starved + asked) * STARVED {
+        if self.flights.starved(now) {
             LimitedBy::Disk
         } else {
             LimitedBy::Line

@@ -13,6 +13,7 @@ use crate::{
     engine::protocol::State,
     format::{self, printable},
     tui::{
+        Detach,
         action::Action,
         app::{App, Confirm, Dialog},
         layout::centered,
@@ -240,6 +241,11 @@ fn keys(app: &App, dialog: &Dialog) -> Vec<DialogKey> {
         Dialog::Quit if app.attached => vec![
             key("d", KeyCode::Char('d'), "leave it running"),
             key("s", KeyCode::Char('s'), "stop it"),
+            esc("stay"),
+        ],
+        Dialog::Quit if app.detach != Detach::Never => vec![
+            key("enter", KeyCode::Enter, "quit"),
+            key("d", KeyCode::Char('d'), "leave it running"),
             esc("stay"),
         ],
         Dialog::Quit => vec![key("enter", KeyCode::Enter, "quit"), esc("stay")],

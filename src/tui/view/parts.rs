@@ -216,15 +216,31 @@ fn lists(app: &App, parts: &Parts, area: Rect, buf: &mut Buffer) {
         }
     }
     let story = lines.len();
-    for part in &parts.running {
+    let height = usize::from(area.height);
+    let others: Vec<&FailedPart> = parts
+        .failed
+        .iter()
+        .filter(|part| chosen.is_none_or(|chosen| chosen.number != part.number))
+        .collect();
+    // Where not all fit, one that waits for the person is still among those that are seen.
+    let needs_person = others.iter().find(|part| part.retry_in_ms.is_none());
+    let scarce = story + parts.running.len() + others.len() > height;
+    let early = needs_person.filter(|_| scarce && height > story + 2);
+    let before = early.map_or(parts.running.len(), |_| height - story - 2);
+    for part in parts.running.iter().take(before) {
         lines.push(running_line(theme, part, digits, width));
     }
-    for part in &parts.failed {
-        if chosen.is_none_or(|chosen| chosen.number != part.number) {
+    if let Some(part) = early {
+        lines.push(failed_line(app, part, digits, width, true));
+    }
+    for part in parts.running.iter().skip(before) {
+        lines.push(running_line(theme, part, digits, width));
+    }
+    for part in &others {
+        if early.is_none_or(|early| early.number != part.number) {
             lines.push(failed_line(app, part, digits, width, true));
         }
     }
-    let height = usize::from(area.height);
     let hidden = (lines.len() + 1).saturating_sub(height);
     let cut = lines.len() > height && height > 0;
     for (index, line) in lines.into_iter().take(height).enumerate() {

@@ -1,0 +1,353 @@
+//! What the screen costs: time for a frame and bytes written to the terminal a second, with a
+//! queue of 10, 10,000 and 1,000,000 uploads behind it, moving and still.
+//!
+//! ```sh
+//! cargo run --release --example frame_cost            # or with seconds for each measurement
+//! ```
+//! The loop, the drawing and the bytes are those of the program; the engine behind them is made up
+//! here, so that the numbers are those of the screen alone: it computes the rows it is asked for,
+//! moves 8 parts of the file whose parts are shown, and tells its summary four times a second.
+
+use std::{
+    io::{self, Write},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use futures_util::stream;
+use ratatui::{
+    Terminal,
+    backend::{Backend, ClearType, CrosstermBackend, WindowSize},
+    buffer::Cell,
+    layout::{Position, Size},
+};
+use reelhaul::{
+    engine::{
+        Handle, Request, Server,
+        protocol::{
+            ByteTotals, Counts, LimitedBy, Outcome, PartState, Parts, Phase, Query, Reply, Row,
+            RunningPart, State, Summary, UploadId, Window, WindowQuery,
+        },
+    },
+    tui::{Depth, Error, Options, run_on},
+};
+
+const MIB: u64 = 1 << 20;
+const PART: u64 = 16 * MIB;
+const PARTS: u32 = 160;
+/// The upload under way, and how many of its parts are.
+const RUNNING: UploadId = 3;
+const LANES: u32 = 8;
+
+/// Writes nothing but counts.
+#[derive(Clone, Default)]
+struct Counted(Arc<AtomicU64>);
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A terminal of a fixed size that is not there.
+struct Pretended {
+    writes: CrosstermBackend<Counted>,
+    size: Size,
+}
+
+impl Backend for Pretended {
+    type Error = io::Error;
+    fn draw<'a, I: Iterator<Item = (u16, u16, &'a Cell)>>(&mut self, cells: I) -> io::Result<()> {
+        self.writes.draw(cells)
+    }
+    fn hide_cursor(&mut self) -> io::Result<()> {
+        self.writes.hide_cursor()
+    }
+    fn show_cursor(&mut self) -> io::Result<()> {
+        self.writes.show_cursor()
+    }
+    fn get_cursor_position(&mut self) -> io::Result<Position> {
+        Ok(Position::ORIGIN)
+    }
+    fn set_cursor_position<P: Into<Position>>(&mut self, position: P) -> io::Result<()> {
+        self.writes.set_cursor_position(position)
+    }
+    fn clear(&mut self) -> io::Result<()> {
+        self.writes.clear()
+    }
+    fn clear_region(&mut self, region: ClearType) -> io::Result<()> {
+        self.writes.clear_region(region)
+    }
+    fn size(&self) -> io::Result<Size> {
+        Ok(self.size)
+    }
+    fn window_size(&mut self) -> io::Result<WindowSize> {
+        Ok(WindowSize {
+            columns_rows: self.size,
+            pixels: Size::default(),
+        })
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Backend::flush(&mut self.writes)
+    }
+}
+
+/// A queue that is computed where it is looked at.
+struct Made {
+    uploads: u32,
+    moving: bool,
+    begun: Instant,
+}
+
+impl Made {
+    fn row(&self, id: UploadId) -> Row {
+        let runs = self.moving && id == RUNNING;
+        let state = match id {
+            _ if runs => State::Uploading,
+            0..6 => State::Done,
+            _ => State::Queued,
+        };
+        let size = PART * u64::from(PARTS);
+        let parts = self.parts(id);
+        let done = match state {
+            State::Done => PARTS,
+            _ => parts.states[0].1,
+        };
+        Row {
+            id,
+            path: format!("/mnt/archive/{:04}/clip {id:07}.mov", id / 1000).into(),
+            size,
+            acknowledged: if state == State::Queued {
+                0
+            } else {
+                PART * u64::from(done)
+            },
+            in_flight: parts.running.iter().map(|part| part.taken).sum(),
+            state,
+            rate: parts.running.iter().map(|part| part.rate).sum(),
+            eta: runs.then(|| u64::from(PARTS - done) * 2),
+            parts: if state == State::Queued { 0 } else { PARTS },
+            parts_done: done,
+            parts_running: u32::try_from(parts.running.len()).unwrap_or(0),
+            parts_failed: 0,
+            parts_retrying: 0,
+            note: None,
+        }
+    }
+
+    /// Eight parts in flight, each of them 12 s on its way at a speed that wavers.
+    fn parts(&self, id: UploadId) -> Parts {
+        let ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(0);
+        let runs = self.moving && id == RUNNING;
+        let round = u32::try_from(ms / 12_000).unwrap_or(0);
+        let done = if runs { 20 + round * LANES } else { 0 };
+        let running: Vec<RunningPart> = (1..=LANES)
+            .filter(|_| runs)
+            .map(|lane| {
+                let at = (ms + u64::from(lane) * 1300) % 12_000;
+                // A meter's value: smoothed, told four times a second.
+                let waver = ms / 250 * 7919 * u64::from(lane) % 90_000;
+                RunningPart {
+                    number: done + lane,
+                    length: PART,
+                    taken: PART * at / 12_000,
+                    rate: PART / 12 + waver,
+                    attempt: 1,
+                    age_ms: at,
+                }
+            })
+            .collect();
+        let flight = u32::try_from(running.len()).unwrap_or(0);
+        Parts {
+            upload: id,
+            count: PARTS,
+            states: vec![
+                (PartState::Verified, done),
+                (PartState::Running, flight),
+                (PartState::Waiting, PARTS - done - flight),
+            ],
+            running,
+            failed: Vec::new(),
+        }
+    }
+
+    fn window(&self, query: &WindowQuery) -> Window {
+        let total = self.uploads as usize;
+        let end = (query.start + query.rows).min(total);
+        Window {
+            start: query.start,
+            rows: (query.start..end)
+                .filter_map(|index| UploadId::try_from(index + 1).ok())
+                .map(|id| self.row(id))
+                .collect(),
+            matching: total,
+            total,
+        }
+    }
+
+    fn summary(&self) -> Summary {
+        let mut counts = Counts::default();
+        for id in 1..=self.uploads.min(10) {
+            counts.add(self.row(id).state);
+        }
+        let row = self.row(RUNNING);
+        let rate = row.rate;
+        let total = u64::from(self.uploads) * PART * u64::from(PARTS);
+        let acknowledged = row.acknowledged;
+        Summary {
+            session: "2026-11-23-archive-k3f9".into(),
+            destination: "archive".into(),
+            parts_limit: 8,
+            counts,
+            bytes: ByteTotals {
+                total,
+                acknowledged,
+                sent: acknowledged,
+                already_there: 0,
+                in_flight: row.in_flight,
+            },
+            rate,
+            history: vec![rate; 60],
+            eta: self.moving.then(|| total / rate.max(1)),
+            parts_running: row.parts_running,
+            limited_by: if self.moving {
+                LimitedBy::Line
+            } else {
+                LimitedBy::Idle
+            },
+            saved: true,
+            ..Summary::default()
+        }
+    }
+}
+
+async fn serve(made: Arc<Made>, mut server: Server) {
+    let mut tick = tokio::time::interval(Duration::from_millis(250));
+    loop {
+        tokio::select! {
+            _ = tick.tick(), if made.moving => {
+                server.summary.send_replace(made.summary());
+            }
+            request = server.requests.recv() => match request {
+                None => return,
+                Some(Request::Query(query, answer)) => {
+                    let reply = match query {
+                        Query::Window(query) => Reply::Window(made.window(&query)),
+                        Query::Parts(id) => Reply::Parts(Some(made.parts(id))),
+                        Query::Details(_) => Reply::Details(None),
+                        Query::Preview(_) => Reply::Preview(reelhaul::engine::protocol::Preview::default()),
+                    };
+                    // Nobody waits for it once the screen was left.
+                    let _ = answer.send(reply);
+                }
+                Some(Request::Command(_, answer)) => {
+                    let _ = answer.send(Outcome {
+                        reached: 0,
+                        words: String::new(),
+                        refused: false,
+                    });
+                }
+            },
+        }
+    }
+}
+
+static TIMES: Mutex<Vec<Duration>> = Mutex::new(Vec::new());
+
+/// Runs the screen for some seconds after a second to settle.
+async fn measure(uploads: u32, moving: bool, size: Size, time: Duration) -> Result<(), Error> {
+    let made = Arc::new(Made {
+        uploads,
+        moving,
+        begun: Instant::now(),
+    });
+    let (handle, server) = Handle::pair();
+    server.summary.send_replace(Summary {
+        phase: Phase::Running,
+        ..made.summary()
+    });
+    let engine = tokio::spawn(serve(made, server));
+    let written = Counted::default();
+    let mut terminal = Terminal::new(Pretended {
+        writes: CrosstermBackend::new(written.clone()),
+        size,
+    })
+    .map_err(|error| Error::Terminal(error.to_string()))?;
+    let options = Options {
+        color: Some(Depth::True),
+        ascii: Some(false),
+        on_frame: Some(|took| {
+            TIMES
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(took);
+        }),
+        ..Options::default()
+    };
+    // Down to a file under way, so that its parts are seen.
+    let down = crossterm::event::Event::Key(crossterm::event::KeyCode::Down.into());
+    let keys = stream::unfold(2u8, move |left| {
+        let down = down.clone();
+        async move {
+            if left == 0 {
+                return std::future::pending().await;
+            }
+            // Not before the first rows are there.
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            Some((Ok(down), left - 1))
+        }
+    });
+    let keys = Box::pin(keys);
+    let screen = run_on(handle, options, &mut terminal, keys);
+    let clock = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let before = written.0.load(Ordering::Relaxed);
+        TIMES.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        tokio::time::sleep(time).await;
+        written.0.load(Ordering::Relaxed) - before
+    };
+    let bytes = tokio::select! {
+        exit = screen => { exit?; 0 }
+        bytes = clock => bytes,
+    };
+    engine.abort();
+    let mut times = std::mem::take(&mut *TIMES.lock().unwrap_or_else(PoisonError::into_inner));
+    times.sort_unstable();
+    let at = |share: usize| {
+        let index = (times.len() * share / 100).min(times.len().saturating_sub(1));
+        times.get(index).map_or(0, Duration::as_micros)
+    };
+    println!(
+        "{:>9}  {:>7}  {:>7}  {:>10}  {:>8} µs  {:>8} µs  {:>12}",
+        uploads,
+        format!("{}×{}", size.width, size.height),
+        if moving { "moving" } else { "still" },
+        times.len(),
+        at(50),
+        at(99),
+        bytes / time.as_secs().max(1),
+    );
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    let seconds = std::env::args().nth(1).and_then(|text| text.parse().ok());
+    let time = Duration::from_secs(seconds.unwrap_or(10));
+    println!("  uploads     size             frames    median         99th          bytes/s");
+    for size in [Size::new(120, 40), Size::new(200, 50)] {
+        for uploads in [10, 10_000, 1_000_000] {
+            for moving in [true, false] {
+                measure(uploads, moving, size, time).await?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! What is said between a screen and an engine in another process, and the frames it is said in.
+//! Pure: bytes in, words out; no bytes make it panic.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio_util::codec::LengthDelimitedCodec;
+
+use crate::engine::protocol::{Command, Outcome, Query, Reply, Summary};
+
+/// Which version of these words this is. A change that an older program would not understand, here
+/// or in [`crate::engine::protocol`], counts it up.
+pub const PROTOCOL: u32 = 1;
+
+/// The longest frame from a screen, in bytes: a million numbers of uploads fit.
+pub(super) const FROM_SCREEN: usize = 8 << 20;
+/// The longest frame from an engine, in bytes: a thousand rows with the longest paths fit.
+pub(super) const FROM_ENGINE: usize = 32 << 20;
+
+/// What an attached process is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// A person sits before it, who may still want something of a session that is at its end.
+    Screen,
+    /// It waits for the end itself.
+    Watcher,
+}
+
+/// What a screen says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ScreenSays {
+    /// First of all.
+    Hello {
+        /// [`PROTOCOL`].
+        protocol: u32,
+        /// What it is there for.
+        role: Role,
+    },
+    /// Do this.
+    Command {
+        /// Comes back with the outcome.
+        id: u64,
+        /// What.
+        command: Command,
+    },
+    /// Tell this.
+    Query {
+        /// Comes back with the reply.
+        id: u64,
+        /// What.
+        query: Query,
+    },
+    /// Have the screen that the engine was started on leave its terminal.
+    Detach {
+        /// Comes back with the outcome.
+        id: u64,
+    },
+}
+
+/// What an engine says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum EngineSays {
+    /// First of all, before anything is heard.
+    Hello(Owner),
+    /// How the session stands now.
+    Summary(Box<Summary>),
+    /// To a command.
+    Outcome {
+        /// The command's.
+        id: u64,
+        /// What came of it.
+        outcome: Outcome,
+    },
+    /// To a query.
+    Reply {
+        /// The query's.
+        id: u64,
+        /// The answer.
+        reply: Reply,
+    },
+}
+
+/// Who runs a session. Later versions add to it, and take nothing away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// The [`PROTOCOL`] it speaks.
+    pub protocol: u32,
+    /// The program's version, in words.
+    pub version: String,
+    /// Its process.
+    pub process: u32,
+    /// The session's id.
+    pub session: String,
+    /// The session's file.
+    #[serde(with = "crate::path::text")]
+    pub file: PathBuf,
+}
+
+/// What can't be understood.
+#[derive(Debug, thiserror::Error)]
+#[error("not in the words of protocol {PROTOCOL}: {0}")]
+pub(super) struct Gibberish(#[from] serde_json::Error);
+
+/// Frames of at most so many bytes.
+pub(super) fn frames(most: usize) -> LengthDelimitedCodec {
+    LengthDelimitedCodec::builder()
+        .max_frame_length(most)
+        .new_codec()
+}
+
+pub(super) fn write(said: &impl Serialize) -> Result<Bytes, Gibberish> {
+    Ok(serde_json::to_vec(said)?.into())
+}
+
+pub(super) fn read<T: DeserializeOwned>(frame: &[u8]) -> Result<T, Gibberish> {
+    Ok(serde_json::from_slice(frame)?)
+}
