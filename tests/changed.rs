@@ -130,8 +130,8 @@ fn replace(source: &Source, seed: u64) -> Source {
 fn another_file_that_only_looks_the_same_is_found_out_by_its_bytes() {
     for mode in Mode::ALL {
         let (server, home, files, run) = under_way(mode);
-        assert!(run.kill().0);
-        server.wait_until_hung_up();
+        run.signal("INT");
+        run.end().assert_code(130);
         server.line(0);
         replace(&files[0], 77);
         let ended = home.resume(&[]).end();
@@ -143,8 +143,8 @@ fn another_file_that_only_looks_the_same_is_found_out_by_its_bytes() {
 fn a_copy_of_the_same_bytes_in_its_place_is_gone_on_with() {
     for mode in Mode::ALL {
         let (server, home, files, run) = under_way(mode);
-        assert!(run.kill().0);
-        server.wait_until_hung_up();
+        run.signal("INT");
+        run.end().assert_code(130);
         server.line(0);
         replace(&files[0], 1);
         home.resume(&[]).end().assert_code(0);
