@@ -22,7 +22,7 @@ use crate::{
     demo,
     engine::{
         self, Timing,
-        protocol::{AddPaths, Command, Event, Summary, Targets},
+        protocol::{AddPaths, Command, Event, Filter, Show, Summary, Targets},
         queue::Queue,
     },
     headless,
@@ -47,8 +47,7 @@ pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
     let saved = up.session.as_deref().filter(|path| path.exists());
     if let Some(path) = saved {
         let again = Again {
-            retry_failed: false,
-            add: Some(add),
+            commands: vec![Command::Add(add)],
             to: up.to.clone(),
         };
         return go_on((global, &config), path, again, up.tuning, screen).await;
@@ -81,18 +80,26 @@ pub(super) async fn resume(global: &Global, resume: cli::Resume) -> Result<u8, S
             None => named.clone(),
         },
     };
-    let again = Again {
-        retry_failed: resume.retry_failed,
-        add: None,
-        to: None,
-    };
+    let mut commands = Vec::new();
+    if resume.retry_failed {
+        commands.push(Command::Retry(Targets::All));
+    }
+    if resume.start_over {
+        let failed = Filter {
+            show: Show::Failed,
+            text: String::new(),
+        };
+        commands.push(Command::StartOver(Targets::Filtered(failed)));
+    }
+    let again = Again { commands, to: None };
     go_on((global, &config), &path, again, resume.tuning, screen).await
 }
 
 /// What else is wanted of a session that is gone on with.
 struct Again {
-    retry_failed: bool,
-    add: Option<AddPaths>,
+    /// What the engine is told first.
+    commands: Vec<Command>,
+    /// The destination it has to have, where one was named.
     to: Option<String>,
 }
 
@@ -119,10 +126,7 @@ async fn go_on(
     if settings != session.header.settings {
         commands.push(Command::Tune(settings));
     }
-    if again.retry_failed {
-        commands.push(Command::Retry(Targets::All));
-    }
-    commands.extend(again.add.map(Command::Add));
+    commands.extend(again.commands);
     run((global, config), chosen, (session, queue), commands, screen).await
 }
 
