@@ -128,8 +128,9 @@ fn lines_from_elsewhere_end_with_the_session_and_its_code() {
     let (server, home, files, run) = slow_upload(2, &[]);
     server.wait_for_bytes(BEGUN);
     let mut watch = home.start(["attach", "--json"]);
-    let progress = watch.wait_for_event("progress");
-    assert_eq!(progress["bytes"]["total"], files[0].size);
+    watch.wait_for("progress with all bytes", |event| {
+        event["event"] == "progress" && event["bytes"]["total"] == files[0].size
+    });
     server.line(0);
     let watch = watch.end();
     watch.assert_code(0);
