@@ -125,17 +125,51 @@ pub struct Limits {
     pub file_max: u64,
     /// Whether the tail of an upload may be cut anew once parts of it were sent.
     pub recut: bool,
+    /// How many parts a minute the destination takes, where it counts them.
+    pub parts_a_minute: Option<u32>,
 }
 
+/// What was seen of the line, for choosing a part size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineSeen {
+    /// Bytes a second over all parts in flight.
+    pub rate: u64,
+    /// How many parts that were, at least 1.
+    pub parts: u16,
+}
+
+/// How long a part should take: long enough that requests cost little, short enough that a failure
+/// does. In seconds.
+const PART_SECONDS: u64 = 15;
+
 impl Limits {
-    /// The part size for a file, within the limits: as wished, else the default, and always large
-    /// enough that the file needs no more than `parts_max` parts (rounded up to a whole MiB).
+    /// The part size for a file, within the limits and large enough that the file needs no more than
+    /// `parts_left` parts (rounded up to a whole MiB). With [`PartSize::Auto`]: the default while
+    /// nothing is known of the line, then what a part gets through in a quarter of a minute, but
+    /// never so large that a file has fewer parts than go out at once, nor so small that the parts a
+    /// minute which the destination takes become the limit.
     #[must_use]
-    pub fn part_size(&self, wish: PartSize, file_size: u64, parts_left: u32) -> NonZeroU64 {
+    pub fn part_size(
+        &self,
+        wish: PartSize,
+        file_size: u64,
+        parts_left: u32,
+        line: Option<LineSeen>,
+    ) -> NonZeroU64 {
         const MIB: u64 = 1 << 20;
-        let wished = match wish {
-            PartSize::Auto => self.part_default,
-            PartSize::Fixed(size) => size.get(),
+        let wished = match (wish, line) {
+            (PartSize::Fixed(size), _) => size.get(),
+            (PartSize::Auto, None) => self.part_default,
+            (PartSize::Auto, Some(line)) => {
+                let parts = u64::from(line.parts.max(1));
+                let steady = line.rate / parts * PART_SECONDS;
+                let spread = (file_size / (2 * parts)).max(self.part_default);
+                let counted = self.parts_a_minute.map_or(0, |most| {
+                    // Four fifths of what is allowed, so that retries have room.
+                    line.rate.saturating_mul(75) / u64::from(most.max(1))
+                });
+                steady.min(spread).max(counted).next_multiple_of(MIB)
+            }
         };
         let needed = file_size
             .div_ceil(u64::from(parts_left.max(1)))
@@ -236,5 +270,79 @@ pub trait Destination: Send + Sync + fmt::Debug {
     /// What of the destination's own rules holds calls back right now, if anything.
     fn hold_up(&self) -> Option<HoldUp> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn limits(parts_a_minute: Option<u32>) -> Limits {
+        Limits {
+            part_min: 5 * MIB,
+            part_max: 200 * MIB,
+            part_default: 16 * MIB,
+            parts_max: 10_000,
+            file_max: 50_000_000_000,
+            recut: true,
+            parts_a_minute,
+        }
+    }
+
+    fn auto(file: u64, rate: u64, parts: u16, parts_a_minute: Option<u32>) -> u64 {
+        let line = Some(LineSeen { rate, parts });
+        limits(parts_a_minute)
+            .part_size(PartSize::Auto, file, 10_000, line)
+            .get()
+            / MIB
+    }
+
+    #[test]
+    fn auto_is_the_default_until_the_line_is_known() {
+        let size = limits(None).part_size(PartSize::Auto, 1000 * MIB, 10_000, None);
+        assert_eq!(size.get(), 16 * MIB);
+    }
+
+    #[test]
+    fn auto_makes_parts_of_a_quarter_of_a_minute() {
+        assert_eq!(auto(8000 * MIB, 24 * MIB, 8, None), 45);
+        assert_eq!(
+            auto(8000 * MIB, 2 * MIB, 8, None),
+            5,
+            "no smaller than allowed"
+        );
+        assert_eq!(
+            auto(8000 * MIB, 4000 * MIB, 8, None),
+            200,
+            "no larger than allowed"
+        );
+        assert_eq!(
+            auto(320 * MIB, 240 * MIB, 8, None),
+            20,
+            "all that go at once have a part"
+        );
+    }
+
+    #[test]
+    fn auto_leaves_a_budget_of_parts_a_minute_some_room() {
+        assert_eq!(auto(8000 * MIB, 80 * MIB, 32, Some(100)), 60);
+    }
+
+    proptest! {
+        #[test]
+        fn any_file_the_destination_takes_can_be_cut_within_its_limits(
+            file in 1..=50_000_000_000u64, rate: u64, parts: u16, wish in proptest::option::of(1u64..),
+            a_minute in proptest::option::of(0u32..),
+        ) {
+            let limits = limits(a_minute);
+            let wish = wish.and_then(NonZeroU64::new).map_or(PartSize::Auto, PartSize::Fixed);
+            let size = limits.part_size(wish, file, limits.parts_max, Some(LineSeen { rate, parts }));
+            prop_assert!((limits.part_min..=limits.part_max).contains(&size.get()));
+            prop_assert!(PartPlan::cut(file, size).count() <= limits.parts_max);
+        }
     }
 }

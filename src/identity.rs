@@ -1,10 +1,16 @@
 //! What tells whether a file is still the one that was begun: size, time of change, inode.
 
-use std::{fs::Metadata, os::unix::fs::MetadataExt};
+use std::{fs::Metadata, os::unix::fs::MetadataExt, time::Duration};
 
 use jiff::Timestamp;
 
 use crate::error::{Error, Kind};
+
+/// A file that has changed since it was queued is looked at again after this long.
+const GROWING: Duration = Duration::from_secs(5);
+
+/// A file younger than this may be one that is just being written.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// A file as it was when it was queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +67,18 @@ impl Identity {
         }
         Ok(())
     }
+
+    /// For how long the file is to be left alone before it is begun: it may still be written to.
+    /// `now` is the file as it is now, `clock` the time. A file that is newer than the clock was
+    /// written under another clock, and says nothing.
+    #[must_use]
+    pub fn unrest(&self, now: &Self, clock: Timestamp) -> Option<Duration> {
+        if self.check(now).is_err() {
+            return Some(GROWING);
+        }
+        let age = Duration::try_from(clock.duration_since(now.modified)).ok()?;
+        FRESH.checked_sub(age).filter(|left| !left.is_zero())
+    }
 }
 
 #[cfg(test)]
@@ -83,6 +101,17 @@ mod tests {
                 .kind,
             Kind::Changed
         );
+    }
+
+    #[test]
+    fn a_file_that_grows_or_is_new_is_left_alone_for_a_while() {
+        let at = |seconds| Timestamp::new(seconds, 0).unwrap();
+        let file = Identity::new(10, 1_000, 0, 7);
+        assert_eq!(file.unrest(&file, at(1_002)), None);
+        assert_eq!(file.unrest(&file, at(1_000)), Some(FRESH));
+        assert_eq!(file.unrest(&file, at(990)), None, "another clock");
+        let grown = Identity::new(11, 1_000, 0, 7);
+        assert_eq!(file.unrest(&grown, at(2_000)), Some(GROWING));
     }
 
     #[test]

@@ -87,8 +87,8 @@ fn killed_again_and_again(mode: Mode, faulty: bool) {
         }
     }
     assert!(
-        struck * 10 >= kills * 7,
-        "only {struck} of {kills} kills struck"
+        struck * 10 >= times * 7,
+        "only {struck} of {times} kills struck"
     );
     let faults = if faulty { all_met(&server) } else { 0 };
     server.no_faults();
@@ -117,6 +117,8 @@ fn killed_again_and_again(mode: Mode, faulty: bool) {
 fn some_faults(mode: Mode, random: &mut fastrand::Rng) -> serde_json::Value {
     let mut scripts = Vec::new();
     for _ in 0..3 {
+        // No part that arrives with other bytes is among them: JW Player gives no second link to
+        // one that is there, so that a kill before it is mended leaves no way but to start over.
         let kinds: &[&str] = if mode.is_jwplayer() {
             &[
                 "reset",
@@ -124,7 +126,6 @@ fn some_faults(mode: Mode, random: &mut fastrand::Rng) -> serde_json::Value {
                 "lost-answer",
                 "error-before",
                 "link-expired",
-                "wrong-etag",
             ]
         } else {
             &[
@@ -153,7 +154,6 @@ fn all_met(server: &Server) -> u64 {
         "lost-answer",
         "error-before",
         "link-expired",
-        "wrong-etag",
         "token-expired",
     ];
     let met = kinds.iter().map(|kind| server.met(kind)).sum();

@@ -317,6 +317,7 @@ fn limits_that_were_set_take_the_place_of_the_vendors_and_stay_in_order() {
         parts_max: 10_000,
         file_max: 1000,
         recut: true,
+        parts_a_minute: None,
     };
     let applied = |part_min, part_max| {
         let mut limits = vendor.clone();

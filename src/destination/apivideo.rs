@@ -101,6 +101,7 @@ impl ApiVideoOptions {
         parts_max: 10_000,
         file_max: 52_428_800_000,
         recut: true,
+        parts_a_minute: Some(Self::BUDGETS.uploads),
     };
 
     /// Calls a minute in production.
@@ -163,6 +164,7 @@ impl ApiVideo {
         let mut limits = options.limits;
         // Parts by number carry their total: it can't change any more.
         limits.recut &= options.range == RangeMode::Bytes;
+        limits.parts_a_minute = Some(options.budgets.uploads);
         Ok(Self {
             http,
             auth: Auth::new(options.api_key, options.basic)?,

@@ -7,7 +7,7 @@ mod show;
 mod steps;
 mod walks;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -48,6 +48,8 @@ pub struct Timing {
     pub patience: Patience,
     /// How long to wait before a part or step is tried again.
     pub backoff: Backoff,
+    /// For how long the line may be down before the program gives up; the session stays.
+    pub offline: Duration,
     /// How long parts in flight are waited for at the end.
     pub drain: Duration,
     /// How long the destination is given before it is asked again what became of a file …
@@ -67,6 +69,7 @@ impl Default for Timing {
                 first: Duration::from_secs(1),
                 most: Duration::from_mins(2),
             },
+            offline: Duration::from_hours(24),
             drain: Duration::from_secs(15),
             poll_first: Duration::from_secs(1),
             poll_most: Duration::from_mins(1),
@@ -100,6 +103,12 @@ pub(super) struct Actor {
     cap: Cap,
     /// Uploads that take one of the places of `files_in_flight`.
     active: Vec<UploadId>,
+    /// Uploads whose files may still be written to, and when to look at them again.
+    resting: Vec<(Instant, UploadId)>,
+    /// Uploads that were begun anew by themselves in this run; never more than once each.
+    renewed: HashSet<UploadId>,
+    /// When a changed order of the queue is saved.
+    reorder_at: Option<Instant>,
     flights: Flights,
     steps: JoinSet<Done>,
     /// Steps under way that speak with the destination, parts among them.
@@ -181,6 +190,9 @@ impl Actor {
             settings,
             cap: Cap::new(settings.bandwidth),
             active: Vec::new(),
+            resting: Vec::new(),
+            renewed: HashSet::new(),
+            reorder_at: None,
             flights: Flights::default(),
             steps: JoinSet::new(),
             under_way: 0,
@@ -292,6 +304,7 @@ impl Actor {
         let now = Instant::now();
         let tick = self.lively().then_some(self.speed.sampled + TICK);
         let retry = schedule::next_due(&self.queue, &self.active);
+        let resting = self.resting.iter().map(|(at, _)| *at).min();
         let poll = self
             .polls
             .due
@@ -300,6 +313,8 @@ impl Actor {
         let future = |at: &Instant| *at > now;
         [
             retry.filter(future),
+            resting.filter(future),
+            self.reorder_at,
             poll.filter(future),
             tick,
             self.gate.opens(now),
@@ -324,6 +339,7 @@ impl Actor {
     }
 
     fn start_what_may(&mut self) {
+        self.wake_resting();
         loop {
             let now = Instant::now();
             let busy = self.under_way;
@@ -381,7 +397,9 @@ impl Actor {
     }
 
     fn compact_when_due(&mut self) {
-        if self.session.store.should_compact() {
+        let reordered = self.reorder_at.is_some_and(|at| at <= Instant::now());
+        if reordered || self.session.store.should_compact() {
+            self.reorder_at = None;
             // Compaction that fails leaves the old file going on; the next append tells why.
             drop(self.compact());
         }
@@ -422,6 +440,9 @@ impl Actor {
             }
         }
         self.flights = Flights::default();
+        if self.reorder_at.is_some() {
+            drop(self.compact());
+        }
         let saving = self.session.store.append_durable(String::new());
         let saved = tokio::time::timeout(Duration::from_secs(5), saving).await;
         if !matches!(saved, Ok(Ok(()))) {

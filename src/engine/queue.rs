@@ -615,6 +615,7 @@ mod tests {
             let limits = crate::destination::Limits {
                 part_min: 1, part_max: 1 << 40, part_default: MIB, parts_max: 10_000,
                 file_max: u64::MAX, recut: true,
+        parts_a_minute: None,
             };
             let mut cuts = sizes.into_iter();
             let mut covered = 0;

@@ -294,15 +294,16 @@ pub async fn send(job: PartJob) -> Result<Sent> {
         answer = put => answer,
         error = give_up(&job, part.length) => Err(error),
     };
-    if let Some(error) = job.progress.read_error() {
-        return Err(Error::local("it can't be read", error));
-    }
     let after = blocking(move || {
         let metadata = file.metadata();
         metadata.map_err(|error| Error::local("it can't be looked at", &error))
     });
     // Bytes that were taken from a file while it changed may be of two versions.
     job.identity.check(&Identity::of(&after.await?))?;
+    // Only then: one that ended early because it was cut short has changed.
+    if let Some(error) = job.progress.read_error() {
+        return Err(Error::local("it can't be read", error));
+    }
     let receipt = match answer {
         Err(error) if error.kind == Kind::AlreadySent => {
             return Ok(Sent {

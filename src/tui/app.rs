@@ -8,7 +8,9 @@ use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 use ratatui::layout::Rect;
 use tui_input::Input;
 
-pub(crate) use self::dialogs::{Add, AddField, Confirm, Dialog, Entry, Help, Listing, Tuning};
+pub(crate) use self::dialogs::{
+    Add, AddField, Confirm, Dialog, Entry, Estimate, Help, Listing, Tuning,
+};
 use super::{
     Detach,
     action::{Action, Pane},

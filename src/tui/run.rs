@@ -20,7 +20,7 @@ use self::{helpers::Helpers, pace::Pace};
 use super::{
     Error, Exit, Options,
     action::Action,
-    app::{App, Tone},
+    app::{App, Dialog, Tone},
     layout, log_view,
     theme::Theme,
     update::{self, Effect, Msg, moving, update},
@@ -107,6 +107,7 @@ pub(super) async fn run_with<B: Backend>(
             app.now = begun.elapsed();
             helpers.answered(&msg);
             let input = matches!(msg, Msg::Input(_));
+            let counting = choosing(&app);
             // What is logged while no log is shown changes nothing on the screen.
             let unseen = matches!(msg, Msg::Logged) && layout::areas(&app).log.is_empty();
             for effect in update(&mut app, msg) {
@@ -120,6 +121,9 @@ pub(super) async fn run_with<B: Backend>(
                     Effect::Clear => app.size = anew(terminal)?,
                     other => helpers.start(other),
                 }
+            }
+            if counting && !choosing(&app) {
+                helpers.count_no_more();
             }
             if !unseen {
                 pace.changed(input);
@@ -160,11 +164,8 @@ pub(super) async fn run_with<B: Backend>(
                 Some(Outside::Stop) | None if app.attached => return Ok(Exit::Detached),
                 Some(Outside::Hangup) if update::outlives(&app) => return Ok(Exit::Detached),
                 Some(Outside::Stop | Outside::Hangup) => {
-                    for effect in update::act(&mut app, Action::Stop) {
-                        match effect {
-                            Effect::Leave(exit) => return Ok(exit),
-                            other => helpers.start(other),
-                        }
+                    if let Some(exit) = stop(&mut app, &mut helpers) {
+                        return Ok(exit);
                     }
                     pace.changed(true);
                 }
@@ -206,6 +207,22 @@ fn begin(options: &Options, size: Rect) -> App {
     app.home = std::env::var_os("HOME").map(PathBuf::from);
     app.size = size;
     app
+}
+
+/// The program is to end.
+fn stop(app: &mut App, helpers: &mut Helpers) -> Option<Exit> {
+    for effect in update::act(app, Action::Stop) {
+        match effect {
+            Effect::Leave(exit) => return Some(exit),
+            other => helpers.start(other),
+        }
+    }
+    None
+}
+
+/// Whether a person is choosing what to add.
+fn choosing(app: &App) -> bool {
+    matches!(&app.dialog, Some(Dialog::Add(add)) if add.walking.is_none())
 }
 
 /// Draws a frame; how long it took, drawing and writing.

@@ -19,12 +19,12 @@ pub(super) use moving::{cell_parts as part_under, failed_part as failed_under};
 use super::{
     Detach, Exit,
     action::{Action, Pane},
-    app::{App, Dialog, Eta, Leaving, Listing, Message, Tone},
+    app::{App, Dialog, Estimate, Eta, Leaving, Listing, Message, Tone},
 };
 use crate::{
     engine::protocol::{
-        Command, Details, Outcome, Parts, Phase, Preview, Query, Show, SortBy, Summary, UploadId,
-        Window, WindowQuery,
+        AddPaths, Command, Details, Outcome, Parts, Phase, Preview, Query, Show, SortBy, Summary,
+        UploadId, Window, WindowQuery,
     },
     format,
     settings::Settings,
@@ -54,21 +54,33 @@ pub(crate) enum Msg {
     Preview(Settings, Preview),
     /// The uploads of a range that was marked.
     Marked(Vec<UploadId>),
-    /// The engine answered a command; whether that was one to add paths.
+    /// The engine answered a command.
     Outcome {
-        /// Whether the command was [`Command::Add`].
-        added: bool,
+        /// What it was about.
+        of: Answered,
         /// The answer.
         outcome: Outcome,
     },
     /// A folder was read.
     Listing(Listing),
+    /// What these paths would bring was counted, or is being counted.
+    Estimate(AddPaths, Estimate),
     /// There is something new in the log.
     Logged,
     /// Whether the engine keeps us waiting.
     Busy(bool),
     /// The engine is gone.
     Gone,
+}
+
+/// Which commands' answers are not just words for the footer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// The add dialog waits for it.
+    Add,
+    /// What was changed is told already.
+    Tune,
+    Other,
 }
 
 /// What has to be done outside.
@@ -84,6 +96,8 @@ pub(crate) enum Effect {
     Mark(WindowQuery),
     /// Read this folder.
     List(PathBuf),
+    /// Count what these paths would bring, and nothing else.
+    Estimate(AddPaths),
     /// Put the program to sleep.
     Suspend,
     /// Draw everything anew.
@@ -134,14 +148,20 @@ pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Effect> {
             files::mark_ids(app, ids);
             Vec::new()
         }
-        Msg::Outcome { added, outcome } => {
-            outcome_came(app, added, outcome);
+        Msg::Outcome { of, outcome } => {
+            outcome_came(app, of, outcome);
             vec![Effect::Refresh]
         }
         Msg::Listing(listing) => {
             if let Some(Dialog::Add(add)) = &mut app.dialog {
                 add.listing = listing;
                 add.chosen = None;
+            }
+            Vec::new()
+        }
+        Msg::Estimate(paths, estimate) => {
+            if let Some(Dialog::Add(add)) = &mut app.dialog {
+                add.estimate = Some((paths, estimate));
             }
             Vec::new()
         }
@@ -199,13 +219,16 @@ fn end_of(app: &App) -> Exit {
     }
 }
 
-fn outcome_came(app: &mut App, added: bool, outcome: Outcome) {
+fn outcome_came(app: &mut App, of: Answered, outcome: Outcome) {
+    if of == Answered::Tune && !outcome.refused && outcome.reached == 0 {
+        return;
+    }
     let tone = if outcome.refused {
         Tone::Bad
     } else {
         Tone::Plain
     };
-    if let (true, Some(Dialog::Add(add))) = (added, &mut app.dialog) {
+    if let (Answered::Add, Some(Dialog::Add(add))) = (of, &mut app.dialog) {
         if outcome.refused {
             add.walking = None;
         }

@@ -17,7 +17,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread::JoinHandle,
@@ -35,6 +35,9 @@ pub const MIB: u64 = 1 << 20;
 
 /// The smallest part either vendor takes.
 pub const PART: u64 = 5 * MIB;
+
+/// Who nobody is, on every system these tests run on.
+const NOBODY: u32 = 65534;
 
 /// How long anything is waited for. Nothing takes so long unless it is broken.
 const DEADLINE: Duration = Duration::from_mins(3);
@@ -159,6 +162,27 @@ impl Server {
         self.ask("GET", "/_sandbox/faults", None)["met"][fault]
             .as_u64()
             .unwrap_or(0)
+    }
+
+    /// Waits until a fault struck.
+    pub fn wait_until_met(&self, fault: &str) {
+        wait_for(fault, || (self.met(fault) > 0).then_some(()));
+    }
+
+    /// Every scripted fault found something to strike, and struck.
+    pub fn assert_all_struck(&self) {
+        let faults = self.ask("GET", "/_sandbox/faults", None);
+        let idle: Vec<&Value> = faults["scripted"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|script| script["times"] != 0)
+            .collect();
+        assert!(
+            idle.is_empty(),
+            "never struck: {idle:#?}, met: {}",
+            faults["met"]
+        );
     }
 
     /// Bytes a second that all connections share; 0 for no limit.
@@ -363,6 +387,29 @@ impl Home {
         }
     }
 
+    /// Makes the program one that is bound by permissions: root is not, so there it runs as nobody.
+    pub fn be_mortal(&mut self) {
+        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+        let dir = self.dir.path();
+        if fs::metadata(dir).unwrap().uid() == 0 {
+            fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
+            // Nobody may not see where cargo put it.
+            let copy = dir.join("reelhaul");
+            fs::copy(&self.program, &copy).unwrap();
+            self.program = copy;
+            self.user = Some(NOBODY);
+        }
+    }
+
+    /// Gives everything in the home to whom the program runs as.
+    pub fn hand_over(&self) {
+        let Some(user) = self.user else { return };
+        let mut chown = Command::new("chown");
+        let owner = format!("{user}:{user}");
+        let given = chown.arg("-Rh").arg(owner).arg(self.dir.path()).status();
+        assert!(given.unwrap().success());
+    }
+
     /// A home with a config for one destination.
     pub fn new(mode: Mode, url: &str) -> Self {
         let home = Self::bare();
@@ -440,11 +487,17 @@ impl Home {
         self.start(args).end()
     }
 
-    /// Uploads the tree.
+    /// Uploads the tree, in parts as small as they may be.
     pub fn up(&self, more: &[&str]) -> Running {
+        let mut args = vec!["--part-size", "5MiB"];
+        args.extend(more);
+        self.up_with(&args)
+    }
+
+    /// Uploads the tree.
+    pub fn up_with(&self, more: &[&str]) -> Running {
         let tree = self.tree();
-        let mut args: Vec<&OsStr> = vec!["up".as_ref(), tree.as_ref()];
-        args.extend(["--json", "--part-size", "5MiB"].map(OsStr::new));
+        let mut args: Vec<&OsStr> = vec!["up".as_ref(), tree.as_ref(), "--json".as_ref()];
         args.extend(more.iter().map(OsStr::new));
         self.start(args)
     }
@@ -631,11 +684,4 @@ impl Ended {
 /// The path in an event.
 pub fn path_of(event: &Value) -> PathBuf {
     reelhaul::path::decode(event["path"].as_str().unwrap())
-}
-
-/// Copies the program to where any user can reach it.
-pub fn copy_of_the_program(to: &Path) -> PathBuf {
-    let copy = to.join("reelhaul");
-    fs::copy(env!("CARGO_BIN_EXE_reelhaul"), &copy).unwrap();
-    copy
 }

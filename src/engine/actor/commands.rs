@@ -1,6 +1,6 @@
 //! What a person can tell the engine, and what each command answers.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::Instant;
 
@@ -20,6 +20,9 @@ use crate::{
 
 /// How long a save that was asked for is waited for before it is said that it goes on.
 const SAVE_WAIT: Duration = Duration::from_secs(5);
+
+/// How long after a move the new order is saved.
+const REORDER: Duration = Duration::from_secs(2);
 
 fn outcome(reached: usize, words: impl Into<String>) -> Outcome {
     Outcome {
@@ -62,10 +65,9 @@ impl Actor {
             Command::Move(targets, place) => {
                 let ids = self.ids(&targets);
                 self.queue.move_to(&ids, place);
-                match self.compact() {
-                    Ok(_) => outcome(ids.len(), format!("{} moved", files(ids.len()))),
-                    Err(error) => refused(format!("the new order could not be saved: {error}")),
-                }
+                // The order is the snapshot's: many moves in a row are one new snapshot.
+                self.reorder_at = Some(Instant::now() + REORDER);
+                outcome(ids.len(), format!("{} moved", files(ids.len())))
             }
             Command::Tune(settings) => self.tune(settings),
             Command::Save => self.save().await,
@@ -203,22 +205,7 @@ impl Actor {
         let mut ids = self.those(targets, held);
         ids.retain(|id| self.queue.begun(*id).is_none_or(|begun| !begun.busy));
         for id in &ids {
-            let Some(upload) = self.queue.get(*id) else {
-                continue;
-            };
-            let (id, path) = (*id, upload.path.to_path_buf());
-            let begun = upload.begun().map(|begun| &begun.progress);
-            let (marker, ticket) = begun
-                .map(|progress| (progress.marker.clone(), progress.ticket.clone()))
-                .unwrap_or_default();
-            let destination = Arc::clone(&self.destination);
-            self.spawn_step(id, async move {
-                if marker.is_empty() {
-                    return Done::Cleared(id, worker::look(path).await);
-                }
-                let cleared = worker::clear(&*destination, &marker, ticket, path).await;
-                Done::Cleared(id, cleared)
-            });
+            self.clear(*id);
         }
         outcome(
             ids.len(),
@@ -284,6 +271,7 @@ impl Actor {
     /// were never begun, and the new plan.
     fn recuts(&self, wish: PartSize) -> Vec<(UploadId, u32, PartPlan)> {
         let limits = self.destination.limits();
+        let line = self.line_seen();
         let under_way: BTreeSet<UploadId> = self.active.iter().copied().collect();
         let recut = |id: UploadId| {
             let begun = self.queue.begun(id)?;
@@ -291,7 +279,8 @@ impl Actor {
             if !begun.checked {
                 return None;
             }
-            let plan = begun.recut(|tail, left| limits.part_size(wish, tail, left), limits)?;
+            let size = |tail, left| limits.part_size(wish, tail, left, line);
+            let plan = begun.recut(size, limits)?;
             Some((id, begun.count(), plan))
         };
         under_way.into_iter().filter_map(recut).collect()

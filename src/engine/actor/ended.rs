@@ -11,7 +11,7 @@ use crate::{
         flights::millis,
         protocol::{Event, State, UploadId},
         retry::{Verdict, judge},
-        upload::{Begun, Hold, NextPart, Phase, Step, Trouble},
+        upload::{Begun, NextPart, Phase, Step, Trouble},
         worker::{self, Checked, Completion, Done, Sent},
     },
     error::{Error, Kind, Result},
@@ -95,20 +95,21 @@ impl Actor {
                 let words = format!("it is larger than the destination takes ({most})");
                 return self.end_upload(id, &Error::new(Kind::Refused, words));
             }
+            if let Some(wait) = upload.identity.unrest(&now, jiff::Timestamp::now()) {
+                return self.let_rest(id, &now, wait);
+            }
             let marker = begun.progress.marker.clone();
-            let recover = begun.recover;
-            let size = limits.part_size(self.settings.part_size, now.size, limits.parts_max);
+            let (wish, line) = (self.settings.part_size, self.line_seen());
+            let size = limits.part_size(wish, now.size, limits.parts_max, line);
             let plan = PartPlan::cut(now.size, size);
             if plan.count() > limits.parts_max {
                 let words = "it can't be cut into as few parts as the destination takes";
                 return self.end_upload(id, &Error::new(Kind::Refused, words));
             }
-            if changed.is_err() {
-                self.keep(id, &Change::Fresh(now));
-            }
             self.keep(id, &Change::Begun(marker));
             self.keep(id, &Change::Plan(plan));
-            self.queue.with_begun(id, |begun| begun.recover = recover);
+            // The plan is on disk before anything is created: nothing was.
+            self.queue.with_begun(id, |begun| begun.recover = false);
             return self.start_step(id);
         }
         if let Err(error) = changed {
@@ -135,6 +136,48 @@ impl Actor {
             let checked = worker::check(&*destination, &ticket, plan, receipts, path, rehash).await;
             Done::Checked(id, checked)
         });
+    }
+
+    /// A file that may still be written to gives up its place, and is looked at again later.
+    fn let_rest(&mut self, id: UploadId, now: &Identity, wait: Duration) {
+        let marker = self
+            .queue
+            .begun(id)
+            .map(|begun| begun.progress.marker.clone());
+        if self
+            .queue
+            .get(id)
+            .is_some_and(|upload| upload.identity != *now)
+        {
+            self.keep(id, &Change::Fresh(*now));
+            self.queue
+                .apply(id, &Change::Begun(marker.unwrap_or_default()));
+        }
+        let at = Instant::now() + wait;
+        self.deactivate(id);
+        self.queue.with_begun(id, |begun| {
+            begun.step = Step::Idle;
+            begun.recover = false;
+            begun.not_before = Some(at);
+            let words = "it may still be written to: waiting until it rests";
+            begun.step_error = Some(Error::new(Kind::Changed, words));
+        });
+        self.resting.push((at, id));
+    }
+
+    /// Files that have been left alone long enough wait for their turn again.
+    pub(super) fn wake_resting(&mut self) {
+        let now = Instant::now();
+        let (due, resting) = self.resting.iter().partition(|(at, _)| *at <= now);
+        self.resting = resting;
+        let due: Vec<(Instant, UploadId)> = due;
+        for (_, id) in due {
+            self.queue.with_begun(id, |begun| {
+                begun.not_before = None;
+                begun.step_error = None;
+            });
+            self.queue.look_again_from(id);
+        }
     }
 
     fn ticket_saved(&mut self, id: UploadId) {
@@ -480,6 +523,14 @@ impl Actor {
         let now = Instant::now();
         let random = self.random.f64();
         if error.kind == Kind::Offline {
+            if self
+                .gate
+                .down_for(now)
+                .is_some_and(|down| down > self.timing.offline)
+            {
+                let words = format!("the destination could not be reached for long: {error}");
+                self.halt(Error::new(Kind::Offline, words));
+            }
             self.gate
                 .line_is_down(now, &error.message, &self.timing.backoff, random);
         } else {
@@ -490,10 +541,29 @@ impl Actor {
         }
     }
 
+    /// An upload of which nothing was acknowledged yet, and whose ticket is gone (a link that expired
+    /// during a pause, say), is begun anew: nothing is lost by that. Once in a run, no more.
+    fn begin_anew(&mut self, id: UploadId, error: &Error) -> bool {
+        let fresh = self
+            .queue
+            .begun(id)
+            .is_some_and(|begun| begun.acknowledged == 0 && !begun.busy);
+        if error.kind != Kind::TicketGone || !fresh || !self.renewed.insert(id) {
+            return false;
+        }
+        tracing::warn!("{}: {error}; it is begun anew", self.place(id, None));
+        self.rest(id);
+        self.clear(id);
+        true
+    }
+
     /// An upload ends here until the person does something.
     pub(super) fn end_upload(&mut self, id: UploadId, error: &Error) {
         self.cut_short(id);
         let place = self.place(id, None);
+        if self.begin_anew(id, error) {
+            return;
+        }
         tracing::error!("{place}: {error}; {}", error.kind.next_step());
         let change = match error.kind {
             Kind::Changed => Change::Changed(error.clone()),
@@ -504,13 +574,11 @@ impl Actor {
         self.failed(id, None, error);
     }
 
-    /// An upload that is held has no step under way, and gives up its place.
+    /// An upload that is held, or begun anew, has no step to come, and gives up its place.
     pub(super) fn rest(&mut self, id: UploadId) {
         self.deactivate(id);
         self.queue.with(id, |upload| {
-            if let (Phase::Begun(begun), Hold::Failed(_) | Hold::Changed(_) | Hold::Paused) =
-                (&mut upload.phase, &upload.hold)
-            {
+            if let Phase::Begun(begun) = &mut upload.phase {
                 begun.step = Step::Idle;
                 begun.not_before = None;
                 begun.step_failures = 0;

@@ -4,6 +4,7 @@ use tokio::time::Instant;
 
 use super::{Actor, LOOK};
 use crate::{
+    destination::LineSeen,
     engine::{
         Server,
         flights::millis,
@@ -104,6 +105,13 @@ impl Actor {
             let surplus = self.speed.history.len().saturating_sub(HISTORY);
             self.speed.history.drain(..surplus);
         }
+    }
+
+    /// What the last seconds told of the line, while parts were on it.
+    pub(super) fn line_seen(&self) -> Option<LineSeen> {
+        let rate = self.speed.meter.rate();
+        let parts = u16::try_from(self.flights.len()).unwrap_or(u16::MAX);
+        (rate > 0 && parts > 0).then_some(LineSeen { rate, parts })
     }
 
     /// Thinks over how many parts are to be in flight, where that is ours to find.

@@ -192,6 +192,27 @@ impl Actor {
         });
     }
 
+    /// Removes what an upload made at the destination, and looks at its file anew; then it is begun
+    /// as if it never had been.
+    pub(super) fn clear(&mut self, id: UploadId) {
+        let Some(upload) = self.queue.get(id) else {
+            return;
+        };
+        let path = upload.path.to_path_buf();
+        let Some(progress) = upload.begun().map(|begun| &begun.progress) else {
+            return self.spawn_step(
+                id,
+                async move { Done::Cleared(id, worker::look(path).await) },
+            );
+        };
+        let (marker, ticket) = (progress.marker.clone(), progress.ticket.clone());
+        let destination = Arc::clone(&self.destination);
+        self.spawn_step(id, async move {
+            let cleared = worker::clear(&*destination, &marker, ticket, path).await;
+            Done::Cleared(id, cleared)
+        });
+    }
+
     pub(super) fn start_part(&mut self, id: UploadId, next: NextPart) {
         let Some(upload) = self.queue.get(id) else {
             return;

@@ -8,7 +8,7 @@ use std::{
 use tui_input::Input;
 
 use crate::{
-    engine::protocol::{Command, Details, Preview},
+    engine::protocol::{AddPaths, Command, Details, Preview},
     settings::Settings,
 };
 
@@ -66,6 +66,8 @@ pub(crate) struct Add {
     pub(crate) listing: Listing,
     /// The entry under the cursor; none while the path is typed.
     pub(crate) chosen: Option<usize>,
+    /// What would be queued, for these paths and globs, as far as it was counted.
+    pub(crate) estimate: Option<(AddPaths, Estimate)>,
     /// When the paths were handed over; from then on the walk is shown.
     pub(crate) walking: Option<Duration>,
     /// How many uploads there were before.
@@ -95,7 +97,30 @@ pub(crate) struct Entry {
     pub(crate) size: u64,
 }
 
+/// What a walk would queue.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Estimate {
+    pub(crate) files: usize,
+    pub(crate) bytes: u64,
+    pub(crate) left_out: usize,
+    /// Whether all was walked.
+    pub(crate) whole: bool,
+}
+
 impl Add {
+    /// What would be handed over now; `None` while nothing is named.
+    pub(crate) fn wanted(&self) -> Option<AddPaths> {
+        if self.path.value().trim().is_empty() && self.chosen.is_none() {
+            return None;
+        }
+        let globs = |text: &str| text.split_whitespace().map(str::to_owned).collect();
+        Some(AddPaths {
+            paths: vec![self.target()],
+            include: globs(self.include.value()),
+            exclude: globs(self.exclude.value()),
+        })
+    }
+
     /// The typed text as a path: `~` and relative paths made whole.
     pub(crate) fn typed(&self) -> PathBuf {
         let text = self.path.value();

@@ -1,6 +1,14 @@
 //! Tasks beside the loop: what asks, commands and reads folders, so that the loop never waits for it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    ops::ControlFlow,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use tokio::{
     sync::mpsc::{UnboundedSender, unbounded_channel},
@@ -10,17 +18,22 @@ use tokio::{
 use crate::{
     engine::{
         Gone, Handle,
-        protocol::{Command, Query, Reply, UploadId, WindowQuery},
+        protocol::{AddPaths, Command, Query, Reply, UploadId, WindowQuery},
     },
     path,
+    scan::Scan,
     tui::{
-        app::{Entry, Listing},
-        update::{Effect, Msg},
+        app::{Entry, Estimate, Listing},
+        update::{Answered, Effect, Msg},
     },
 };
 
 /// How long the engine may take to answer before the screen says that it waits.
 const PATIENCE: Duration = Duration::from_millis(1500);
+/// How long nothing is typed before what was typed is counted.
+const TYPING: Duration = Duration::from_millis(300);
+/// How often a count says how far it is.
+const TELL_EVERY: Duration = Duration::from_millis(200);
 /// The most entries of a folder that are shown.
 const MOST_ENTRIES: usize = 5000;
 
@@ -31,6 +44,8 @@ pub(super) struct Helpers {
     commands: UnboundedSender<Command>,
     rows: OneAtATime<WindowQuery>,
     parts: OneAtATime<UploadId>,
+    /// Which count of what would be added is wanted; others end.
+    count: Arc<AtomicU64>,
 }
 
 /// One question is on its way, and of those that come meanwhile the last is asked next.
@@ -83,6 +98,7 @@ impl Helpers {
             commands,
             rows: OneAtATime::new(),
             parts: OneAtATime::new(),
+            count: Arc::default(),
         }
     }
 
@@ -151,8 +167,25 @@ impl Helpers {
                     let _ = tell.send(Msg::Listing(list(folder)));
                 });
             }
+            Effect::Estimate(paths) => {
+                let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+                let (wanted, tell) = (self.count.clone(), self.tell.clone());
+                tokio::spawn(async move {
+                    // Whoever still types is not asked about what was typed so far.
+                    tokio::time::sleep(TYPING).await;
+                    let still = move || wanted.load(Ordering::Relaxed) == number;
+                    if still() {
+                        tokio::task::spawn_blocking(move || estimate(&paths, &still, &tell));
+                    }
+                });
+            }
             Effect::Refresh | Effect::Suspend | Effect::Clear | Effect::Leave(_) => {}
         }
+    }
+
+    /// Ends a count that nobody looks at any more.
+    pub(super) fn count_no_more(&self) {
+        self.count.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Asks in a task of its own, which also says when the answer is long in coming.
@@ -186,10 +219,14 @@ fn message(query: Query, reply: Result<Reply, Gone>) -> Msg {
 }
 
 async fn command_one(engine: &Handle, tell: &UnboundedSender<Msg>, command: Command) {
-    let added = matches!(command, Command::Add(_));
+    let of = match command {
+        Command::Add(_) => Answered::Add,
+        Command::Tune(_) => Answered::Tune,
+        _ => Answered::Other,
+    };
     let ending = matches!(command, Command::Stop | Command::StopNow);
     let msg = match engine.command(command).await {
-        Ok(outcome) => Msg::Outcome { added, outcome },
+        Ok(outcome) => Msg::Outcome { of, outcome },
         // The engine may be gone before it has answered to its end; the summary tells.
         Err(Gone) if ending => return,
         Err(Gone) => Msg::Gone,
@@ -218,6 +255,32 @@ async fn find_range(engine: &Handle, query: WindowQuery) -> Msg {
         }
     }
     Msg::Marked(ids)
+}
+
+/// Counts what these paths would bring, telling how far it is, while it is `still` wanted.
+fn estimate(paths: &AddPaths, still: &dyn Fn() -> bool, tell: &UnboundedSender<Msg>) {
+    let Ok(scan) = Scan::new(paths) else {
+        return;
+    };
+    let mut sum = Estimate::default();
+    let mut told = Instant::now();
+    let walked = scan.walk(&mut |batch| {
+        sum.files += batch.found.len();
+        sum.bytes += batch.found.iter().map(|found| found.size).sum::<u64>();
+        sum.left_out += batch.skipped.len() + batch.unreadable.len();
+        if !still() {
+            return ControlFlow::Break(());
+        }
+        if told.elapsed() >= TELL_EVERY {
+            told = Instant::now();
+            let _ = tell.send(Msg::Estimate(paths.clone(), sum));
+        }
+        ControlFlow::Continue(())
+    });
+    if walked.is_continue() && still() {
+        sum.whole = true;
+        let _ = tell.send(Msg::Estimate(paths.clone(), sum));
+    }
 }
 
 /// The entries of a folder, folders first.
@@ -262,5 +325,48 @@ fn list(folder: PathBuf) -> Listing {
         folder,
         entries,
         error: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// What an estimate of a folder says last, wanted from its beginning or not.
+    fn estimated(wanted: bool) -> Option<Estimate> {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("one.mov"), [0; 300]).unwrap();
+        fs::write(folder.path().join("two.wav"), [0; 40]).unwrap();
+        fs::write(folder.path().join("notes.txt"), [0; 7]).unwrap();
+        let paths = AddPaths {
+            paths: vec![folder.path().to_owned()],
+            ..AddPaths::default()
+        };
+        let (tell, mut told) = unbounded_channel();
+        estimate(&paths, &|| wanted, &tell);
+        let mut last = None;
+        while let Ok(Msg::Estimate(of, estimate)) = told.try_recv() {
+            assert_eq!(of, paths);
+            last = Some(estimate);
+        }
+        last
+    }
+
+    #[test]
+    fn what_would_be_added_is_counted_before_it_is() {
+        let all = Estimate {
+            files: 2,
+            bytes: 340,
+            left_out: 1,
+            whole: true,
+        };
+        assert_eq!(estimated(true), Some(all));
+    }
+
+    #[test]
+    fn a_count_nobody_waits_for_says_nothing() {
+        assert_eq!(estimated(false), None);
     }
 }

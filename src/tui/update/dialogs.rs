@@ -5,7 +5,7 @@ use tui_input::{Input, backend::crossterm::EventHandler as _};
 
 use super::{Effect, WALK_SHOWS, say, stop, tuning};
 use crate::{
-    engine::protocol::{AddPaths, Command, Query},
+    engine::protocol::{Command, Query},
     format,
     tui::{
         Exit,
@@ -129,10 +129,25 @@ pub(super) fn after_typing(app: &mut App) -> Vec<Effect> {
     add.chosen = None;
     add.answer = None;
     let (folder, _) = add.place();
-    if folder == add.listing.folder {
-        return Vec::new();
+    let mut effects = count_anew(app);
+    if let Some(Dialog::Add(add)) = &app.dialog
+        && folder != add.listing.folder
+    {
+        effects.push(Effect::List(folder));
     }
-    vec![Effect::List(folder)]
+    effects
+}
+
+/// Has what would be queued counted, where that is no longer the same.
+fn count_anew(app: &App) -> Vec<Effect> {
+    let Some(Dialog::Add(add)) = &app.dialog else {
+        return Vec::new();
+    };
+    match (add.wanted(), &add.estimate) {
+        (Some(wanted), Some((counted, _))) if wanted == *counted => Vec::new(),
+        (Some(wanted), _) => vec![Effect::Estimate(wanted)],
+        (None, _) => Vec::new(),
+    }
 }
 
 fn add_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
@@ -170,12 +185,20 @@ fn add_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
         }
         KeyCode::Down if count > 0 => {
             add.chosen = Some(add.chosen.map_or(0, |index| (index + 1).min(count - 1)));
+            return count_anew(app);
         }
         KeyCode::PageDown if count > 0 => {
             add.chosen = Some(add.chosen.map_or(0, |index| (index + 10).min(count - 1)));
+            return count_anew(app);
         }
-        KeyCode::Up => add.chosen = add.chosen.and_then(|index| index.checked_sub(1)),
-        KeyCode::PageUp => add.chosen = add.chosen.map(|index| index.saturating_sub(10)),
+        KeyCode::Up => {
+            add.chosen = add.chosen.and_then(|index| index.checked_sub(1));
+            return count_anew(app);
+        }
+        KeyCode::PageUp => {
+            add.chosen = add.chosen.map(|index| index.saturating_sub(10));
+            return count_anew(app);
+        }
         KeyCode::Left if add.chosen.is_some() => return up_a_folder(app),
         _ => {
             add.input().handle_event(&Event::Key(key));
@@ -242,15 +265,9 @@ fn hand_over(app: &mut App) -> Vec<Effect> {
     let Some(Dialog::Add(add)) = &mut app.dialog else {
         return Vec::new();
     };
-    if add.path.value().trim().is_empty() && add.chosen.is_none() {
+    let Some(paths) = add.wanted() else {
         add.answer = Some((true, "type a path or choose one below".to_owned()));
         return Vec::new();
-    }
-    let globs = |text: &str| text.split_whitespace().map(str::to_owned).collect();
-    let paths = AddPaths {
-        paths: vec![add.target()],
-        include: globs(add.include.value()),
-        exclude: globs(add.exclude.value()),
     };
     add.walking = Some(app.now);
     add.before = app.summary.counts.total();

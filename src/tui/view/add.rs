@@ -6,7 +6,7 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::{put, row};
+use super::{left_right, put, row};
 use crate::{
     format::{self, printable},
     tui::app::{Add, AddField, App},
@@ -68,11 +68,35 @@ pub(super) fn draw(app: &App, add: &Add, area: Rect, buf: &mut Buffer) {
         let style = if *refused { theme.bad } else { theme.text };
         put(buf, row(area, 3), Span::styled(printable(words), style));
     } else if add.field == AddField::Path {
+        let counted = counted(app, add);
+        let room = usize::from(area.width).saturating_sub(counted.width() + 2);
         let folder = format::display_path(&add.place().0);
-        let folder = format::shorten_middle(&folder, usize::from(area.width));
-        put(buf, row(area, 3), Span::styled(folder, theme.dim));
+        let folder = Line::styled(format::shorten_middle(&folder, room), theme.dim);
+        left_right(buf, row(area, 3), folder, counted);
     }
     browser(app, add, below, buf);
+}
+
+/// What would be queued, as far as it was counted.
+fn counted(app: &App, add: &Add) -> Line<'static> {
+    let theme = &app.theme;
+    let Some((of, estimate)) = &add.estimate else {
+        return Line::default();
+    };
+    if add.wanted().as_ref() != Some(of) {
+        return Line::default();
+    }
+    let sum = format!(
+        "{}, {}",
+        format::count(estimate.files, "file"),
+        format::bytes(estimate.bytes)
+    );
+    if estimate.whole {
+        Line::styled(sum, theme.good)
+    } else {
+        let wheel = theme.spinner(app.now.as_millis());
+        Line::styled(format!("{wheel} {sum} so far"), theme.accent)
+    }
 }
 
 /// The text from this column on.
