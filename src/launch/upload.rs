@@ -44,7 +44,10 @@ pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
     // A mistyped path is told before anything is made or asked.
     let scan = Scan::new(&add).map_err(Stopped::usage)?;
     scan.check_roots().map_err(Stopped::usage)?;
-    let saved = up.session.as_deref().filter(|path| path.exists());
+    // A bare file name has no folder to be synced.
+    let file = up.session.as_deref().map(std::path::absolute).transpose();
+    let file = file.map_err(Stopped::usage)?;
+    let saved = file.as_deref().filter(|path| path.exists());
     if let Some(path) = saved {
         let again = Again {
             commands: vec![Command::Add(add)],
@@ -55,7 +58,7 @@ pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
     let chosen = destinations::choose(&config, up.to.as_deref()).await?;
     reach(&chosen, &screen).await?;
     let settings = up.tuning.over(config.settings);
-    let session = create(&chosen.name, settings, up.session.as_deref())?;
+    let session = create(&chosen.name, settings, file.as_deref())?;
     run(
         (global, &config),
         chosen,
