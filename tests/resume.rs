@@ -90,7 +90,7 @@ fn killed_again_and_again(mode: Mode, faulty: bool) {
         struck * 10 >= times * 7,
         "only {struck} of {times} kills struck"
     );
-    let faults = if faulty { all_met(&server) } else { 0 };
+    let met = if faulty { all_met(&server) } else { 0 };
     server.no_faults();
 
     server.line(0);
@@ -101,7 +101,7 @@ fn killed_again_and_again(mode: Mode, faulty: bool) {
     report.assert_holds(&files);
     report.assert_nothing_twice();
     let wasted = report.wasted();
-    let allowed = (struck * PARTS + faults) * PART;
+    let allowed = (struck * PARTS + met) * PART;
     assert!(
         wasted <= allowed,
         "{wasted} bytes were wasted, of {allowed}"
