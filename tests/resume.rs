@@ -110,7 +110,7 @@ fn killed_again_and_again(mode: Mode, faulty: bool) {
     let bytes = &summary["bytes"];
     assert_eq!(summary["uploads"]["done"], files.len(), "{summary}");
     assert_eq!(bytes["total"], total);
-    eprintln!("{struck} kills, {faults} faults, {wasted} of {allowed} bytes wasted");
+    eprintln!("{struck} kills, {met} faults, {wasted} of {allowed} bytes wasted");
 }
 
 /// A few faults that strike one step or another, soon.
