@@ -244,23 +244,30 @@ fn a_create_whose_answer_is_lost_again_and_again_makes_one_media_object() {
 
 #[test]
 fn an_upload_token_that_is_gone_is_told_and_the_others_go_on() {
-    for resumed in [false, true] {
-        let faults = json!([{ "fault": "token-expired", "on": "list", "file": "big" }]);
-        let (server, files, ended) = among(Mode::JwPlayer, resumed, &faults);
-        ended.assert_code(1);
-        server.assert_all_struck();
-        let failed = ended.named("failed");
-        assert_eq!(failed.len(), 1, "{failed:#?}");
-        assert_eq!(failed[0]["kind"], "ticket_gone");
-        let next = failed[0]["next_step"].as_str().unwrap();
-        assert!(next.contains("start this file over"), "{next}");
-        let report = server.report();
-        assert_eq!(
-            report.one("small").sha256.as_deref(),
-            Some(&*files[1].sha256)
-        );
-        assert!(!report.one("big").complete);
-    }
+    let faults = json!([{ "fault": "token-expired", "on": "list", "file": "big" }]);
+    let (server, files, ended) = among(Mode::JwPlayer, true, &faults);
+    ended.assert_code(1);
+    server.assert_all_struck();
+    let failed = ended.named("failed");
+    assert_eq!(failed.len(), 1, "{failed:#?}");
+    assert_eq!(failed[0]["kind"], "ticket_gone");
+    let next = failed[0]["next_step"].as_str().unwrap();
+    assert!(next.contains("start this file over"), "{next}");
+    let report = server.report();
+    assert_eq!(
+        report.one("small").sha256.as_deref(),
+        Some(&*files[1].sha256)
+    );
+    assert!(!report.one("big").complete);
+}
+
+#[test]
+fn an_upload_token_that_is_gone_before_anything_arrived_costs_nothing_but_a_fresh_start() {
+    let faults = json!([{ "fault": "token-expired", "on": "list", "file": "big" }]);
+    let (server, files, ended) = among(Mode::JwPlayer, false, &faults);
+    ended.assert_code(0);
+    server.assert_all_struck();
+    server.report().assert_holds(&files);
 }
 
 #[test]
