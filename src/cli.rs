@@ -131,6 +131,9 @@ pub struct Resume {
     /// Try again what failed
     #[arg(long)]
     pub retry_failed: bool,
+    /// Begin anew what failed or changed: the unfinished media object is removed first
+    #[arg(long, conflicts_with = "retry_failed")]
+    pub start_over: bool,
     /// How it goes out.
     #[command(flatten)]
     pub tuning: Tuning,
@@ -280,6 +283,22 @@ pub struct Sandbox {
     /// Keep nothing but sizes and hashes
     #[arg(long)]
     pub discard: bool,
+    /// Where JW Player's parts go.
+    #[arg(long, value_name = "WHERE", value_enum, default_value_t = Storage::Local)]
+    #[arg(
+        help = "JW Player's parts go here, or to an S3 server [keys: S3_ACCESS_KEY, S3_SECRET_KEY]"
+    )]
+    pub storage: Storage,
+    /// The S3 server's address.
+    #[arg(long, value_name = "URL", required_if_eq("storage", "s3"))]
+    #[arg(help = "The S3 server's address: http://127.0.0.1:8333")]
+    pub s3_endpoint: Option<String>,
+    /// The bucket, which is there already
+    #[arg(long, value_name = "NAME", required_if_eq("storage", "s3"))]
+    pub s3_bucket: Option<String>,
+    /// The region requests are signed for
+    #[arg(long, value_name = "NAME", default_value = "us-east-1")]
+    pub s3_region: String,
     /// Read no faster than this, over all connections: 50MiB/s
     #[arg(long, value_name = "RATE", default_value = "unlimited")]
     pub speed: Bandwidth,
@@ -295,6 +314,15 @@ pub struct Sandbox {
     /// How long a part's link is good for
     #[arg(long, value_name = "TIME", default_value = "1h")]
     pub link_ttl: humantime::Duration,
+}
+
+/// Where the sandbox lets JW Player's parts go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Storage {
+    /// To the sandbox itself
+    Local,
+    /// To an S3 server, by pre-signed links
+    S3,
 }
 
 /// `KIND=RATE`. Which kinds there are is the sandbox's.

@@ -15,7 +15,8 @@ use crate::{
     cli::{self, Cli, Command},
     config::{self, Config},
     headless,
-    sandbox::{Fault, Options, Sandbox, Storage},
+    sandbox::{Fault, Options, S3Options, Sandbox, Storage},
+    secret::Secret,
     settings::Bandwidth,
 };
 
@@ -99,6 +100,16 @@ fn load(global: &cli::Global) -> Result<Config, Stopped> {
     Ok(config)
 }
 
+/// A key that only the environment tells: arguments can be read by everyone on the machine.
+fn from_environment(name: &str) -> Result<Secret, Stopped> {
+    match std::env::var(name).map(Secret::new) {
+        Ok(key) if !key.is_empty() => Ok(key),
+        _ => Err(Stopped::usage(format!(
+            "--storage s3 wants a key in the environment, as {name}"
+        ))),
+    }
+}
+
 /// `reelhaul sandbox`: serves until it is told to end.
 async fn sandbox(global: &cli::Global, asked: cli::Sandbox) -> Result<u8, Stopped> {
     logs::to_stderr(global)?;
@@ -106,6 +117,16 @@ async fn sandbox(global: &cli::Global, asked: cli::Sandbox) -> Result<u8, Stoppe
         (_, true) => Storage::Discard,
         (Some(folder), _) => Storage::Keep(folder),
         (None, _) => Storage::Keep(config::state_dir()?.join("sandbox")),
+    };
+    let s3 = match asked.storage {
+        cli::Storage::Local => None,
+        cli::Storage::S3 => Some(S3Options {
+            endpoint: asked.s3_endpoint.unwrap_or_default(),
+            bucket: asked.s3_bucket.unwrap_or_default(),
+            region: asked.s3_region,
+            access_key: from_environment("S3_ACCESS_KEY")?,
+            secret_key: from_environment("S3_SECRET_KEY")?,
+        }),
     };
     let faults = asked
         .faults
@@ -115,6 +136,7 @@ async fn sandbox(global: &cli::Global, asked: cli::Sandbox) -> Result<u8, Stoppe
         .map_err(|error: crate::sandbox::BadFault| Stopped::usage(error))?;
     let options = Options {
         storage,
+        s3,
         speed: match asked.speed {
             Bandwidth::Unlimited => None,
             Bandwidth::Limited(rate) => Some(rate.get()),
@@ -126,8 +148,9 @@ async fn sandbox(global: &cli::Global, asked: cli::Sandbox) -> Result<u8, Stoppe
         ..Options::default()
     };
     let listening = |error| Stopped::usage(format!("can't listen on {}: {error}", asked.listen));
+    let starting = |error| Stopped::usage(format!("the sandbox can't start: {error}"));
     let listener = destinations::listen(asked.listen, options.speed).map_err(listening)?;
-    let sandbox = Sandbox::start(listener, options).await.map_err(listening)?;
+    let sandbox = Sandbox::start(listener, options).await.map_err(starting)?;
     println!("sandbox listens on {}", sandbox.url());
     println!(
         "  JW Player: site_id = {:?}, secret = {:?}",

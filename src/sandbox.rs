@@ -50,6 +50,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use self::faults::{BadFault, Fault};
 use self::house::House;
+use crate::secret::Secret;
 
 /// The JW Player site id that is accepted unless [`Options::site_id`] says otherwise.
 pub const SITE: &str = "Site0001";
@@ -67,11 +68,31 @@ pub enum Storage {
     Discard,
 }
 
+/// A bucket of an S3 server, where the bytes of JW Player's uploads go instead of to the sandbox: its
+/// links are pre-signed for there, and the sandbox sees no byte. So there is no fault, no line speed
+/// and no count of tries for parts; what lies there is asked for, and the report's hashes are taken
+/// from the finished objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct S3Options {
+    /// The server's address, such as `http://127.0.0.1:8333`.
+    pub endpoint: String,
+    /// The bucket, which is there already.
+    pub bucket: String,
+    /// The region requests are signed for.
+    pub region: String,
+    /// The access key.
+    pub access_key: Secret,
+    /// The secret key.
+    pub secret_key: Secret,
+}
+
 /// How the sandbox behaves.
 #[derive(Clone, PartialEq)]
 pub struct Options {
     /// What becomes of the bytes.
     pub storage: Storage,
+    /// Where the bytes of JW Player's uploads go instead.
+    pub s3: Option<S3Options>,
     /// Bytes a second that all connections together may send to it.
     pub speed: Option<u64>,
     /// What each request waits before anything happens.
@@ -106,6 +127,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             storage: Storage::Discard,
+            s3: None,
             speed: None,
             latency: Duration::ZERO,
             faults: Vec::new(),
@@ -128,6 +150,7 @@ impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
             .field("storage", &self.storage)
+            .field("s3", &self.s3)
             .field("speed", &self.speed)
             .field("latency", &self.latency)
             .field("faults", &self.faults)
@@ -149,7 +172,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// When the listener has no address, or the folder to keep things in can't be used, or is used
-    /// by another sandbox.
+    /// by another sandbox, or the S3 bucket can't be used.
     pub async fn start(listener: TcpListener, options: Options) -> io::Result<Self> {
         let addr = listener.local_addr()?;
         let opened = tokio::task::spawn_blocking(move || {
@@ -157,6 +180,7 @@ impl Sandbox {
             io::Result::Ok((lock, House::open(addr, options)?))
         });
         let (lock, house) = opened.await??;
+        house.storage.check().await?;
         let end = CancellationToken::new();
         let ended = tokio::spawn({
             let end = end.clone();

@@ -107,6 +107,9 @@ pub(super) struct Actor {
     resting: Vec<(Instant, UploadId)>,
     /// Uploads that were begun anew by themselves in this run; never more than once each.
     renewed: HashSet<UploadId>,
+    /// Whether the part size was tuned in this run: what is found at the destination only now is
+    /// cut anew then.
+    resized: bool,
     /// When a changed order of the queue is saved.
     reorder_at: Option<Instant>,
     flights: Flights,
@@ -192,6 +195,7 @@ impl Actor {
             active: Vec::new(),
             resting: Vec::new(),
             renewed: HashSet::new(),
+            resized: false,
             reorder_at: None,
             flights: Flights::default(),
             steps: JoinSet::new(),
@@ -225,6 +229,7 @@ impl Actor {
             told: Summary::default(),
         };
         actor.find_processing();
+        actor.tell_what_failed_before();
         actor
     }
 

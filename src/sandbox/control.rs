@@ -26,6 +26,7 @@ pub(super) async fn answer(ask: &Ask, body: &[u8]) -> Response {
     let path: Vec<&str> = ask.path.iter().skip(1).map(String::as_str).collect();
     let done = match (&ask.method, path.as_slice()) {
         (&Method::GET, ["report"]) => {
+            house.storage.look_at_all(house, ask.now).await;
             house.store.settled().await;
             Ok(report::report(house, ask.now))
         }

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Options, Storage, budget::Budget, faults::Faults, line::Line, sign::Key, stats::Stats,
-    store::Store,
+    Options, Storage, budget::Budget, faults::Faults, jwplayer, line::Line, media::Vendor,
+    sign::Key, stats::Stats, store::Store,
 };
 
 /// Everything one sandbox is made of.
@@ -23,6 +23,8 @@ pub(super) struct House {
     /// Whether it listens on any address.
     pub(super) anywhere: bool,
     pub(super) store: Arc<Store>,
+    /// Where the bytes of JW Player's uploads go.
+    pub(super) storage: jwplayer::Storage,
     pub(super) faults: Faults,
     pub(super) line: Line,
     pub(super) stats: Stats,
@@ -45,6 +47,7 @@ impl House {
         Ok(Self {
             url: super::url(addr),
             anywhere: addr.ip().is_unspecified(),
+            storage: jwplayer::Storage::open(&options)?,
             store,
             faults: Faults::new(&options.faults, options.seed),
             line: Line::new(options.speed, options.latency),
@@ -55,6 +58,16 @@ impl House {
             revoked: Mutex::default(),
             options,
         })
+    }
+
+    /// Goes on with files that were complete but not put together when the sandbox last ended.
+    pub(super) fn go_on(self: &Arc<Self>) {
+        for (id, vendor) in self.store.unassembled() {
+            match vendor {
+                Vendor::JwPlayer => self.storage.assemble(self, &id),
+                Vendor::ApiVideo => self.store.assemble(&id),
+            }
+        }
     }
 
     /// Makes a link or token invalid from now on. Says whether it was valid until now.

@@ -10,6 +10,8 @@ use hyper::{Method, StatusCode, header::HeaderValue};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+pub(super) use self::storage::Storage;
+use self::storage::here;
 use super::{
     budget::{Allowance, Class},
     faults::Step,
@@ -87,13 +89,13 @@ impl Call {
                     upload: own(upload),
                 }
             }
-            [storage::PATH, upload] if method == Method::PUT => Self::Put {
+            [here::PATH, upload] if method == Method::PUT => Self::Put {
                 upload: own(upload),
                 part: ask.param("partNumber").and_then(|part| part.parse().ok()),
             },
             ["v1" | "v2", "sites", _, "media", _, "reupload"]
             | ["v1" | "v2", "uploads", _, "parts" | "complete"]
-            | [storage::PATH, _] => Self::WrongMethod,
+            | [here::PATH, _] => Self::WrongMethod,
             _ => Self::Unknown,
         }
     }
@@ -142,14 +144,14 @@ impl Call {
 
     pub(super) fn failed(&self, status: StatusCode) -> Response {
         match self {
-            Self::Put { .. } => storage::failed(status),
+            Self::Put { .. } => here::failed(status),
             _ => internal(status).answer(),
         }
     }
 
     pub(super) fn rate_limited(&self) -> Response {
         if let Self::Put { .. } = self {
-            return storage::slow_down();
+            return here::slow_down();
         }
         let mut reply = too_many().answer();
         let headers = reply.headers_mut();
@@ -160,16 +162,15 @@ impl Call {
 
     pub(super) async fn answer(&self, ask: &Ask, payload: &mut Payload) -> Response {
         if let Self::Put { upload, part } = self {
-            return storage::put(ask, upload, *part, payload).await;
+            return here::put(ask, upload, *part, payload).await;
         }
+        let body = payload.small();
         let allowance = ask.house.budget.take(Class::JwPlayer, Instant::now());
         let mut reply = match allowance {
             Some(Allowance {
                 remaining: None, ..
             }) => too_many().answer(),
-            _ => self
-                .call(ask, payload.small())
-                .unwrap_or_else(Refusal::answer),
+            _ => self.call(ask, body).await.unwrap_or_else(Refusal::answer),
         };
         if let Some(Allowance {
             limit, remaining, ..
@@ -182,40 +183,35 @@ impl Call {
         reply
     }
 
-    fn call(&self, ask: &Ask, body: &[u8]) -> Result<Response, Refusal> {
+    async fn call(&self, ask: &Ask, body: &[u8]) -> Result<Response, Refusal> {
         match self {
             Self::Create { site } => {
                 authorize(ask, site)?;
-                media::create(ask, body)
+                media::create(ask, body).await
             }
             Self::Find { site } => {
                 authorize(ask, site)?;
-                media::find(ask)
+                media::find(ask).await
             }
             Self::Get { site, media } => {
                 authorize(ask, site)?;
-                let catalog = ask.house.store.catalog();
-                let media = catalog.get(media).filter(is_ours).ok_or_else(not_found)?;
-                Ok(json(
-                    StatusCode::OK,
-                    &media::show(&ask.house, media, ask.now),
-                ))
+                media::get(ask, media).await
             }
             Self::Delete { site, media } => {
                 authorize(ask, site)?;
-                media::delete(ask, media)
+                media::delete(ask, media).await
             }
             Self::Reupload { site, media } => {
                 authorize(ask, site)?;
-                media::reupload(ask, media, body)
+                media::reupload(ask, media, body).await
             }
             Self::List { upload } => {
                 authorize_upload(ask, upload)?;
-                upload::list(ask, upload)
+                upload::list(ask, upload).await
             }
             Self::Complete { upload } => {
                 authorize_upload(ask, upload)?;
-                upload::complete(ask, upload)
+                upload::complete(ask, upload).await
             }
             Self::WrongMethod => Err(Refusal::new(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -269,6 +265,12 @@ fn internal(status: StatusCode) -> Refusal {
 
 fn broken(error: &std::io::Error) -> Refusal {
     tracing::debug!(%error, "the storage failed");
+    internal(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// The storage has no bytes, or does not take any, and the caller is not at fault.
+fn unstored(error: &storage::S3Error) -> Refusal {
+    tracing::warn!(%error, "the storage failed");
     internal(StatusCode::INTERNAL_SERVER_ERROR)
 }
 

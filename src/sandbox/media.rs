@@ -3,8 +3,10 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use jiff::Timestamp;
+use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::Sha256;
 
 use super::sign::{hex, unhex};
 
@@ -89,6 +91,13 @@ pub(super) struct Stored {
     pub(super) file: Option<PathBuf>,
 }
 
+impl Stored {
+    /// The MD5 as JW Player and S3 write it, without the quotes.
+    pub(super) fn etag(&self) -> String {
+        hex(&self.md5)
+    }
+}
+
 mod hex_md5 {
     use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
 
@@ -144,6 +153,30 @@ pub(super) struct Whole {
     pub(super) size: u64,
     pub(super) md5: String,
     pub(super) sha256: String,
+}
+
+/// Hashes a whole file, block by block.
+#[derive(Default)]
+pub(super) struct WholeHash {
+    size: u64,
+    md5: Md5,
+    sha256: Sha256,
+}
+
+impl WholeHash {
+    pub(super) fn update(&mut self, block: &[u8]) {
+        self.size += block.len() as u64;
+        self.md5.update(block);
+        self.sha256.update(block);
+    }
+
+    pub(super) fn finish(self) -> Whole {
+        Whole {
+            size: self.size,
+            md5: hex(&self.md5.finalize()),
+            sha256: hex(&self.sha256.finalize()),
+        }
+    }
 }
 
 /// One media object; all of it but the pieces of an unfinished upload is written to disk at once
@@ -230,7 +263,10 @@ impl Media {
 
     /// How many bytes arrived whole.
     pub(super) fn size(&self) -> u64 {
-        self.stored().map(|(_, stored)| stored.size).sum()
+        match &self.whole {
+            Some(whole) => whole.size,
+            None => self.stored().map(|(_, stored)| stored.size).sum(),
+        }
     }
 
     /// The number of the part a byte range is, as the client counts its parts: told from the size of

@@ -30,7 +30,7 @@ const DRAIN: Duration = Duration::from_secs(30);
 
 /// Serves until it is told to end.
 pub(super) async fn serve(listener: TcpListener, house: Arc<House>, end: CancellationToken) {
-    house.store.go_on();
+    house.go_on();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {

@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     Storage,
-    media::{Media, Piece, Place, Stored},
+    media::{Media, Piece, Place, Stored, Vendor, Whole},
 };
 
 /// How many blocks may wait to be hashed and written.
@@ -260,18 +260,28 @@ impl Store {
         let Some(media) = self.catalog().get(id).cloned() else {
             return;
         };
-        self.assembling.send_modify(|count| *count += 1);
+        let assembling = self.assembling();
         let store = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
             if let Err(error) = store.put_together(&root, &media) {
                 tracing::debug!(media = media.id, %error, "could not put the file together");
             }
-            store.assembling.send_modify(|count| *count -= 1);
+            drop(assembling);
         });
     }
 
     fn put_together(&self, root: &Path, media: &Media) -> io::Result<()> {
-        let whole = keep::assemble(root, media)?;
+        self.enter(media, keep::assemble(root, media)?)
+    }
+
+    /// Notes that the hashes of a complete file are on their way, until the note is dropped.
+    pub(super) fn assembling(self: &Arc<Self>) -> Assembling {
+        self.assembling.send_modify(|count| *count += 1);
+        Assembling(Arc::clone(self))
+    }
+
+    /// Enters the hashes of a complete file, unless it is another by now.
+    pub(super) fn enter(&self, media: &Media, whole: Whole) -> io::Result<()> {
         let mut catalog = self.catalog();
         let Some(now) = catalog.media.get_mut(&media.id) else {
             return Ok(());
@@ -285,22 +295,21 @@ impl Store {
                 stored.file = None;
             }
         }
+        let Some(root) = &self.root else {
+            return Ok(());
+        };
         keep::save(root, now)?;
         keep::drop_pieces(root, &media.id)
     }
 
-    /// Goes on with files that were complete but not put together when the sandbox last ended.
-    pub(super) fn go_on(self: &Arc<Self>) {
-        let unfinished: Vec<String> = self
-            .catalog()
+    /// The files that are complete and have no hashes yet.
+    pub(super) fn unassembled(&self) -> Vec<(String, Vendor)> {
+        self.catalog()
             .media
             .values()
             .filter(|media| media.completed.is_some() && media.whole.is_none() && !media.deleted)
-            .map(|media| media.id.clone())
-            .collect();
-        for id in unfinished {
-            self.assemble(&id);
-        }
+            .map(|media| (media.id.clone(), media.vendor))
+            .collect()
     }
 
     /// Waits until every complete file is put together.
@@ -308,6 +317,16 @@ impl Store {
         let mut assembling = self.assembling.subscribe();
         // The sender lives as long as `self`.
         let _ = assembling.wait_for(|count| *count == 0).await;
+    }
+}
+
+/// The note that the hashes of a complete file are on their way.
+#[derive(Debug)]
+pub(super) struct Assembling(Arc<Store>);
+
+impl Drop for Assembling {
+    fn drop(&mut self) {
+        self.0.assembling.send_modify(|count| *count -= 1);
     }
 }
 

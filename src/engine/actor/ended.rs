@@ -11,7 +11,7 @@ use crate::{
         flights::millis,
         protocol::{Event, State, UploadId},
         retry::{Verdict, judge},
-        upload::{Begun, Hold, NextPart, Phase, Step, Trouble},
+        upload::{Begun, NextPart, Phase, Step, Trouble},
         worker::{self, Checked, Completion, Done, Sent},
     },
     error::{Error, Kind, Result},
@@ -234,6 +234,9 @@ impl Actor {
             begun.checked = true;
         });
         if self.is_active(id) {
+            if self.resized {
+                self.cut_anew(id);
+            }
             self.started(id);
             self.step_went_well(id);
             self.start_step(id);
@@ -597,6 +600,23 @@ impl Actor {
         let name = self.queue.get(id).map(|upload| worker::named(&upload.path));
         let name = name.unwrap_or_else(|| format!("upload {id}"));
         part.map_or_else(|| name.clone(), |part| format!("{name}, part {part}"))
+    }
+
+    /// What failed in an earlier run is told at the beginning of this one.
+    pub(super) fn tell_what_failed_before(&self) {
+        let counts = self.queue.counts();
+        if self.events.is_none() || counts.of(State::Failed) + counts.of(State::Changed) == 0 {
+            return;
+        }
+        for id in self.queue.order() {
+            let failed = self
+                .queue
+                .get(*id)
+                .filter(|upload| matches!(upload.state(), State::Failed | State::Changed));
+            if let Some(error) = failed.and_then(|upload| upload.reason()) {
+                self.failed(*id, None, error);
+            }
+        }
     }
 
     fn retrying(&self, id: UploadId, part: Option<PartNumber>, error: Error, wait: Duration) {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Refusal, broken, invalid_body, is_ours, not_found, number, query, storage, upload_token,
+    Refusal, broken, invalid_body, is_ours, not_found, number, query, unstored, upload_token,
 };
 use crate::sandbox::{
     house::House,
@@ -15,8 +15,14 @@ use crate::sandbox::{
     sign,
 };
 
+/// How the bytes of a media object shall come.
+struct Wanted {
+    multipart: bool,
+    mime_type: Option<String>,
+}
+
 /// The body of a create, checked.
-fn parse_create(body: &[u8]) -> Result<(JwUpload, Map<String, Value>), Refusal> {
+fn parse_create(body: &[u8]) -> Result<(Wanted, Map<String, Value>), Refusal> {
     let body: Value = match body {
         [] => json!({}),
         body => serde_json::from_slice(body).map_err(|_| invalid_body("The body is no JSON."))?,
@@ -49,12 +55,11 @@ fn parse_create(body: &[u8]) -> Result<(JwUpload, Map<String, Value>), Refusal> 
         Value::String(mime) if mime.contains('/') => Some(mime.clone()),
         _ => return Err(invalid_body("upload.mime_type: must be a media type.")),
     };
-    let upload = JwUpload {
-        id: sign::id(32),
+    let wanted = Wanted {
         multipart,
         mime_type,
     };
-    Ok((upload, metadata))
+    Ok((wanted, metadata))
 }
 
 fn check_metadata(metadata: &Map<String, Value>) -> Result<(), Refusal> {
@@ -94,10 +99,22 @@ fn text(metadata: &Map<String, Value>, key: &str) -> Option<String> {
     Some(metadata.get(key)?.as_str()?.to_owned())
 }
 
-pub(super) fn create(ask: &Ask, body: &[u8]) -> Result<Response, Refusal> {
-    let (upload, metadata) = parse_create(body)?;
+/// The upload for a media object, begun.
+async fn begin(ask: &Ask, media: &str, wanted: Wanted) -> Result<JwUpload, Refusal> {
+    let begun = ask.house.storage.begin(media, wanted.multipart).await;
+    Ok(JwUpload {
+        id: begun.map_err(|error| unstored(&error))?,
+        multipart: wanted.multipart,
+        mime_type: wanted.mime_type,
+    })
+}
+
+pub(super) async fn create(ask: &Ask, body: &[u8]) -> Result<Response, Refusal> {
+    let (wanted, metadata) = parse_create(body)?;
+    let id = sign::id(8);
+    let upload = begin(ask, &id, wanted).await?;
     let media = Media {
-        id: sign::id(8),
+        id,
         vendor: Vendor::JwPlayer,
         title: text(&metadata, "title").unwrap_or_default(),
         marker: text(&metadata, "external_id"),
@@ -124,7 +141,8 @@ fn with_way_in(ask: &Ask, media: &Media) -> Value {
             out["upload_id"] = json!(upload.id);
             out["upload_token"] = json!(upload_token(&ask.house, &upload.id));
         } else {
-            out["upload_link"] = json!(storage::link(ask, &upload.id, None));
+            let link = ask.house.storage.link(ask, &media.id, upload, None);
+            out["upload_link"] = json!(link);
         }
     }
     out
@@ -166,7 +184,16 @@ fn page<T>(all: Vec<T>, page: u64, length: u64) -> Vec<T> {
         .collect()
 }
 
-pub(super) fn find(ask: &Ask) -> Result<Response, Refusal> {
+pub(super) async fn get(ask: &Ask, id: &str) -> Result<Response, Refusal> {
+    let house = &ask.house;
+    let looked = house.storage.look(house, id, ask.now).await;
+    looked.map_err(|error| unstored(&error))?;
+    let catalog = house.store.catalog();
+    let media = catalog.get(id).filter(is_ours).ok_or_else(not_found)?;
+    Ok(json(StatusCode::OK, &show(house, media, ask.now)))
+}
+
+pub(super) async fn find(ask: &Ask) -> Result<Response, Refusal> {
     let (at, length) = (number(ask, "page", 1)?, number(ask, "page_length", 10)?);
     let invalid = |what: &str| Refusal::new(StatusCode::BAD_REQUEST, "invalid_query", what);
     let wanted = ask
@@ -174,6 +201,7 @@ pub(super) fn find(ask: &Ask) -> Result<Response, Refusal> {
         .map(query::parse)
         .transpose()
         .map_err(|what| invalid(&format!("q: {what}")))?;
+    ask.house.storage.look_at_all(&ask.house, ask.now).await;
     let catalog = ask.house.store.catalog();
     let mut found: Vec<&Media> = catalog
         .all()
@@ -212,15 +240,22 @@ pub(super) fn find(ask: &Ask) -> Result<Response, Refusal> {
     Ok(json(StatusCode::OK, &body))
 }
 
-pub(super) fn delete(ask: &Ask, id: &str) -> Result<Response, Refusal> {
-    let store = &ask.house.store;
-    store
+async fn drop_bytes(ask: &Ask, id: &str) -> Result<(), Refusal> {
+    let house = &ask.house;
+    house
+        .store
         .catalog()
         .get(id)
         .filter(is_ours)
         .ok_or_else(not_found)?;
-    store.drop_bytes(id).map_err(|e| broken(&e))?;
-    store
+    let removed = house.storage.remove(house, id).await;
+    removed.map_err(|error| unstored(&error))
+}
+
+pub(super) async fn delete(ask: &Ask, id: &str) -> Result<Response, Refusal> {
+    drop_bytes(ask, id).await?;
+    ask.house
+        .store
         .change(id, |media| media.deleted = true)
         .map_err(|e| broken(&e))?
         .ok_or_else(not_found)?;
@@ -229,16 +264,13 @@ pub(super) fn delete(ask: &Ask, id: &str) -> Result<Response, Refusal> {
     Ok(reply)
 }
 
-pub(super) fn reupload(ask: &Ask, id: &str, body: &[u8]) -> Result<Response, Refusal> {
-    let (upload, _) = parse_create(body)?;
-    let store = &ask.house.store;
-    store
-        .catalog()
-        .get(id)
-        .filter(is_ours)
-        .ok_or_else(not_found)?;
-    store.drop_bytes(id).map_err(|e| broken(&e))?;
-    let media = store
+pub(super) async fn reupload(ask: &Ask, id: &str, body: &[u8]) -> Result<Response, Refusal> {
+    let (wanted, _) = parse_create(body)?;
+    drop_bytes(ask, id).await?;
+    let upload = begin(ask, id, wanted).await?;
+    let media = ask
+        .house
+        .store
         .change(id, |media| {
             media.upload = Some(upload);
             media.completed = None;

@@ -1,61 +1,240 @@
-//! Where JW Player's bytes go: pre-signed links to a storage that answers as S3 does.
+//! Where JW Player's bytes go by pre-signed links: to the sandbox itself, or past it to an S3 server
+//! that nobody here wrote. Knows nothing of JW Player's calls and their words.
+//!
+//! What lies on an S3 server the sandbox only learns by asking: [`Storage::look`] before every call
+//! that depends on it.
 
-use axum::{body::Body, response::Response};
-use http_body_util::BodyExt;
-use hyper::{
-    StatusCode,
-    header::{self, HeaderValue},
-};
+pub(super) mod here;
+mod s3;
+
+use std::{borrow::Cow, io, sync::Arc};
+
+use axum::response::Response;
+use hyper::StatusCode;
 use jiff::Timestamp;
 
 use crate::sandbox::{
+    Options,
     house::House,
-    media::{JwUpload, Media, Place},
-    request::{Ask, Payload, with_type},
+    media::{JwUpload, Media, Piece, Place, Stored},
+    request::{Ask, with_type},
     sign,
 };
 
-/// The first segment of a link's path.
-pub(super) const PATH: &str = "_storage";
-
-/// The most bytes S3 takes in one request.
-const LARGEST: u64 = 5 * 1024 * 1024 * 1024;
-
-/// A link to put a part (or, without a number, the whole) to, good from now on for a while. The
-/// nonce makes each one another, so that one can be revoked alone.
-pub(super) fn link(ask: &Ask, upload: &str, part: Option<u32>) -> String {
-    let ttl = i64::try_from(ask.house.options.link_ttl.as_millis()).unwrap_or(i64::MAX);
-    let expires = ask.now.as_millisecond().saturating_add(ttl).to_string();
-    let nonce = sign::id(8);
-    let signature = signature(&ask.house, upload, part, &expires, &nonce);
-    let number = part.map_or_else(String::new, |part| format!("partNumber={part}&"));
-    format!(
-        "{}/{PATH}/{upload}?{number}uploadId={upload}&AWSAccessKeyId=SANDBOX&Nonce={nonce}\
-         &Expires={expires}&Signature={signature}",
-        ask.base()
-    )
+/// The storage of one sandbox.
+pub(in crate::sandbox) enum Storage {
+    Here,
+    S3(Box<s3::Bucket>),
 }
 
-fn signature(house: &House, upload: &str, part: Option<u32>, expires: &str, nonce: &str) -> String {
-    let part = part.map_or_else(String::new, |part| part.to_string());
-    house.key.sign(&["link", upload, &part, expires, nonce])
+impl Storage {
+    pub(in crate::sandbox) fn open(options: &Options) -> io::Result<Self> {
+        Ok(match &options.s3 {
+            None => Self::Here,
+            Some(s3) => Self::S3(Box::new(s3::Bucket::open(s3, options.link_ttl)?)),
+        })
+    }
+
+    /// Whether it can be used, asked once before anything is begun.
+    pub(in crate::sandbox) async fn check(&self) -> io::Result<()> {
+        match self {
+            Self::Here => Ok(()),
+            Self::S3(bucket) => bucket.check().await,
+        }
+    }
+
+    /// Makes room for the bytes of a media object; the id of the upload.
+    pub(super) async fn begin(&self, media: &str, multipart: bool) -> Result<String, S3Error> {
+        match self {
+            Self::S3(bucket) if multipart => bucket.create(media).await,
+            _ => Ok(sign::id(32)),
+        }
+    }
+
+    /// A link to put a part (or, without a number, the whole) to, good from now on for a while.
+    pub(super) fn link(
+        &self,
+        ask: &Ask,
+        media: &str,
+        upload: &JwUpload,
+        part: Option<u16>,
+    ) -> String {
+        match self {
+            Self::Here => here::link(ask, &upload.id, part),
+            Self::S3(bucket) => bucket.link(media, upload, part, ask.now),
+        }
+    }
+
+    /// Learns what arrived of an unfinished upload.
+    pub(super) async fn look(
+        &self,
+        house: &Arc<House>,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<(), S3Error> {
+        let Self::S3(bucket) = self else {
+            return Ok(());
+        };
+        let Some(upload) = house
+            .store
+            .catalog()
+            .get(id)
+            .filter(|media| media.completed.is_none())
+            .and_then(|media| media.upload.clone())
+        else {
+            return Ok(());
+        };
+        let found = bucket.find(id, &upload).await?;
+        let whole = matches!(found, Found::Whole(_));
+        let learned = house.store.change(id, |media| {
+            // It may have been completed or replaced while the storage was asked.
+            let same = media.completed.is_none() && media.upload.as_ref() == Some(&upload);
+            if same {
+                learn(media, found, now);
+            }
+            same
+        })?;
+        if whole && learned == Some(true) {
+            self.assemble(house, id);
+        }
+        Ok(())
+    }
+
+    /// Learns what arrived of all unfinished uploads; one that can't be asked for stays as it was.
+    pub(in crate::sandbox) async fn look_at_all(&self, house: &Arc<House>, now: Timestamp) {
+        let unfinished: Vec<String> = house
+            .store
+            .catalog()
+            .all()
+            .into_iter()
+            .filter(|media| !media.deleted && media.completed.is_none() && media.upload.is_some())
+            .map(|media| media.id.clone())
+            .collect();
+        for id in unfinished {
+            if let Err(error) = self.look(house, &id, now).await {
+                tracing::warn!(media = id, %error, "the storage does not tell what it has");
+            }
+        }
+    }
+
+    /// Makes one object of an upload's parts, given in a row from 1.
+    pub(super) async fn join(
+        &self,
+        media: &str,
+        upload: &str,
+        parts: &[Stored],
+    ) -> Result<(), S3Error> {
+        match self {
+            Self::Here => here::check_sizes(parts),
+            Self::S3(bucket) => bucket.complete(media, upload, parts).await,
+        }
+    }
+
+    /// Hashes a complete file, in the background.
+    pub(in crate::sandbox) fn assemble(&self, house: &Arc<House>, id: &str) {
+        let Self::S3(bucket) = self else {
+            return house.store.assemble(id);
+        };
+        let Some(media) = house.store.catalog().get(id).cloned() else {
+            return;
+        };
+        let (bucket, store) = (bucket.clone(), Arc::clone(&house.store));
+        let assembling = store.assembling();
+        house.tasks.spawn(async move {
+            let entered = match bucket.hash(&media.id).await {
+                Ok(whole) => store.enter(&media, whole).map_err(S3Error::from),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = entered {
+                tracing::warn!(media = media.id, %error, "the storage does not give the file");
+            }
+            drop(assembling);
+        });
+    }
+
+    /// Drops the bytes of a media object, complete or not.
+    pub(super) async fn remove(&self, house: &Arc<House>, id: &str) -> Result<(), S3Error> {
+        let media = house.store.catalog().get(id).cloned();
+        if let (Self::S3(bucket), Some(media)) = (self, media) {
+            let unfinished = media.upload.filter(|_| media.completed.is_none());
+            bucket.remove(id, unfinished.as_ref()).await?;
+        }
+        Ok(house.store.drop_bytes(id)?)
+    }
 }
 
-/// An error as S3 writes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct S3Error {
-    status: StatusCode,
-    code: &'static str,
-    message: &'static str,
+/// What a storage has of an unfinished upload.
+enum Found {
+    Nothing,
+    Parts(Vec<(u32, Stored)>),
+    /// The object is there; with what is known of a file sent in one request.
+    Whole(Option<Stored>),
+}
+
+fn learn(media: &mut Media, found: Found, now: Timestamp) {
+    let mut there = match found {
+        Found::Nothing => Vec::new(),
+        Found::Parts(parts) => parts
+            .into_iter()
+            .map(|(number, stored)| (Place::Part { number, of: None }, stored))
+            .collect(),
+        Found::Whole(stored) => {
+            media.completed = Some(now);
+            match stored {
+                Some(stored) => vec![(Place::Whole, stored)],
+                // Its parts are known from when they were last asked for.
+                None => return,
+            }
+        }
+    };
+    media.pieces = there
+        .drain(..)
+        .map(|(place, stored)| {
+            let mut piece = Piece::new(place);
+            piece.acknowledged = 1;
+            piece.stored = Some(stored);
+            (place.key(), piece)
+        })
+        .collect();
+}
+
+/// An error as S3 has it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub(super) struct S3Error {
+    pub(super) status: StatusCode,
+    code: Cow<'static, str>,
+    message: Cow<'static, str>,
 }
 
 impl S3Error {
-    fn new(status: StatusCode, code: &'static str, message: &'static str) -> Self {
+    fn new(
+        status: StatusCode,
+        code: impl Into<Cow<'static, str>>,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self {
             status,
-            code,
-            message,
+            code: code.into(),
+            message: message.into(),
         }
+    }
+
+    fn internal() -> Self {
+        let what = "We encountered an internal error. Please try again.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", what)
+    }
+
+    /// Reads an error as S3 writes it.
+    fn read(status: StatusCode, text: &str) -> Self {
+        let element = |name: &str| {
+            let (_, rest) = text.split_once(&format!("<{name}>"))?;
+            let (inner, _) = rest.split_once(&format!("</{name}>"))?;
+            Some(inner.to_owned())
+        };
+        let code = element("Code").unwrap_or_else(|| status.as_str().to_owned());
+        let message = element("Message").unwrap_or_else(|| "no reason given".to_owned());
+        Self::new(status, code, message)
     }
 
     fn answer(self) -> Response {
@@ -73,186 +252,9 @@ impl S3Error {
     }
 }
 
-pub(super) fn failed(status: StatusCode) -> Response {
-    match status {
-        StatusCode::SERVICE_UNAVAILABLE => {
-            let what = "Service is unable to handle request.";
-            S3Error::new(status, "ServiceUnavailable", what).answer()
-        }
-        _ => internal().answer(),
+impl From<io::Error> for S3Error {
+    fn from(error: io::Error) -> Self {
+        tracing::debug!(%error, "the storage failed");
+        Self::internal()
     }
-}
-
-fn internal() -> S3Error {
-    let what = "We encountered an internal error. Please try again.";
-    S3Error::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", what)
-}
-
-pub(super) fn slow_down() -> Response {
-    let what = "Please reduce your request rate.";
-    S3Error::new(StatusCode::SERVICE_UNAVAILABLE, "SlowDown", what).answer()
-}
-
-fn no_such_upload() -> S3Error {
-    let what = "The specified upload does not exist. The upload ID may be invalid, or the upload \
-                may have been aborted or completed.";
-    S3Error::new(StatusCode::NOT_FOUND, "NoSuchUpload", what)
-}
-
-fn bad_signature() -> S3Error {
-    let what = "The request signature we calculated does not match the signature you provided. \
-                Check your key and signing method.";
-    S3Error::new(StatusCode::FORBIDDEN, "SignatureDoesNotMatch", what)
-}
-
-/// Whether the link is one of ours, and still good.
-fn check_link(ask: &Ask, upload: &str, part: Option<u32>) -> Result<(), S3Error> {
-    let param = |name| ask.param(name).unwrap_or_default();
-    let (expires, nonce, given) = (param("Expires"), param("Nonce"), param("Signature"));
-    if given != signature(&ask.house, upload, part, expires, nonce)
-        || ask.param("uploadId") != Some(upload)
-    {
-        return Err(bad_signature());
-    }
-    let until = expires
-        .parse()
-        .ok()
-        .and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    if until.is_none_or(|until| until < ask.now) || ask.house.is_revoked(given) {
-        return Err(S3Error::new(
-            StatusCode::FORBIDDEN,
-            "AccessDenied",
-            "Request has expired",
-        ));
-    }
-    Ok(())
-}
-
-/// Whether the headers are what the link was signed for.
-fn check_headers(ask: &Ask, upload: &JwUpload) -> Result<u64, S3Error> {
-    if ask.headers.contains_key(header::AUTHORIZATION) {
-        let what = "Only one auth mechanism allowed; only the query parameters or the Authorization \
-                    header should be specified";
-        return Err(S3Error::new(
-            StatusCode::BAD_REQUEST,
-            "InvalidArgument",
-            what,
-        ));
-    }
-    let given = ask.header(header::CONTENT_TYPE);
-    // A part's link is signed without a type, a direct one with the type that was announced.
-    let signed = upload.mime_type.as_deref().filter(|_| !upload.multipart);
-    if given != signed {
-        return Err(bad_signature());
-    }
-    if ask.headers.contains_key(header::TRANSFER_ENCODING) {
-        let what = "A header you provided implies functionality that is not implemented.";
-        return Err(S3Error::new(
-            StatusCode::NOT_IMPLEMENTED,
-            "NotImplemented",
-            what,
-        ));
-    }
-    match ask.content_length() {
-        None => Err(S3Error::new(
-            StatusCode::LENGTH_REQUIRED,
-            "MissingContentLength",
-            "You must provide the Content-Length HTTP header.",
-        )),
-        Some(length) if length > LARGEST => Err(S3Error::new(
-            StatusCode::BAD_REQUEST,
-            "EntityTooLarge",
-            "Your proposed upload exceeds the maximum allowed size",
-        )),
-        Some(length) => Ok(length),
-    }
-}
-
-/// Takes the bytes put to a link.
-pub(super) async fn put(
-    ask: &Ask,
-    upload: &str,
-    part: Option<u32>,
-    payload: &mut Payload,
-) -> Response {
-    take(ask, upload, part, payload)
-        .await
-        .unwrap_or_else(S3Error::answer)
-}
-
-async fn take(
-    ask: &Ask,
-    upload_id: &str,
-    part: Option<u32>,
-    payload: &mut Payload,
-) -> Result<Response, S3Error> {
-    check_link(ask, upload_id, part)?;
-    let store = &ask.house.store;
-    let (id, upload) = store
-        .catalog()
-        .by_upload(upload_id)
-        .and_then(|media| Some((media.id.clone(), media.upload.clone()?)))
-        .filter(|(_, upload)| upload.multipart == part.is_some())
-        .ok_or_else(no_such_upload)?;
-    check_headers(ask, &upload)?;
-    let place = part.map_or(Place::Whole, |number| Place::Part { number, of: None });
-
-    let mut intake = payload.stream().ok_or_else(internal)?;
-    let attempt = store.attempt(&id, place, false);
-    let sink = store.receive().map_err(|e| broken(&e))?;
-    while let Some(frame) = intake.frame().await {
-        // The client is gone, or is being cut off: the answer is for nobody.
-        let block = frame.map_err(|_| internal())?.into_data();
-        let block = block.unwrap_or_default();
-        attempt.received(block.len());
-        sink.write(block).await;
-    }
-    drop(attempt);
-    let arrived = sink.finish().await.map_err(|e| broken(&e))?;
-    let etag = format!("\"{}\"", sign::hex(&arrived.md5));
-    let open = |media: &Media| {
-        let same = media.upload.as_ref().is_some_and(|now| now.id == upload_id);
-        // A direct link takes the file again as often as it is sent, as any object in S3.
-        if same && (media.completed.is_none() || !upload.multipart) {
-            Ok(())
-        } else {
-            Err(Refused::Closed)
-        }
-    };
-    match store.keep(&id, place, arrived, open, |_| ()) {
-        Ok(Some(())) => {}
-        Ok(None) | Err(Refused::Closed) => return Err(no_such_upload()),
-        Err(Refused::Disk(error)) => return Err(broken(&error)),
-    }
-    if !upload.multipart {
-        store
-            .change(&id, |media| {
-                media.completed = Some(ask.now);
-                media.whole = None;
-            })
-            .map_err(|e| broken(&e))?;
-        store.assemble(&id);
-    }
-    let mut reply = Response::new(Body::empty());
-    if let Ok(etag) = HeaderValue::from_str(&etag) {
-        reply.headers_mut().insert(header::ETAG, etag);
-    }
-    Ok(reply)
-}
-
-/// Why bytes that arrived were not kept.
-enum Refused {
-    Closed,
-    Disk(std::io::Error),
-}
-
-impl From<std::io::Error> for Refused {
-    fn from(error: std::io::Error) -> Self {
-        Self::Disk(error)
-    }
-}
-
-fn broken(error: &std::io::Error) -> S3Error {
-    tracing::debug!(%error, "the storage failed");
-    internal()
 }

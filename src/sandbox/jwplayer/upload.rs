@@ -4,23 +4,23 @@ use axum::response::Response;
 use hyper::StatusCode;
 use serde_json::json;
 
-use super::{Refusal, broken, not_found, number, storage};
+use super::{Refusal, broken, not_found, number, storage::S3Error, unstored};
 use crate::sandbox::{
-    media::{Media, Place},
+    media::{JwUpload, Media, Place, Stored},
     request::{Ask, json},
-    sign,
 };
 
 /// Parts an upload has room for, put or not.
 const PARTS: u64 = 10_000;
 
-/// The least that any part but the last must have, in bytes.
-const PART_MIN: u64 = 5 * 1024 * 1024;
-
-pub(super) fn list(ask: &Ask, upload: &str) -> Result<Response, Refusal> {
+pub(super) async fn list(ask: &Ask, upload: &str) -> Result<Response, Refusal> {
     let at = number(ask, "page", 1)?;
     let length = number(ask, "page_length", 10)?.min(ask.house.options.page_length_max);
-    let catalog = ask.house.store.catalog();
+    let (house, storage) = (&ask.house, &ask.house.storage);
+    let (id, own) = the_upload(ask, upload)?;
+    let looked = storage.look(house, &id, ask.now).await;
+    looked.map_err(|error| unstored(&error))?;
+    let catalog = house.store.catalog();
     let media = catalog.by_upload(upload).ok_or_else(not_found)?;
     if media.completed.is_some() {
         return Err(done_already());
@@ -33,10 +33,11 @@ pub(super) fn list(ask: &Ask, upload: &str) -> Result<Response, Refusal> {
                 .pieces
                 .get(&id)
                 .and_then(|piece| piece.stored.as_ref());
-            match (stored, u32::try_from(id)) {
-                (Some(stored), _) => json!({ "id": id, "etag": sign::hex(&stored.md5) }),
+            match (stored, u16::try_from(id)) {
+                (Some(stored), _) => json!({ "id": id, "etag": stored.etag() }),
                 (None, part) => {
-                    json!({ "id": id, "upload_link": storage::link(ask, upload, part.ok()) })
+                    let link = storage.link(ask, &media.id, &own, part.ok());
+                    json!({ "id": id, "upload_link": link })
                 }
             }
         })
@@ -50,18 +51,34 @@ fn done_already() -> Refusal {
     Refusal::new(StatusCode::CONFLICT, "conflict", what)
 }
 
-pub(super) fn complete(ask: &Ask, upload: &str) -> Result<Response, Refusal> {
-    let store = &ask.house.store;
-    let id = store
-        .catalog()
-        .by_upload(upload)
-        .map(|media| media.id.clone())
-        .ok_or_else(not_found)?;
-    let truncate = ask.house.options.truncate_gaps;
+/// The media object an upload is for, and the upload.
+fn the_upload(ask: &Ask, upload: &str) -> Result<(String, JwUpload), Refusal> {
+    let catalog = ask.house.store.catalog();
+    let media = catalog.by_upload(upload).ok_or_else(not_found)?;
+    let own = media.upload.clone().ok_or_else(not_found)?;
+    Ok((media.id.clone(), own))
+}
+
+pub(super) async fn complete(ask: &Ask, upload: &str) -> Result<Response, Refusal> {
+    let (house, store) = (&ask.house, &ask.house.store);
+    let (id, _) = the_upload(ask, upload)?;
+    let looked = house.storage.look(house, &id, ask.now).await;
+    looked.map_err(|error| unstored(&error))?;
+    let truncate = house.options.truncate_gaps;
+    let parts = {
+        let catalog = store.catalog();
+        in_a_row(catalog.by_upload(upload).ok_or_else(not_found)?, truncate)?
+    };
+    let joined = house.storage.join(&id, upload, &parts).await;
+    joined.map_err(|error| unjoined(&error))?;
     let left_out = store
         .change(&id, |media| {
-            let kept = check_parts(media, truncate)?;
-            let beyond = media.pieces.split_off(&(kept + 1));
+            // A part that came meanwhile is not in what was joined.
+            if in_a_row(media, truncate)? != parts {
+                let what = "The parts have changed meanwhile.";
+                return Err(Refusal::new(StatusCode::CONFLICT, "conflict", what));
+            }
+            let beyond = media.pieces.split_off(&(parts.len() as u64 + 1));
             media.completed = Some(ask.now);
             Ok(beyond)
         })
@@ -72,33 +89,38 @@ pub(super) fn complete(ask: &Ask, upload: &str) -> Result<Response, Refusal> {
             std::fs::remove_file(file).map_err(|e| broken(&e))?;
         }
     }
-    store.assemble(&id);
+    house.storage.assemble(house, &id);
     Ok(json(StatusCode::ACCEPTED, &json!({})))
 }
 
-/// The number of the last part that counts, if the upload can be completed.
-fn check_parts(media: &Media, truncate: bool) -> Result<u64, Refusal> {
+fn invalid(what: &str) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, "invalid_upload", what)
+}
+
+/// Why the storage made no object of the parts: its own words where they are at fault.
+fn unjoined(error: &S3Error) -> Refusal {
+    if error.status.is_client_error() {
+        return invalid(&error.to_string());
+    }
+    unstored(error)
+}
+
+/// The parts an upload can be completed with: those in a row from 1.
+fn in_a_row(media: &Media, truncate: bool) -> Result<Vec<Stored>, Refusal> {
     if media.completed.is_some() {
         return Err(done_already());
     }
-    let bad = |what: &str| Refusal::new(StatusCode::BAD_REQUEST, "invalid_upload", what);
-    let there: Vec<(u64, u64)> = media
+    let there: Vec<_> = media
         .stored()
         .filter(|(piece, _)| matches!(piece.place, Place::Part { .. }))
-        .map(|(piece, stored)| (piece.place.key(), stored.size))
         .collect();
-    let in_a_row = (1..)
+    let parts: Vec<Stored> = (1..)
         .zip(&there)
-        .take_while(|(wanted, (number, _))| wanted == number)
-        .count();
-    if in_a_row == 0 || (in_a_row < there.len() && !truncate) {
-        return Err(bad("Parts are missing."));
+        .take_while(|(wanted, (piece, _))| *wanted == piece.place.key())
+        .map(|(_, (_, stored))| (*stored).clone())
+        .collect();
+    if parts.is_empty() || (parts.len() < there.len() && !truncate) {
+        return Err(invalid("Parts are missing."));
     }
-    let (last, before) = there[..in_a_row].split_last().ok_or_else(not_found)?;
-    if let Some((number, size)) = before.iter().find(|(_, size)| *size < PART_MIN) {
-        return Err(bad(&format!(
-            "EntityTooSmall: part {number} has {size} bytes; all but the last need {PART_MIN}."
-        )));
-    }
-    Ok(last.0)
+    Ok(parts)
 }

@@ -6,13 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use md5::{Digest, Md5};
-use sha2::Sha256;
-
-use crate::sandbox::{
-    media::{Media, Piece, Place, Stored, Whole},
-    sign::hex,
-};
+use crate::sandbox::media::{Media, Piece, Place, Stored, Whole, WholeHash};
 
 const MEDIA: &str = "media.json";
 const WHOLE: &str = "file";
@@ -131,8 +125,7 @@ pub(super) fn drop_bytes(root: &Path, id: &str) -> io::Result<()> {
 pub(super) fn assemble(root: &Path, media: &Media) -> io::Result<Whole> {
     let folder = folder(root, &media.id);
     let mut whole = tempfile::NamedTempFile::new_in(root.join("incoming"))?;
-    let (mut md5, mut sha256) = (Md5::new(), Sha256::new());
-    let mut size = 0;
+    let mut hash = WholeHash::default();
     let mut block = vec![0; 256 * 1024];
     for (_, stored) in media.stored() {
         let file = stored
@@ -145,16 +138,10 @@ pub(super) fn assemble(root: &Path, media: &Media) -> io::Result<Whole> {
             if length == 0 {
                 break;
             }
-            md5.update(&block[..length]);
-            sha256.update(&block[..length]);
+            hash.update(&block[..length]);
             whole.write_all(&block[..length])?;
-            size += length as u64;
         }
     }
     whole.persist(folder.join(WHOLE))?;
-    Ok(Whole {
-        size,
-        md5: hex(&md5.finalize()),
-        sha256: hex(&sha256.finalize()),
-    })
+    Ok(hash.finish())
 }
