@@ -224,10 +224,13 @@ fn gone() -> Error {
 
 /// A refusal of a call on the site itself: an unknown site is a wrong setting, like a wrong secret.
 fn of_site(mut error: Error, site: &str) -> Error {
-    if error.status == Some(404) {
-        error.kind = Kind::Credentials;
-        error = error.at(&format!("JW Player knows no site {site} for this secret"));
-    }
+    let place = match error.status {
+        Some(404) => format!("JW Player knows no site {site} for this secret"),
+        Some(403) => format!("JW Player gives this secret no access to the site {site}"),
+        _ => return error,
+    };
+    error.kind = Kind::Credentials;
+    error = error.at(&place);
     error
 }
 

@@ -19,7 +19,10 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    sync::{
+        Arc, Mutex,
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -516,6 +519,7 @@ pub struct Running {
     lines: Receiver<String>,
     seen: Vec<String>,
     stderr: Option<JoinHandle<String>>,
+    errors: Arc<Mutex<String>>,
 }
 
 impl Running {
@@ -526,7 +530,7 @@ impl Running {
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let stdout = child.stdout.take().unwrap();
-        let mut stderr = child.stderr.take().unwrap();
+        let stderr = child.stderr.take().unwrap();
         let (told, lines) = channel();
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
@@ -535,16 +539,29 @@ impl Running {
                 }
             }
         });
+        let errors = Arc::new(Mutex::new(String::new()));
+        let so_far = Arc::clone(&errors);
         let stderr = std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            let _ = stderr.read_to_end(&mut bytes);
-            String::from_utf8_lossy(&bytes).into_owned()
+            let mut lines = BufReader::new(stderr);
+            let mut line = Vec::new();
+            while lines
+                .read_until(b'\n', &mut line)
+                .is_ok_and(|read| read > 0)
+            {
+                so_far
+                    .lock()
+                    .unwrap()
+                    .push_str(&String::from_utf8_lossy(&line));
+                line.clear();
+            }
+            so_far.lock().unwrap().clone()
         });
         Self {
             child,
             lines,
             seen: Vec::new(),
             stderr: Some(stderr),
+            errors,
         }
     }
 
@@ -578,6 +595,14 @@ impl Running {
     /// Waits for an event of this name.
     pub fn wait_for_event(&mut self, name: &str) -> Value {
         self.wait_for(name, |event| event["event"] == name)
+    }
+
+    /// Waits until it tells this on stderr.
+    pub fn wait_for_error(&mut self, words: &str) {
+        wait_for(words, || {
+            let told = self.errors.lock().unwrap().contains(words);
+            (told || !self.is_running()).then_some(())
+        });
     }
 
     /// Sends a signal by its name.
