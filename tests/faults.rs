@@ -8,7 +8,7 @@ mod support;
 use std::thread;
 
 use serde_json::{Value, json};
-use support::{Ended, Home, MIB, Mode, PART, Server, Source};
+use support::{Ended, Home, MIB, Mode, PART, Server, Source, wait_for};
 
 /// One file of several parts and one of a single part: both vendors send them differently.
 fn write_tree(home: &Home) -> Vec<Source> {
@@ -28,6 +28,10 @@ fn among(mode: Mode, resumed: bool, faults: &Value) -> (Server, Vec<Source>, End
         server.line(12 * MIB);
         let mut run = home.up(&["--parts", "2", "--files", "1"]);
         run.wait_for_event("part");
+        wait_for("the receipt on disk", || {
+            let saved = std::fs::read_to_string(home.session()).unwrap();
+            saved.contains("\npart = ").then_some(())
+        });
         assert!(run.kill().0);
         server.wait_until_hung_up();
         server.line(0);
