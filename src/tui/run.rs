@@ -65,7 +65,7 @@ struct Elsewhere;
 
 impl Hold for Elsewhere {}
 
-/// The screen on any terminal and with events from anywhere: what [`super::run`] does, for tests,
+/// The screen on any terminal and with events from anywhere: what [`super::run()`] does, for tests,
 /// measurements and other front ends. The caller owns the terminal's modes; suspending is not
 /// possible here.
 ///
