@@ -129,7 +129,10 @@ fn main() {
     );
     machine();
     let wanted = |part: &str| {
-        let mut names = std::env::args().skip(1).filter(|name| !name.starts_with('-')).peekable();
+        let mut names = std::env::args()
+            .skip(1)
+            .filter(|name| !name.starts_with('-'))
+            .peekable();
         names.peek().is_none() || names.any(|name| name == part)
     };
     if wanted("loopback") {

@@ -3,6 +3,9 @@
 
 mod commands;
 mod ended;
+mod failures;
+mod parts;
+mod polls;
 mod show;
 mod steps;
 mod walks;
