@@ -388,23 +388,8 @@ impl Actor {
     }
 
     fn compact(&mut self) -> std::io::Result<oneshot::Receiver<()>> {
-        let queue = &self.queue;
-        let header = record::Header {
-            settings: self.settings,
-            ..self.session.header.clone()
-        };
-        tokio::task::block_in_place(|| {
-            self.session.store.compact(|out| {
-                out.write_all(record::write_header(&header).as_bytes())?;
-                let mut text = String::new();
-                for kept in queue.kept() {
-                    text.clear();
-                    record::write_upload(&mut text, &kept);
-                    out.write_all(text.as_bytes())?;
-                }
-                Ok(())
-            })
-        })
+        let (session, queue) = (&mut self.session, &self.queue);
+        tokio::task::block_in_place(|| session.compact(self.settings, queue.kept()))
     }
 
     fn stop(&mut self, wait: Duration) {
