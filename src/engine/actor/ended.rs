@@ -244,11 +244,17 @@ impl Actor {
         let now = Instant::now();
         match result {
             Ok(statuses) => {
+                let before = self.polls.waiting.len();
                 for (id, status) in ids.iter().zip(statuses) {
                     self.media_is(*id, status);
                 }
-                // Few are asked often, many take turns.
-                self.polls.wait = (self.polls.wait * 3 / 2).min(self.timing.poll_most);
+                let news = self.polls.waiting.len() < before;
+                // News is a reason to ask for more of it; none, to wait longer.
+                self.polls.wait = if news {
+                    (self.polls.wait / 2).max(self.timing.poll_first)
+                } else {
+                    (self.polls.wait * 3 / 2).min(self.timing.poll_most)
+                };
             }
             Err(error) => {
                 let random = self.random.f64();
@@ -261,8 +267,8 @@ impl Actor {
                 self.polls.wait = (self.polls.wait * 2).min(self.timing.poll_most);
             }
         }
-        let waiting = !self.polls.waiting.is_empty();
-        self.polls.due = waiting.then(|| now + self.polls.wait);
+        let due = now + self.poll_wait();
+        self.polls.due = (!self.polls.waiting.is_empty()).then_some(due);
     }
 
     fn media_is(&mut self, id: UploadId, status: MediaStatus) {

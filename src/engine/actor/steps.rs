@@ -1,6 +1,6 @@
 //! The steps of an upload, each begun here; how they end is for [`super::ended`].
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -22,6 +22,9 @@ use crate::{
 
 /// How many media objects are asked about at once.
 const ASKED_AT_ONCE: usize = 50;
+
+/// How many times longer than at first the destination is left alone while there is other work.
+const WHILE_BUSY: u32 = 10;
 
 /// How many letters and digits a marker has: enough that none is ever made twice.
 const MARKER_LENGTH: usize = 26;
@@ -267,8 +270,28 @@ impl Actor {
         self.step(id, Step::Processing);
         self.deactivate(id);
         self.polls.waiting.push_back(id);
-        self.polls.wait = self.timing.poll_first;
-        self.polls.due = Some(Instant::now() + self.polls.wait);
+        let now = Instant::now();
+        if self.polls.due.is_none() || !self.is_busy() {
+            // The first of some, or the last of all.
+            self.polls.wait = self.timing.poll_first;
+            let due = now + self.poll_wait();
+            self.polls.due = Some(self.polls.due.map_or(due, |before| before.min(due)));
+        }
+    }
+
+    /// Whether there is more to do than to wait for the destination.
+    fn is_busy(&mut self) -> bool {
+        !self.active.is_empty() || self.queue.next_queued().is_some()
+    }
+
+    /// How long until the destination is asked again what became of uploads. While others are under
+    /// way nobody waits for the answer, and calls are better spent on those.
+    pub(super) fn poll_wait(&mut self) -> Duration {
+        if self.is_busy() {
+            self.polls.wait.max(self.timing.poll_first * WHILE_BUSY)
+        } else {
+            self.polls.wait
+        }
     }
 }
 
