@@ -3,6 +3,7 @@
 //! and the server keeps nothing.
 //!
 //! `REELHAUL_BENCH_MIB` (2048), `REELHAUL_BENCH_RUNS` (5).
+#![allow(clippy::unwrap_used)] // a panic ends a benchmark, and well
 
 mod common;
 

@@ -2,6 +2,7 @@
 //! a slow line that keeps every part in flight, and a look when all of them have moved bytes.
 //!
 //! `REELHAUL_BENCH_GIB` (20), `REELHAUL_BENCH_PARTS` (32), `REELHAUL_BENCH_SECONDS` (10).
+#![allow(clippy::unwrap_used)] // a panic ends a benchmark, and well
 
 mod common;
 

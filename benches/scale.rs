@@ -2,6 +2,7 @@
 //! open, to hold, to ask, and to go on with. The engine is used as a library.
 //!
 //! `REELHAUL_BENCH_FILES` (1000000), `REELHAUL_BENCH_TREE` (100000), `REELHAUL_BENCH_RUNS` (5).
+#![allow(clippy::unwrap_used)] // a panic ends a benchmark, and well
 
 mod common;
 #[path = "common/null.rs"]

@@ -2,6 +2,7 @@
 //! syncs a second under any load; and what the file takes from the throughput.
 //!
 //! `REELHAUL_BENCH_MIB` (1024) to send for the throughput, `REELHAUL_BENCH_RUNS` (5).
+#![allow(clippy::unwrap_used)] // a panic ends a benchmark, and well
 
 mod common;
 

@@ -5,6 +5,7 @@
 //!
 //! `REELHAUL_BENCH_VENDORS` (the folder), `REELHAUL_BENCH_MIB` (1024), `REELHAUL_BENCH_LINE_MIB`
 //! (256), `REELHAUL_BENCH_MBIT` (200), `REELHAUL_BENCH_RTT` (100), `REELHAUL_BENCH_RUNS` (5).
+#![allow(clippy::unwrap_used)] // a panic ends a benchmark, and well
 
 mod common;
 
@@ -26,6 +27,7 @@ struct Vendor {
     /// Which of our destinations it is held against.
     kind: &'static str,
     script: &'static str,
+    python: bool,
     /// Part sizes in MiB; `None` is its own default.
     parts: &'static [Option<u64>],
 }
@@ -35,18 +37,21 @@ const VENDORS: &[Vendor] = &[
         name: "jwplatform 2.2.2 (Python)",
         kind: "jw",
         script: "jwplatform_up.py",
+        python: true,
         parts: &[None, Some(16)],
     },
     Vendor {
         name: "api.video 1.4.7 (Python)",
         kind: "av",
         script: "apivideo_up.py",
+        python: true,
         parts: &[None, Some(20)],
     },
     Vendor {
         name: "@api.video/nodejs-client 2.6.8",
         kind: "av",
         script: "apivideo_up.cjs",
+        python: false,
         parts: &[None, Some(20)],
     },
 ];
@@ -61,12 +66,12 @@ impl Vendor {
     ) -> Command {
         let folder = PathBuf::from(std::env::var_os("REELHAUL_BENCH_VENDORS").unwrap());
         let python = folder.join("venv/bin/python");
-        let runner = if self.script.ends_with(".py") {
+        let runner = if self.python {
             python.to_str().unwrap()
         } else {
             "node"
         };
-        let (host, port) = url
+        let (ip, port) = url
             .strip_prefix("http://")
             .unwrap()
             .split_once(':')
@@ -75,7 +80,7 @@ impl Vendor {
         command
             .env("NODE_PATH", folder.join("node_modules"))
             .arg(format!("{HERE}/{}", self.script))
-            .args([host, port])
+            .args([ip, port])
             .arg(file)
             .args(part.map(|part| (part * MIB).to_string()))
             .stderr(Stdio::inherit());
