@@ -20,7 +20,7 @@ fn write_tree(home: &Home) -> Vec<Source> {
 }
 
 /// Runs the tree to its end among these faults. In a resumed run they strike after the kill.
-fn among(mode: Mode, resumed: bool, faults: &Value) -> (Server, Vec<Source>, Ended) {
+fn among(mode: Mode, resumed: bool, faults: &Value) -> (Server, Home, Vec<Source>, Ended) {
     let server = Server::start();
     let home = Home::new(mode, &server.url);
     let files = write_tree(&home);
@@ -37,7 +37,7 @@ fn among(mode: Mode, resumed: bool, faults: &Value) -> (Server, Vec<Source>, End
         server.script(faults);
         home.up(&[]).end()
     };
-    (server, files, ended)
+    (server, home, files, ended)
 }
 
 /// The steps of an upload whose answers matter, by the vendor's way. In a resumed run the media
@@ -59,7 +59,7 @@ fn at_each(mode: Mode, fault: &str) -> Value {
 
 /// A cell of the matrix: all arrives, whole and once, and the faults were really met.
 fn ends_well(mode: Mode, resumed: bool, faults: &Value) -> (Server, Ended) {
-    let (server, files, ended) = among(mode, resumed, faults);
+    let (server, _home, files, ended) = among(mode, resumed, faults);
     ended.assert_code(0);
     server.assert_all_struck();
     let report = server.report();
@@ -243,24 +243,43 @@ fn a_create_whose_answer_is_lost_again_and_again_makes_one_media_object() {
 }
 
 #[test]
-fn an_upload_token_that_is_gone_is_told_and_the_others_go_on() {
-    for resumed in [false, true] {
-        let faults = json!([{ "fault": "token-expired", "on": "list", "file": "big" }]);
-        let (server, files, ended) = among(Mode::JwPlayer, resumed, &faults);
-        ended.assert_code(1);
-        server.assert_all_struck();
-        let failed = ended.named("failed");
-        assert_eq!(failed.len(), 1, "{failed:#?}");
-        assert_eq!(failed[0]["kind"], "ticket_gone");
-        let next = failed[0]["next_step"].as_str().unwrap();
-        assert!(next.contains("start this file over"), "{next}");
-        let report = server.report();
-        assert_eq!(
-            report.one("small").sha256.as_deref(),
-            Some(&*files[1].sha256)
-        );
-        assert!(!report.one("big").complete);
-    }
+fn an_upload_token_that_is_gone_costs_nothing_where_nothing_was_sent() {
+    let faults = json!([{ "fault": "token-expired", "on": "list", "file": "big" }]);
+    let (server, _home, files, ended) = among(Mode::JwPlayer, false, &faults);
+    ended.assert_code(0);
+    server.assert_all_struck();
+    server.report().assert_holds(&files);
+    assert_eq!(server.report().wasted(), 0);
+}
+
+#[test]
+fn an_upload_token_that_is_gone_is_told_where_starting_over_would_send_anew() {
+    let server = Server::start();
+    let home = Home::new(Mode::JwPlayer, &server.url);
+    let files = write_tree(&home);
+    server.line(12 * MIB);
+    let mut run = home.up(&["--parts", "2", "--files", "1"]);
+    run.wait_for_event("part");
+    // Stopped, not killed: what arrived is known for certain.
+    run.signal("INT");
+    run.end().assert_code(130);
+    server.line(0);
+    server.script(&json!([{ "fault": "token-expired", "on": "list", "file": "big" }]));
+    let ended = home.resume(&[]).end();
+    ended.assert_code(1);
+    server.assert_all_struck();
+    let failed = ended.named("failed");
+    assert_eq!(failed.len(), 1, "{failed:#?}");
+    assert_eq!(failed[0]["kind"], "ticket_gone");
+    let next = failed[0]["next_step"].as_str().unwrap();
+    assert!(next.contains("start this file over"), "{next}");
+    let report = server.report();
+    let small = report.one("small").sha256.as_deref();
+    assert_eq!(small, Some(&*files[1].sha256));
+    assert!(!report.one("big").complete);
+    // The person says so, and one media object is there in the end.
+    home.resume(&["--start-over"]).end().assert_code(0);
+    server.report().assert_holds(&files);
 }
 
 #[test]
@@ -272,7 +291,7 @@ fn a_media_object_the_destination_could_not_use_is_told_and_the_others_go_on() {
             "part"
         };
         let faults = json!([{ "fault": "bad-media", "on": step, "file": "big" }]);
-        let (server, files, ended) = among(mode, false, &faults);
+        let (server, _home, files, ended) = among(mode, false, &faults);
         ended.assert_code(1);
         server.assert_all_struck();
         let failed = ended.named("failed");

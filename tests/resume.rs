@@ -55,11 +55,11 @@ fn killed_again_and_again(mode: Mode, faulty: bool) {
     let session = session.to_str().unwrap();
     let parts = PARTS.to_string();
 
-    let times = kills();
+    let rounds = kills();
     // So slow that no run of lives this long can be through before the last kill.
     let total: u64 = files.iter().map(|file| file.size).sum();
     let longest = 1400;
-    server.line(total * 1000 * 9 / 10 / (times * (200 + longest) / 2));
+    server.line(total * 1000 * 9 / 10 / (rounds * (200 + longest) / 2));
     server.latency(5);
 
     let start = |life: u64| {
@@ -70,14 +70,14 @@ fn killed_again_and_again(mode: Mode, faulty: bool) {
         }
     };
     let mut struck = 0;
-    for life in 0..times {
+    for life in 0..rounds {
         if faulty {
             server.script(&some_faults(mode, &mut random));
         }
         let run = start(life);
         sleep(Duration::from_millis(random.u64(20..longest)));
-        let (killed, said) = run.kill();
-        struck += u64::from(killed);
+        let (was_running, said) = run.kill();
+        struck += u64::from(was_running);
         for line in said.iter().filter(|line| line.contains("failed")) {
             eprintln!("life {life}: {line}");
         }
@@ -87,8 +87,8 @@ fn killed_again_and_again(mode: Mode, faulty: bool) {
         }
     }
     assert!(
-        struck * 10 >= times * 7,
-        "only {struck} of {times} kills struck"
+        struck * 10 >= rounds * 7,
+        "only {struck} of {rounds} kills struck"
     );
     let faults = if faulty { all_met(&server) } else { 0 };
     server.no_faults();
