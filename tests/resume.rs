@@ -69,7 +69,7 @@ fn killed_again_and_again(mode: Mode, faulty: bool) {
             home.up(&["--session", session, "--parts", &parts])
         }
     };
-    let mut struck = 0;
+    let mut hits = 0;
     for life in 0..rounds {
         if faulty {
             server.script(&some_faults(mode, &mut random));
@@ -77,7 +77,7 @@ fn killed_again_and_again(mode: Mode, faulty: bool) {
         let run = start(life);
         sleep(Duration::from_millis(random.u64(20..longest)));
         let (was_running, said) = run.kill();
-        struck += u64::from(was_running);
+        hits += u64::from(was_running);
         for line in said.iter().filter(|line| line.contains("failed")) {
             eprintln!("life {life}: {line}");
         }
@@ -87,8 +87,8 @@ fn killed_again_and_again(mode: Mode, faulty: bool) {
         }
     }
     assert!(
-        struck * 10 >= rounds * 7,
-        "only {struck} of {rounds} kills struck"
+        hits * 10 >= rounds * 7,
+        "only {hits} of {rounds} kills struck"
     );
     let faults = if faulty { all_met(&server) } else { 0 };
     server.no_faults();
@@ -101,7 +101,7 @@ fn killed_again_and_again(mode: Mode, faulty: bool) {
     report.assert_holds(&files);
     report.assert_nothing_twice();
     let wasted = report.wasted();
-    let allowed = (struck * PARTS + faults) * PART;
+    let allowed = (hits * PARTS + faults) * PART;
     assert!(
         wasted <= allowed,
         "{wasted} bytes were wasted, of {allowed}"
@@ -110,7 +110,7 @@ fn killed_again_and_again(mode: Mode, faulty: bool) {
     let bytes = &summary["bytes"];
     assert_eq!(summary["uploads"]["done"], files.len(), "{summary}");
     assert_eq!(bytes["total"], total);
-    eprintln!("{struck} kills, {faults} faults, {wasted} of {allowed} bytes wasted");
+    eprintln!("{hits} kills, {faults} faults, {wasted} of {allowed} bytes wasted");
 }
 
 /// A few faults that strike one step or another, soon.
