@@ -90,7 +90,7 @@ fn killed_again_and_again(mode: Mode, faulty: bool) {
         hits * 10 >= rounds * 7,
         "only {hits} of {rounds} kills struck"
     );
-    let faults = if faulty { all_met(&server) } else { 0 };
+    let strikes = if faulty { all_met(&server) } else { 0 };
     server.no_faults();
 
     server.line(0);
@@ -101,7 +101,7 @@ fn killed_again_and_again(mode: Mode, faulty: bool) {
     report.assert_holds(&files);
     report.assert_nothing_twice();
     let wasted = report.wasted();
-    let allowed = (hits * PARTS + faults) * PART;
+    let allowed = (hits * PARTS + strikes) * PART;
     assert!(
         wasted <= allowed,
         "{wasted} bytes were wasted, of {allowed}"
@@ -110,7 +110,7 @@ fn killed_again_and_again(mode: Mode, faulty: bool) {
     let bytes = &summary["bytes"];
     assert_eq!(summary["uploads"]["done"], files.len(), "{summary}");
     assert_eq!(bytes["total"], total);
-    eprintln!("{hits} kills, {faults} faults, {wasted} of {allowed} bytes wasted");
+    eprintln!("{hits} kills, {strikes} faults, {wasted} of {allowed} bytes wasted");
 }
 
 /// A few faults that strike one step or another, soon.
