@@ -8,7 +8,7 @@ mod support;
 use std::thread;
 
 use serde_json::{Value, json};
-use support::{Ended, Home, MIB, Mode, PART, Server, Source, wait_for};
+use support::{Ended, Home, MIB, Mode, PART, Server, Source};
 
 /// One file of several parts and one of a single part: both vendors send them differently.
 fn write_tree(home: &Home) -> Vec<Source> {
@@ -20,7 +20,7 @@ fn write_tree(home: &Home) -> Vec<Source> {
 }
 
 /// Runs the tree to its end among these faults. In a resumed run they strike after the kill.
-fn among(mode: Mode, resumed: bool, faults: &Value) -> (Server, Vec<Source>, Ended) {
+fn among(mode: Mode, resumed: bool, faults: &Value) -> (Server, Home, Vec<Source>, Ended) {
     let server = Server::start();
     let home = Home::new(mode, &server.url);
     let files = write_tree(&home);
@@ -28,10 +28,6 @@ fn among(mode: Mode, resumed: bool, faults: &Value) -> (Server, Vec<Source>, End
         server.line(12 * MIB);
         let mut run = home.up(&["--parts", "2", "--files", "1"]);
         run.wait_for_event("part");
-        wait_for("the receipt on disk", || {
-            let saved = std::fs::read_to_string(home.session()).unwrap();
-            saved.contains("\npart = ").then_some(())
-        });
         assert!(run.kill().0);
         server.wait_until_hung_up();
         server.line(0);
@@ -41,7 +37,7 @@ fn among(mode: Mode, resumed: bool, faults: &Value) -> (Server, Vec<Source>, End
         server.script(faults);
         home.up(&[]).end()
     };
-    (server, files, ended)
+    (server, home, files, ended)
 }
 
 /// The steps of an upload whose answers matter, by the vendor's way. In a resumed run the media
@@ -63,7 +59,7 @@ fn at_each(mode: Mode, fault: &str) -> Value {
 
 /// A cell of the matrix: all arrives, whole and once, and the faults were really met.
 fn ends_well(mode: Mode, resumed: bool, faults: &Value) -> (Server, Ended) {
-    let (server, files, ended) = among(mode, resumed, faults);
+    let (server, _home, files, ended) = among(mode, resumed, faults);
     ended.assert_code(0);
     server.assert_all_struck();
     let report = server.report();
@@ -247,9 +243,29 @@ fn a_create_whose_answer_is_lost_again_and_again_makes_one_media_object() {
 }
 
 #[test]
-fn an_upload_token_that_is_gone_is_told_and_the_others_go_on() {
+fn an_upload_token_that_is_gone_costs_nothing_where_nothing_was_sent() {
     let faults = json!([{ "fault": "token-expired", "on": "list", "file": "big" }]);
-    let (server, files, ended) = among(Mode::JwPlayer, true, &faults);
+    let (server, _home, files, ended) = among(Mode::JwPlayer, false, &faults);
+    ended.assert_code(0);
+    server.assert_all_struck();
+    server.report().assert_holds(&files);
+    assert_eq!(server.report().wasted(), 0);
+}
+
+#[test]
+fn an_upload_token_that_is_gone_is_told_where_starting_over_would_send_anew() {
+    let server = Server::start();
+    let home = Home::new(Mode::JwPlayer, &server.url);
+    let files = write_tree(&home);
+    server.line(12 * MIB);
+    let mut run = home.up(&["--parts", "2", "--files", "1"]);
+    run.wait_for_event("part");
+    // Stopped, not killed: what arrived is known for certain.
+    run.signal("INT");
+    run.end().assert_code(130);
+    server.line(0);
+    server.script(&json!([{ "fault": "token-expired", "on": "list", "file": "big" }]));
+    let ended = home.resume(&[]).end();
     ended.assert_code(1);
     server.assert_all_struck();
     let failed = ended.named("failed");
@@ -258,19 +274,11 @@ fn an_upload_token_that_is_gone_is_told_and_the_others_go_on() {
     let next = failed[0]["next_step"].as_str().unwrap();
     assert!(next.contains("start this file over"), "{next}");
     let report = server.report();
-    assert_eq!(
-        report.one("small").sha256.as_deref(),
-        Some(&*files[1].sha256)
-    );
+    let small = report.one("small").sha256.as_deref();
+    assert_eq!(small, Some(&*files[1].sha256));
     assert!(!report.one("big").complete);
-}
-
-#[test]
-fn an_upload_token_that_is_gone_before_anything_arrived_costs_nothing_but_a_fresh_start() {
-    let faults = json!([{ "fault": "token-expired", "on": "list", "file": "big" }]);
-    let (server, files, ended) = among(Mode::JwPlayer, false, &faults);
-    ended.assert_code(0);
-    server.assert_all_struck();
+    // The person says so, and one media object is there in the end.
+    home.resume(&["--start-over"]).end().assert_code(0);
     server.report().assert_holds(&files);
 }
 
@@ -283,7 +291,7 @@ fn a_media_object_the_destination_could_not_use_is_told_and_the_others_go_on() {
             "part"
         };
         let faults = json!([{ "fault": "bad-media", "on": step, "file": "big" }]);
-        let (server, files, ended) = among(mode, false, &faults);
+        let (server, _home, files, ended) = among(mode, false, &faults);
         ended.assert_code(1);
         server.assert_all_struck();
         let failed = ended.named("failed");

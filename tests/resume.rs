@@ -55,11 +55,11 @@ fn killed_again_and_again(mode: Mode, faulty: bool) {
     let session = session.to_str().unwrap();
     let parts = PARTS.to_string();
 
-    let times = kills();
+    let rounds = kills();
     // So slow that no run of lives this long can be through before the last kill.
     let total: u64 = files.iter().map(|file| file.size).sum();
     let longest = 1400;
-    server.line(total * 1000 * 9 / 10 / (times * (200 + longest) / 2));
+    server.line(total * 1000 * 9 / 10 / (rounds * (200 + longest) / 2));
     server.latency(5);
 
     let start = |life: u64| {
@@ -69,15 +69,15 @@ fn killed_again_and_again(mode: Mode, faulty: bool) {
             home.up(&["--session", session, "--parts", &parts])
         }
     };
-    let mut struck = 0;
-    for life in 0..times {
+    let mut hits = 0;
+    for life in 0..rounds {
         if faulty {
             server.script(&some_faults(mode, &mut random));
         }
         let run = start(life);
         sleep(Duration::from_millis(random.u64(20..longest)));
-        let (killed, said) = run.kill();
-        struck += u64::from(killed);
+        let (was_running, said) = run.kill();
+        hits += u64::from(was_running);
         for line in said.iter().filter(|line| line.contains("failed")) {
             eprintln!("life {life}: {line}");
         }
@@ -87,10 +87,10 @@ fn killed_again_and_again(mode: Mode, faulty: bool) {
         }
     }
     assert!(
-        struck * 10 >= times * 7,
-        "only {struck} of {times} kills struck"
+        hits * 10 >= rounds * 7,
+        "only {hits} of {rounds} kills struck"
     );
-    let met = if faulty { all_met(&server) } else { 0 };
+    let strikes = if faulty { all_met(&server) } else { 0 };
     server.no_faults();
 
     server.line(0);
@@ -101,7 +101,7 @@ fn killed_again_and_again(mode: Mode, faulty: bool) {
     report.assert_holds(&files);
     report.assert_nothing_twice();
     let wasted = report.wasted();
-    let allowed = (struck * PARTS + met) * PART;
+    let allowed = (hits * PARTS + strikes) * PART;
     assert!(
         wasted <= allowed,
         "{wasted} bytes were wasted, of {allowed}"
@@ -110,7 +110,7 @@ fn killed_again_and_again(mode: Mode, faulty: bool) {
     let bytes = &summary["bytes"];
     assert_eq!(summary["uploads"]["done"], files.len(), "{summary}");
     assert_eq!(bytes["total"], total);
-    eprintln!("{struck} kills, {met} faults, {wasted} of {allowed} bytes wasted");
+    eprintln!("{hits} kills, {strikes} faults, {wasted} of {allowed} bytes wasted");
 }
 
 /// A few faults that strike one step or another, soon.

@@ -17,7 +17,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     os::unix::fs::OpenOptionsExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Arc, Mutex,
@@ -397,9 +397,7 @@ impl Home {
         if fs::metadata(dir).unwrap().uid() == 0 {
             fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
             // Nobody may not see where cargo put it.
-            let copy = dir.join("reelhaul");
-            fs::copy(&self.program, &copy).unwrap();
-            self.program = copy;
+            self.program = copy_of_the_program(dir);
             self.user = Some(NOBODY);
         }
     }
@@ -709,4 +707,11 @@ impl Ended {
 /// The path in an event.
 pub fn path_of(event: &Value) -> PathBuf {
     reelhaul::path::decode(event["path"].as_str().unwrap())
+}
+
+/// Copies the program to where any user can reach it.
+pub fn copy_of_the_program(to: &Path) -> PathBuf {
+    let copy = to.join("reelhaul");
+    fs::copy(env!("CARGO_BIN_EXE_reelhaul"), &copy).unwrap();
+    copy
 }
