@@ -71,7 +71,7 @@ impl Vendor {
         } else {
             "node"
         };
-        let (ip, port) = url
+        let (host, socket) = url
             .strip_prefix("http://")
             .unwrap()
             .split_once(':')
@@ -80,7 +80,7 @@ impl Vendor {
         command
             .env("NODE_PATH", folder.join("node_modules"))
             .arg(format!("{HERE}/{}", self.script))
-            .args([ip, port])
+            .args([host, socket])
             .arg(file)
             .args(part.map(|part| (part * MIB).to_string()))
             .stderr(Stdio::inherit());

@@ -26,6 +26,7 @@ impl Null {
             parts_max: 10_000,
             file_max: u64::MAX,
             recut: true,
+            parts_a_minute: None,
         };
         Self { limits, answers }
     }
