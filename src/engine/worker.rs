@@ -214,6 +214,12 @@ pub async fn check(
             .collect();
         for (number, theirs) in &there {
             let known = receipts.get(number);
+            if rehash && theirs.is_none() && known.is_none_or(Option::is_none) {
+                // Another file may stand in its place, and nothing tells whose bytes these are.
+                let words =
+                    format!("it was replaced, and nobody knows which bytes part {number} has");
+                return Err(Error::new(Kind::Changed, words));
+            }
             let ours = match (known, theirs) {
                 (Some(Some(md5)), _) => Some(*md5),
                 (_, Some(_)) => local(*number)?,

@@ -25,6 +25,7 @@ use crate::{
         protocol::{AddPaths, Command, Event, Filter, Show, Summary, Targets},
         queue::Queue,
     },
+    error::Kind,
     headless,
     sandbox::{self, Storage},
     scan::Scan,
@@ -183,9 +184,9 @@ pub(super) async fn demo(global: &Global, asked: cli::Demo) -> Result<u8, Stoppe
     .await
 }
 
-/// Asks the destination once, before anything is begun, so that a wrong key is told at once. A line
-/// that is down is told on the screen and waited for; without a screen it ends the program, unless
-/// that goes on with what a screen began.
+/// Asks the destination once, before anything is begun, so that a wrong key is told at once. What the
+/// engine would try again is left to it; but a line that is down at the very start ends a run that
+/// nobody watches, instead of leaving it to wait unseen.
 async fn reach(chosen: &Chosen, screen: &Shown) -> Result<(), Stopped> {
     match chosen.destination.check().await {
         Ok(words) => {
@@ -193,7 +194,10 @@ async fn reach(chosen: &Chosen, screen: &Shown) -> Result<(), Stopped> {
             Ok(())
         }
         Err(error)
-            if error.kind.retried() && (!screen.is_headless() || screen.asked.background) =>
+            if error.kind.retried()
+                && (error.kind != Kind::Offline
+                    || !screen.is_headless()
+                    || screen.asked.background) =>
         {
             tracing::warn!("{error}");
             Ok(())
