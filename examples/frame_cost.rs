@@ -189,6 +189,7 @@ impl Made {
                 .collect(),
             matching: total,
             total,
+            folder: "/mnt/archive".into(),
         }
     }
 

@@ -282,6 +282,10 @@ pub struct Window {
     pub matching: usize,
     /// How many there are in all; the difference is hidden.
     pub total: usize,
+    /// A folder that all files of the queue lie in, however deep, so that it need not be said with
+    /// each of them; empty where they have none in common.
+    #[serde(with = "crate::path::text")]
+    pub folder: PathBuf,
 }
 
 /// One upload as a row.

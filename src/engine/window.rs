@@ -108,6 +108,7 @@ impl Orders {
             rows,
             matching: ids.len(),
             total: queue.len(),
+            folder: queue.folder().to_owned(),
         }
     }
 }

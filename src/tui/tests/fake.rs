@@ -335,6 +335,7 @@ impl World {
             start,
             matching: rows.len(),
             total: self.rows.len(),
+            folder: "/mnt/archive".into(),
             rows: rows
                 .into_iter()
                 .skip(start)

@@ -42,6 +42,24 @@ fn at_40_by_10() {
 }
 
 #[test]
+fn what_all_files_have_in_common_is_said_once_and_the_rest_with_each() {
+    let mut screen = busy(120, 40);
+    let text = screen.text();
+    assert!(text.contains("Queue · 14 files · /mnt/archive/ "), "{text}");
+    assert!(text.contains(" 2019/wedding/01 ceremony.mov "), "{text}");
+    assert!(!text.contains("/mnt/archive/2019"), "{text}");
+    screen.app.home = Some("/mnt".into());
+    assert!(screen.text().contains("· ~/archive/ "));
+    let theme = &screen.app.theme;
+    let buffer = screen.buffer();
+    let (x, y) = find(&buffer, "2019/wedding/01").unwrap();
+    assert_eq!(buffer[(x, y)].fg, theme.dim.fg.unwrap());
+    assert_eq!(buffer[(x + 13, y)].fg, Color::Reset);
+    screen.press("/mnt/archive/2019<enter>");
+    assert_eq!(screen.app.queue.window.matching, 3);
+}
+
+#[test]
 fn without_colour() {
     let screen = busy(80, 24).with_theme(Theme::new(Depth::Mono, Background::Dark, false));
     let buffer = screen.buffer();
