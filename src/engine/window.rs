@@ -91,10 +91,16 @@ impl Orders {
         };
         let wanted = query.rows.min(WindowQuery::MOST_ROWS);
         let mut start = query.start.min(ids.len().saturating_sub(wanted));
-        let followed = query
-            .follow
-            .and_then(|id| ids.iter().position(|other| *other == id));
-        if let Some(at) = followed
+        let place = |id: UploadId| ids.iter().position(|other| *other == id);
+        if query.follow_running
+            && let Some(at) = alive(queue, flights, ids, query.follow)
+        {
+            // What comes next is worth more rows than what is behind.
+            if at < start || at >= start + (wanted - wanted / 4) {
+                start = at.saturating_sub(wanted / 4);
+                start = start.min(ids.len().saturating_sub(wanted));
+            }
+        } else if let Some(at) = query.follow.and_then(place)
             && wanted > 0
         {
             start = start.clamp((at + 1).saturating_sub(wanted), at);
@@ -111,6 +117,30 @@ impl Orders {
             folder: queue.folder().to_owned(),
         }
     }
+}
+
+/// The place of `followed` while its parts are being sent, else of the first upload with parts in
+/// flight.
+fn alive(
+    queue: &Queue,
+    flights: &Flights,
+    ids: &[UploadId],
+    followed: Option<UploadId>,
+) -> Option<usize> {
+    let sent = |id: &UploadId| {
+        let upload = queue.get(*id);
+        upload.is_some_and(|upload| upload.state() == State::Uploading)
+    };
+    let kept = followed
+        .filter(sent)
+        .and_then(|id| ids.iter().position(|other| *other == id));
+    kept.or_else(|| {
+        let flying = flights.uploads();
+        if flying.is_empty() {
+            return None;
+        }
+        ids.iter().position(|id| flying.contains(id))
+    })
 }
 
 /// The uploads a filter lets through, sorted.

@@ -245,10 +245,14 @@ fn empty(app: &App, area: Rect, buf: &mut Buffer) {
     } else if app.summary.walk.is_some() {
         "looking for media".to_owned()
     } else {
-        format!(
-            "the queue is empty; {} adds files and folders",
-            app.key(Action::Add)
-        )
+        let theme = &app.theme;
+        let how = Line::from(vec![
+            Span::styled(app.key(Action::Add), theme.key),
+            Span::styled(" adds files and folders", theme.text),
+        ]);
+        let below = row(area, area.height / 3 + 1);
+        put(buf, below, how.centered());
+        "the queue is empty".to_owned()
     };
     put(
         buf,
