@@ -275,6 +275,14 @@ pub(super) fn says(app: &App) -> (String, ratatui::style::Style) {
     }
 }
 
+/// Whether nothing failed and nothing is held back.
+pub(super) fn ended_well(app: &App) -> bool {
+    let counts = &app.summary.counts;
+    [State::Failed, State::Changed, State::Paused]
+        .iter()
+        .all(|state| counts.of(*state) == 0)
+}
+
 /// How it ended, as far as nothing more happens by itself.
 fn end(app: &App) -> (String, ratatui::style::Style) {
     let theme = &app.theme;

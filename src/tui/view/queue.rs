@@ -134,7 +134,7 @@ fn title(app: &App, width: usize) -> Line<'static> {
     }
     let mut line = fit(pieces, width, " · ");
     let room = width.saturating_sub(line.width() + " · ".len());
-    if room >= FOLDER_LEAST && !window.folder.as_os_str().is_empty() {
+    if room >= FOLDER_LEAST && window.total > 0 && !window.folder.as_os_str().is_empty() {
         let folder = format::shorten_middle(&folder(app, &window.folder), room);
         line.push_span(Span::raw(" · "));
         line.push_span(Span::styled(folder, theme.dim));
