@@ -4,6 +4,7 @@
 //! same memory whatever its size, and neither disk nor MD5 ever runs on an async thread.
 
 use std::{
+    collections::VecDeque,
     fs::File,
     io,
     os::unix::fs::FileExt,
@@ -16,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
 use md5::{Digest, Md5};
 use tokio::sync::mpsc;
@@ -130,11 +131,12 @@ fn read_and_hash(
     progress: &Progress,
 ) -> io::Result<()> {
     let mut md5 = Md5::new();
+    let mut used = Used::default();
     let mut at = part.offset;
     let end = part.range().end;
     while at < end {
         let length = usize::try_from(end - at).unwrap_or(BLOCK).min(BLOCK);
-        let mut block = vec![0; length];
+        let mut block = used.block(length);
         file.read_exact_at(&mut block, at)
             .map_err(|error| match error.kind() {
                 io::ErrorKind::UnexpectedEof => {
@@ -147,11 +149,41 @@ fn read_and_hash(
         if at == end {
             drop(progress.outcome.set(Ok(md5.finalize_reset().into())));
         }
-        if blocks.blocking_send(Ok(Bytes::from(block))).is_err() {
+        if blocks.blocking_send(Ok(used.hand_on(block))).is_err() {
             return Ok(());
         }
     }
     Ok(())
+}
+
+/// Blocks that were handed on, oldest first, to be filled again when nobody else holds them: a fresh
+/// one has to be filled with zeros first.
+#[derive(Debug, Default)]
+struct Used(VecDeque<Bytes>);
+
+impl Used {
+    /// A block of this length, with anything in it.
+    fn block(&mut self, length: usize) -> BytesMut {
+        // They come free in the order in which they went.
+        let again = self.0.pop_front().map(Bytes::try_into_mut);
+        match again {
+            Some(Ok(mut block)) => {
+                block.resize(length, 0);
+                block
+            }
+            Some(Err(held)) => {
+                self.0.push_front(held);
+                BytesMut::zeroed(length)
+            }
+            None => BytesMut::zeroed(length),
+        }
+    }
+
+    fn hand_on(&mut self, block: BytesMut) -> Bytes {
+        let block = block.freeze();
+        self.0.push_back(block.clone());
+        block
+    }
 }
 
 impl http_body::Body for PartBody {

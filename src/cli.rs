@@ -131,6 +131,9 @@ pub struct Resume {
     /// Try again what failed
     #[arg(long)]
     pub retry_failed: bool,
+    /// Begin anew what failed or changed: the unfinished media object is removed first
+    #[arg(long, conflicts_with = "retry_failed")]
+    pub start_over: bool,
     /// How it goes out.
     #[command(flatten)]
     pub tuning: Tuning,

@@ -76,7 +76,7 @@ impl Kind {
             Kind::TicketGone => {
                 "start this file over: the unfinished media object is removed first"
             }
-            Kind::Credentials => "mend the key or secret in the config, then resume",
+            Kind::Credentials => "mend the key or secret (or the site) in the config, then resume",
             Kind::Refused => "mend what the destination names (metadata, size, format), then retry",
             Kind::Local => "make the file readable, then retry",
             Kind::Changed => "start this file over, or skip it",

@@ -1,26 +1,48 @@
 //! reelhaul uploads whole trees of media to video platforms, in parts, and never loses its place.
 //!
 //! # The house
+//! At the core, pure:
+//!
 //! | module | room for |
 //! |---|---|
 //! | [`error`] | what went wrong, whether it is tried again, what the person can do |
 //! | [`settings`] | what can be tuned while it runs |
-//! | [`path`] | paths as text and back without loss |
 //! | [`plan`] | how a file is cut into parts |
-//! | [`attach`] | a handle to an engine in another process, over a unix socket |
-//! | [`cli`] | arguments only |
-//! | [`config`] | the config file as plain data |
-//! | [`demo`] | a tree to show the program with |
-//! | [`headless`] | the same engine without a terminal: lines or JSON |
-//! | [`metadata`] | path → media type, title, file name |
-//! | [`scan`] | walks trees for media |
+//! | [`identity`] | whether a file is still the one that was begun |
+//! | [`path`], [`format`](mod@format), [`metadata`] | paths as text and back; numbers and names for people; path → title and media type |
 //! | [`secret`] | keys and tokens that no one can print by accident |
-//! | [`body`] | one part on its way: file range → MD5 → blocks |
+//!
+//! What runs:
+//!
+//! | module | room for |
+//! |---|---|
+//! | [`engine`] | the one owner of the session: commands and queries in, plain values out |
+//! | [`session`] | one TOML file: snapshot and log, its lock, when it is written |
 //! | [`destination`] | the trait, its limits, and the vendors behind it |
-//! | [`engine`] | the one owner of the session |
-//! | [`format`](mod@format) | numbers, times, paths and names as people read them |
-//! | [`sandbox`] | a local server that speaks both vendors' APIs |
-//! | [`tui`] | the screen: one of the clients of the engine |
+//! | [`body`] | one part on its way: file range → MD5 → blocks |
+//! | [`scan`] | walks trees for media |
+//!
+//! Who talks to it, by a [`engine::Handle`] alone:
+//!
+//! | module | room for |
+//! |---|---|
+//! | [`tui`] | the screen |
+//! | [`headless`] | lines or JSON |
+//! | [`attach`] | a handle to an engine in another process, over a unix socket |
+//!
+//! Around it:
+//!
+//! | module | room for |
+//! |---|---|
+//! | [`cli`], [`config`] | arguments; destinations and defaults from a file |
+//! | [`launch`] | the pieces put together for one command |
+//! | [`sandbox`], [`demo`] | a local server that speaks both vendors' APIs; a tree to show the program with |
+//!
+//! # How it flows
+//! One actor owns the session ([`engine`]). Steps of uploads and parts are tasks that end as a value;
+//! the actor applies it to the queue, appends it to the session file, and decides what follows. What
+//! must not be lost (marker, ticket, plan) is on disk before the next step; receipts follow within a
+//! fifth of a second. On resume the destination is asked what it has: the server is the truth.
 
 pub mod attach;
 pub mod body;

@@ -8,6 +8,7 @@
 
 pub mod folder;
 pub mod lock;
+mod plain;
 pub mod read;
 pub mod record;
 pub mod store;

@@ -54,7 +54,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             part_size: PartSize::Auto,
-            parts_in_flight: Concurrency::Fixed(4),
+            parts_in_flight: Concurrency::Auto,
             files_in_flight: 2,
             bandwidth: Bandwidth::Unlimited,
             retries: 8,

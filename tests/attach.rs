@@ -13,6 +13,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Command as Process, Stdio},
+    time::{Duration, Instant},
 };
 
 use reelhaul::{
@@ -25,8 +26,11 @@ use reelhaul::{
     launch::background::go_on_in_background,
     settings::{Concurrency, Settings},
 };
-use support::{Home, MIB, Mode, PART, Running, Server, Source, copy_of_the_program, wait_for};
+use support::{Home, MIB, Mode, PART, Running, Server, Source, wait_for};
 use tokio::runtime::Runtime;
+
+/// So many bytes are no longer questions and answers alone: a part is on its way.
+const BEGUN: u64 = 128 << 10;
 
 fn places(home: &Home) -> Places {
     Places::usual(&home.state())
@@ -34,7 +38,12 @@ fn places(home: &Home) -> Places {
 
 /// Attaches once the session can be attached to.
 async fn attached(home: &Home, role: Role) -> Attached {
+    let begun = Instant::now();
     loop {
+        assert!(
+            begun.elapsed() < Duration::from_mins(2),
+            "it can't be attached to"
+        );
         if let [session] = &home.sessions()[..] {
             match attach::connect(session, &places(home), role).await {
                 Ok(attached) => return attached,
@@ -42,7 +51,7 @@ async fn attached(home: &Home, role: Role) -> Attached {
                 Err(error) => panic!("{error}"),
             }
         }
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
@@ -117,10 +126,11 @@ fn a_session_is_steered_from_elsewhere_by_two_at_once() {
 #[test]
 fn lines_from_elsewhere_end_with_the_session_and_its_code() {
     let (server, home, files, run) = slow_upload(2, &[]);
-    server.wait_for_bytes(1);
+    server.wait_for_bytes(BEGUN);
     let mut watch = home.start(["attach", "--json"]);
-    let progress = watch.wait_for_event("progress");
-    assert_eq!(progress["bytes"]["total"], files[0].size);
+    watch.wait_for("progress with all bytes", |event| {
+        event["event"] == "progress" && event["bytes"]["total"] == files[0].size
+    });
     server.line(0);
     let watch = watch.end();
     watch.assert_code(0);
@@ -132,7 +142,7 @@ fn lines_from_elsewhere_end_with_the_session_and_its_code() {
 #[test]
 fn leaving_the_lines_leaves_the_session() {
     let (server, home, files, run) = slow_upload(2, &[]);
-    server.wait_for_bytes(1);
+    server.wait_for_bytes(BEGUN);
     let mut watch = home.start(["attach", "--json"]);
     watch.wait_for_event("progress");
     watch.signal("INT");
@@ -205,7 +215,10 @@ fn the_socket_is_its_owners_alone_even_where_the_folder_is_open() {
         let world = tempfile::tempdir().unwrap();
         fs::set_permissions(world.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let mut other = Home::bare();
-        other.program = copy_of_the_program(world.path());
+        // Nobody may not see where cargo put it.
+        let copy = world.path().join("reelhaul");
+        fs::copy(&other.program, &copy).unwrap();
+        other.program = copy;
         other.user = Some(65534);
         for folder in [&home, &other].map(|home| home.dir.path()) {
             open_to_all(folder);
@@ -250,7 +263,7 @@ fn open_to_all(folder: &Path) {
 #[test]
 fn a_hang_up_leaves_the_upload_and_a_new_login_sees_it() {
     let (server, home, files, mut run) = slow_upload(3, &[]);
-    server.wait_for_bytes(1);
+    server.wait_for_bytes(BEGUN);
     runtime().block_on(async {
         attached(&home, Role::Watcher).await;
         run.signal("HUP");
@@ -268,7 +281,7 @@ fn a_hang_up_leaves_the_upload_and_a_new_login_sees_it() {
 #[test]
 fn a_hang_up_ends_and_saves_for_those_who_want_that() {
     let (server, home, files, run) = slow_upload(3, &["--on-hangup", "stop"]);
-    server.wait_for_bytes(1);
+    server.wait_for_bytes(BEGUN);
     runtime().block_on(attached(&home, Role::Watcher));
     run.signal("HUP");
     server.line(0);
@@ -311,7 +324,7 @@ fn which_of_several_is_meant_has_to_be_said() {
     let (server, home, _, one) = slow_upload(2, &["--session", "one.toml"]);
     let two = home.up(&["--session", "two.toml"]);
     wait_for("two sockets", || (sockets(&home).len() == 2).then_some(()));
-    server.wait_for_bytes(1);
+    server.wait_for_bytes(BEGUN);
     let ended = home.run(["attach", "--json"]);
     ended.assert_code(2);
     assert!(
@@ -332,7 +345,7 @@ fn which_of_several_is_meant_has_to_be_said() {
 #[test]
 fn a_socket_that_a_killed_process_left_is_replaced() {
     let (server, home, files, run) = slow_upload(3, &[]);
-    server.wait_for_bytes(1);
+    server.wait_for_bytes(BEGUN);
     runtime().block_on(attached(&home, Role::Watcher));
     run.kill();
     assert_eq!(sockets(&home).len(), 1);
@@ -353,8 +366,9 @@ fn a_session_goes_on_in_a_process_of_its_own() {
     run.end().assert_code(130);
     let session = home.session();
     let starter = starter(&home);
+    let (global, places) = (Global::default(), places(&home));
     let there = runtime().block_on(async {
-        let there = go_on_in_background(&starter, &Global::default(), &session, &places(&home));
+        let there = go_on_in_background(&starter, &global, &session, &places);
         let there = there.await.unwrap();
         let screen = attached(&home, Role::Watcher).await;
         assert_eq!(screen.owner.process, there.process);
@@ -377,7 +391,7 @@ fn a_session_goes_on_in_a_process_of_its_own() {
 #[test]
 fn what_can_not_go_on_in_the_background_is_told_at_once() {
     let (server, home, _, run) = slow_upload(2, &[]);
-    server.wait_for_bytes(1);
+    server.wait_for_bytes(BEGUN);
     run.signal("TERM");
     run.end().assert_code(130);
     let session = home.session();
@@ -467,8 +481,8 @@ impl<'a> Tmux<'a> {
 
     fn wait_for(&self, words: &str) {
         wait_for(words, || {
-            let shown = self.tmux(["capture-pane", "-p"]);
-            shown.replace('\n', "").contains(words).then_some(())
+            let shown = self.tmux(["capture-pane", "-p", "-J"]);
+            shown.contains(words).then_some(())
         });
     }
 }
@@ -507,7 +521,7 @@ fn a_terminal_that_is_closed_leaves_the_upload_going() {
     let Some(tmux) = Tmux::start(&home, "up tree --part-size 5MiB") else {
         return;
     };
-    server.wait_for_bytes(1);
+    server.wait_for_bytes(BEGUN);
     let before = runtime()
         .block_on(attached(&home, Role::Watcher))
         .owner
@@ -527,7 +541,7 @@ fn leaving_on_purpose_gives_the_terminal_back_and_attach_shows_the_session_again
     let Some(tmux) = Tmux::start(&home, "up tree --part-size 5MiB --parts 1") else {
         return;
     };
-    server.wait_for_bytes(1);
+    server.wait_for_bytes(BEGUN);
     tmux.wait_for("a.mp4");
     tmux.tmux(["send-keys", "D"]);
     tmux.wait_for("code 0");
@@ -547,7 +561,7 @@ fn a_screen_is_sent_away_from_elsewhere() {
     let Some(tmux) = Tmux::start(&home, "up tree --part-size 5MiB --parts 1") else {
         return;
     };
-    server.wait_for_bytes(1);
+    server.wait_for_bytes(BEGUN);
     tmux.wait_for("a.mp4");
     home.run(["detach"]).assert_code(0);
     tmux.wait_for("code 0");

@@ -321,7 +321,7 @@ async fn an_expired_link_is_replaced_by_a_fresh_one() {
 }
 
 #[tokio::test]
-async fn an_expired_direct_link_or_upload_token_ends_the_upload() {
+async fn an_expired_direct_link_is_replaced_by_a_fresh_one_for_the_same_media_object() {
     let house = House::open(quick()).await;
     let to = house.jwplayer();
     let small = Upload::new(1000, 5 * MIB);
@@ -330,8 +330,21 @@ async fn an_expired_direct_link_or_upload_token_ends_the_upload() {
         .fault(json!({"fault": "link-expired", "on": "part"}))
         .await;
     let error = small.put(&to, &ticket, 1).await.unwrap_err();
-    assert_eq!(error.kind, Kind::TicketGone, "{error}");
+    assert_eq!(error.kind, Kind::LinkExpired, "{error}");
+    small.put(&to, &ticket, 1).await.unwrap();
+    assert_eq!(house.media(&ticket.media).await["sha256"], small.sha256);
+    // One that came through after all needs no link.
+    house
+        .fault(json!({"fault": "link-expired", "on": "part"}))
+        .await;
+    let error = small.put(&to, &ticket, 1).await.unwrap_err();
+    assert_eq!(error.kind, Kind::AlreadySent, "{error}");
+}
 
+#[tokio::test]
+async fn an_expired_upload_token_ends_the_upload() {
+    let house = House::open(quick()).await;
+    let to = house.jwplayer();
     let upload = Upload::new(11 * MIB, 5 * MIB);
     let ticket = to.create(&upload.media("m2")).await.unwrap();
     house

@@ -1,7 +1,7 @@
 //! Whatever stops the program, and whenever: what is resumed arrives whole and once, and nothing that
 //! the server has acknowledged is sent again.
 //!
-//! `REELHAUL_CHAOS=1000` kills that often instead of ten times; `REELHAUL_SEED` repeats the moments
+//! `REELHAUL_CHAOS=1000` kills that often instead of ten times, tree after tree; `REELHAUL_SEED` repeats the moments
 //! of a run that failed.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
@@ -19,9 +19,13 @@ use support::{Home, MIB, Mode, PART, Server, Source};
 /// Parts in flight in these runs.
 const PARTS: u64 = 3;
 
-fn kills() -> u64 {
+/// How often a run is killed before it may end.
+const KILLS: u64 = 10;
+
+/// How many runs there are, each with a tree of its own: as many as the kills asked for take.
+fn runs() -> u64 {
     let asked = std::env::var("REELHAUL_CHAOS").ok();
-    asked.map_or(10, |kills| kills.parse().unwrap())
+    asked.map_or(1, |kills| kills.parse::<u64>().unwrap().div_ceil(KILLS))
 }
 
 /// Moments that differ with every run, and can be had again.
@@ -48,6 +52,12 @@ fn write_tree(home: &Home) -> Vec<Source> {
 /// names strike on the way.
 fn killed_again_and_again(mode: Mode, faulty: bool) {
     let mut random = moments(&format!("{mode:?}, faults: {faulty}"));
+    for _ in 0..runs() {
+        killed_and_resumed(mode, faulty, &mut random);
+    }
+}
+
+fn killed_and_resumed(mode: Mode, faulty: bool, random: &mut fastrand::Rng) {
     let server = Server::start();
     let home = Home::new(mode, &server.url);
     let files = write_tree(&home);
@@ -55,11 +65,10 @@ fn killed_again_and_again(mode: Mode, faulty: bool) {
     let session = session.to_str().unwrap();
     let parts = PARTS.to_string();
 
-    let times = kills();
     // So slow that no run of lives this long can be through before the last kill.
     let total: u64 = files.iter().map(|file| file.size).sum();
     let longest = 1400;
-    server.line(total * 1000 * 9 / 10 / (times * (200 + longest) / 2));
+    server.line(total * 1000 * 9 / 10 / (KILLS * (200 + longest) / 2));
     server.latency(5);
 
     let start = |life: u64| {
@@ -69,15 +78,15 @@ fn killed_again_and_again(mode: Mode, faulty: bool) {
             home.up(&["--session", session, "--parts", &parts])
         }
     };
-    let mut struck = 0;
-    for life in 0..times {
+    let mut hits = 0;
+    for life in 0..KILLS {
         if faulty {
-            server.script(&some_faults(mode, &mut random));
+            server.script(&some_faults(mode, random));
         }
         let run = start(life);
         sleep(Duration::from_millis(random.u64(20..longest)));
-        let (killed, said) = run.kill();
-        struck += u64::from(killed);
+        let (was_running, said) = run.kill();
+        hits += u64::from(was_running);
         for line in said.iter().filter(|line| line.contains("failed")) {
             eprintln!("life {life}: {line}");
         }
@@ -87,10 +96,10 @@ fn killed_again_and_again(mode: Mode, faulty: bool) {
         }
     }
     assert!(
-        struck * 10 >= kills * 7,
-        "only {struck} of {kills} kills struck"
+        hits * 10 >= KILLS * 7,
+        "only {hits} of {KILLS} kills struck"
     );
-    let faults = if faulty { all_met(&server) } else { 0 };
+    let strikes = if faulty { all_met(&server) } else { 0 };
     server.no_faults();
 
     server.line(0);
@@ -101,7 +110,7 @@ fn killed_again_and_again(mode: Mode, faulty: bool) {
     report.assert_holds(&files);
     report.assert_nothing_twice();
     let wasted = report.wasted();
-    let allowed = (struck * PARTS + faults) * PART;
+    let allowed = (hits * PARTS + strikes) * PART;
     assert!(
         wasted <= allowed,
         "{wasted} bytes were wasted, of {allowed}"
@@ -110,13 +119,15 @@ fn killed_again_and_again(mode: Mode, faulty: bool) {
     let bytes = &summary["bytes"];
     assert_eq!(summary["uploads"]["done"], files.len(), "{summary}");
     assert_eq!(bytes["total"], total);
-    eprintln!("{struck} kills, {faults} faults, {wasted} of {allowed} bytes wasted");
+    eprintln!("{hits} kills, {strikes} faults, {wasted} of {allowed} bytes wasted");
 }
 
 /// A few faults that strike one step or another, soon.
 fn some_faults(mode: Mode, random: &mut fastrand::Rng) -> serde_json::Value {
     let mut scripts = Vec::new();
     for _ in 0..3 {
+        // No part that arrives with other bytes is among them: JW Player gives no second link to
+        // one that is there, so that a kill before it is mended leaves no way but to start over.
         let kinds: &[&str] = if mode.is_jwplayer() {
             &[
                 "reset",
@@ -124,7 +135,6 @@ fn some_faults(mode: Mode, random: &mut fastrand::Rng) -> serde_json::Value {
                 "lost-answer",
                 "error-before",
                 "link-expired",
-                "wrong-etag",
             ]
         } else {
             &[
@@ -153,7 +163,6 @@ fn all_met(server: &Server) -> u64 {
         "lost-answer",
         "error-before",
         "link-expired",
-        "wrong-etag",
         "token-expired",
     ];
     let met = kinds.iter().map(|kind| server.met(kind)).sum();

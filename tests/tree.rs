@@ -10,7 +10,7 @@ use std::{
     fs,
     os::unix::{
         ffi::OsStringExt as _,
-        fs::{MetadataExt as _, PermissionsExt as _, chown, symlink},
+        fs::{PermissionsExt as _, symlink},
     },
     path::Path,
     process::Command,
@@ -18,9 +18,6 @@ use std::{
 
 use serde_json::Value;
 use support::{Ended, Home, MIB, Mode, PART, Server, Source, path_of};
-
-/// Who nobody is, on every system these tests run on.
-const NOBODY: u32 = 65534;
 
 /// Names that are hard to handle and none of them wrong.
 fn odd_names() -> Vec<OsString> {
@@ -87,29 +84,6 @@ fn add_what_is_skipped(tree: &Path) -> Vec<(&'static str, &'static str)> {
     ]
 }
 
-/// A home whose program is bound by permissions: root is not, so there it runs as nobody.
-fn home_of_a_mortal(mode: Mode, server: &Server) -> Home {
-    let mut home = Home::new(mode, &server.url);
-    if fs::metadata(home.dir.path()).unwrap().uid() == 0 {
-        fs::set_permissions(home.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        home.program = support::copy_of_the_program(home.dir.path());
-        home.user = Some(NOBODY);
-    }
-    home
-}
-
-/// Gives everything in the home to whom the program runs as.
-fn hand_over(home: &Home) {
-    let Some(user) = home.user else { return };
-    let given = Command::new("chown")
-        .arg("-Rh")
-        .arg(user.to_string())
-        .arg(home.dir.path())
-        .status();
-    assert!(given.unwrap().success());
-    chown(home.dir.path(), Some(user), Some(user)).unwrap();
-}
-
 fn upload(home: &Home, path: &Path) -> Ended {
     let args = [
         OsStr::new("up"),
@@ -144,13 +118,14 @@ fn assert_told(ended: &Ended, files: &[Source], server: &Server) {
 
 fn tree_arrives(mode: Mode, big: &[u64]) {
     let server = Server::start();
-    let home = home_of_a_mortal(mode, &server);
+    let mut home = Home::new(mode, &server.url);
+    home.be_mortal();
     let tree = home.tree();
     let files = write_tree(&tree, big);
     let skipped = add_what_is_skipped(&tree);
     let closed = tree.join("closed");
     let hidden = Source::write(closed.join("hidden.mp4"), 70_000, 1000);
-    hand_over(&home);
+    home.hand_over();
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
 
     // One folder can't be read: all else arrives, and the exit code tells.

@@ -50,19 +50,19 @@ impl Site {
     }
 
     fn serve(&self, limits: Limits) -> (Served, crate::engine::Server) {
-        let (handle, server) = Handle::pair();
+        let (handle, engine) = Handle::pair();
         let served = serve(handle, "s-1", &self.file, &self.places, limits).unwrap();
-        (served, server)
+        (served, engine)
     }
 
     /// Serves an engine that answers everything by its words, and tells the words of each command.
     fn play(&self) -> (Served, mpsc::UnboundedReceiver<Command>) {
-        let (served, mut server) = self.serve(Limits::default());
+        let (served, mut engine) = self.serve(Limits::default());
         let (told, heard) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             // Its summary is there as long as it is.
-            let _engine = &server.summary;
-            while let Some(request) = server.requests.recv().await {
+            let _summary = &engine.summary;
+            while let Some(request) = engine.requests.recv().await {
                 match request {
                     Request::Command(command, answer) => {
                         let _ = answer.send(outcome(&format!("{command:?}")));
@@ -186,12 +186,12 @@ async fn commands_reach_the_engine_in_order_and_are_answered() {
 #[tokio::test]
 async fn every_screen_sees_the_newest_summary_at_once_and_when_it_changes() {
     let site = Site::new();
-    let (served, server) = site.serve(Limits::default());
-    server.summary.send_modify(|summary| summary.rate = 1);
+    let (served, engine) = site.serve(Limits::default());
+    engine.summary.send_modify(|summary| summary.rate = 1);
     let (one, two) = (site.attach().await, site.attach().await);
     assert_eq!(one.summary().borrow().rate, 1);
     assert_eq!(*served.screens().borrow(), 2);
-    server.summary.send_modify(|summary| summary.rate = 2);
+    engine.summary.send_modify(|summary| summary.rate = 2);
     for screen in [&one, &two] {
         let mut summary = screen.summary();
         summary.wait_for(|summary| summary.rate == 2).await.unwrap();
@@ -204,7 +204,7 @@ async fn every_screen_sees_the_newest_summary_at_once_and_when_it_changes() {
 #[tokio::test]
 async fn a_watcher_is_no_screen_that_a_session_waits_for() {
     let site = Site::new();
-    let (served, _server) = site.serve(Limits::default());
+    let (served, _engine) = site.serve(Limits::default());
     let _watcher = connect(&site.file, &site.places, Role::Watcher)
         .await
         .unwrap();
@@ -246,7 +246,7 @@ async fn a_screen_that_reads_nothing_holds_up_nobody_and_is_not_listened_to_for_
 async fn a_screen_that_takes_nothing_for_long_is_let_go() {
     let site = Site::new();
     let stalled = Duration::from_millis(50);
-    let (served, server) = site.serve(Limits {
+    let (served, engine) = site.serve(Limits {
         stalled,
         ..Limits::default()
     });
@@ -256,7 +256,7 @@ async fn a_screen_that_takes_nothing_for_long_is_let_go() {
     screens.wait_for(|count| *count == 1).await.unwrap();
     let telling = tokio::spawn(async move {
         loop {
-            server.summary.send_modify(|summary| {
+            engine.summary.send_modify(|summary| {
                 summary.rate += 1;
                 summary.history = vec![u64::MAX; 10_000];
             });
@@ -278,7 +278,7 @@ async fn one_who_talks_nonsense_is_cut_and_others_are_not() {
     let nonsense = [&good[..], &[0, 0, 0, 3], b"{]!"].concat();
     let unknown = [&good[..], &[0, 0, 0, 12], br#"{"fly":true} "#].concat();
     let huge = [&good[..], &[0xff; 64]].concat();
-    let deep = [&good[..], &[0, 1, 0, 0], &[b'['; 65536]].concat();
+    let deep = [&good[..], &[0, 1, 0, 0], "[".repeat(65536).as_bytes()].concat();
     let no_hello = framed(&ScreenSays::Query {
         id: 1,
         query: window(),
@@ -302,7 +302,7 @@ async fn one_who_talks_nonsense_is_cut_and_others_are_not() {
 #[tokio::test]
 async fn one_who_says_nothing_is_cut() {
     let site = Site::new();
-    let (_served, _server) = site.serve(Limits {
+    let (_served, _engine) = site.serve(Limits {
         hello: Duration::from_millis(20),
         ..Limits::default()
     });
@@ -312,7 +312,7 @@ async fn one_who_says_nothing_is_cut() {
 #[tokio::test]
 async fn one_screen_too_many_is_turned_away() {
     let site = Site::new();
-    let (_served, _server) = site.serve(Limits {
+    let (_served, _engine) = site.serve(Limits {
         screens: 1,
         ..Limits::default()
     });
@@ -327,7 +327,7 @@ async fn the_socket_is_its_owners_alone_and_goes_at_the_end() {
     let run = site.folder.path().join("run");
     fs::create_dir(&run).unwrap();
     fs::set_permissions(&run, Permissions::from_mode(0o755)).unwrap();
-    let (served, _server) = site.serve(Limits::default());
+    let (served, _engine) = site.serve(Limits::default());
     let path = served.path();
     let mode = |path: &std::path::Path| fs::metadata(path).unwrap().mode() & 0o7777;
     assert_eq!((mode(&path), mode(&run)), (0o600, 0o700));
@@ -338,9 +338,9 @@ async fn the_socket_is_its_owners_alone_and_goes_at_the_end() {
 #[tokio::test]
 async fn a_dead_process_socket_is_replaced_and_a_new_owners_is_left_alone() {
     let site = Site::new();
-    let (old, _server) = site.serve(Limits::default());
+    let (old, _engine) = site.serve(Limits::default());
     // As if its process had died: the file stays and is taken over.
-    let (new, _server) = site.serve(Limits::default());
+    let (new, _engine) = site.serve(Limits::default());
     assert_eq!(old.path(), new.path());
     drop(old);
     assert!(new.path().exists());
@@ -354,7 +354,7 @@ async fn where_a_socket_can_not_be_the_next_place_is_taken() {
     let plain_file = site.folder.path().join("s-1.toml");
     let short = site.folder.path().join("run");
     let places = Places::new([long, plain_file, short.clone()]);
-    let (handle, server) = Handle::pair();
+    let (handle, engine) = Handle::pair();
     let served = serve(handle, "s-1", &site.file, &places, Limits::default()).unwrap();
     assert_eq!(served.path().parent(), Some(&*short));
     // Another way to the same file leads to the same socket.
@@ -362,14 +362,14 @@ async fn where_a_socket_can_not_be_the_next_place_is_taken() {
     std::os::unix::fs::symlink(site.folder.path(), &link).unwrap();
     let attached = connect(&link.join("s-1.toml"), &places, Role::Screen).await;
     assert_eq!(attached.unwrap().owner.process, std::process::id());
-    drop(server);
+    drop(engine);
 }
 
 #[tokio::test]
 async fn those_who_run_are_found_and_the_dead_are_not() {
     let site = Site::new();
     assert_eq!(running(&site.places).await, []);
-    let (served, _server) = site.serve(Limits::default());
+    let (served, _engine) = site.serve(Limits::default());
     let dead = served.path().with_file_name("dead.sock");
     drop(UnixListener::bind(&dead).unwrap());
     let found = running(&site.places).await;
@@ -386,18 +386,18 @@ async fn those_who_run_are_found_and_the_dead_are_not() {
 #[tokio::test]
 async fn what_the_engine_says_last_arrives_then_it_is_gone() {
     let site = Site::new();
-    let (served, mut server) = site.serve(Limits::default());
+    let (served, mut engine) = site.serve(Limits::default());
     let handle = site.attach().await;
     let asking = handle.clone();
     let asked = tokio::spawn(async move { asking.command(Command::StopNow).await });
-    let Some(Request::Command(Command::StopNow, answer)) = server.requests.recv().await else {
+    let Some(Request::Command(Command::StopNow, answer)) = engine.requests.recv().await else {
         panic!("no command")
     };
     answer.send(outcome("closing now")).unwrap();
-    server
+    engine
         .summary
         .send_modify(|summary| summary.phase = Phase::Stopped);
-    drop(server);
+    drop(engine);
     served.end().await;
     assert_eq!(asked.await.unwrap().unwrap().words, "closing now");
     let mut summary = handle.summary();
@@ -413,11 +413,11 @@ async fn what_the_engine_says_last_arrives_then_it_is_gone() {
 #[tokio::test]
 async fn an_answer_that_never_comes_is_gone_and_not_waited_for() {
     let site = Site::new();
-    let (served, mut server) = site.serve(Limits::default());
+    let (served, mut engine) = site.serve(Limits::default());
     let handle = site.attach().await;
     let asking = handle.clone();
     let asked = tokio::spawn(async move { asking.query(window()).await });
-    let _kept = server.requests.recv().await.unwrap();
+    let _kept = engine.requests.recv().await.unwrap();
     drop(served);
     assert_eq!(asked.await.unwrap(), Err(Gone));
 }
@@ -462,7 +462,7 @@ async fn an_engine_of_another_version_is_told_as_such() {
 #[tokio::test]
 async fn the_owners_screen_leaves_when_it_is_asked_from_elsewhere() {
     let site = Site::new();
-    let (served, _server) = site.serve(Limits::default());
+    let (served, _engine) = site.serve(Limits::default());
     let refused = detach(&site.file, &site.places).await.unwrap();
     assert!(refused.refused, "nobody listens: {refused:?}");
     let asked = served.asked_to_detach();
@@ -480,12 +480,12 @@ async fn the_owners_screen_leaves_when_it_is_asked_from_elsewhere() {
 #[tokio::test]
 async fn summaries_a_screen_is_too_slow_for_are_left_out() {
     let site = Site::new();
-    let (_served, server) = site.serve(Limits::default());
+    let (_served, engine) = site.serve(Limits::default());
     let mut slow = site.raw().await;
     slow.write_all(&hello()).await.unwrap();
     let padding = vec![u64::MAX; 20_000];
     for rate in 1..=1000 {
-        server.summary.send_modify(|summary| {
+        engine.summary.send_modify(|summary| {
             summary.rate = rate;
             summary.history.clone_from(&padding);
         });

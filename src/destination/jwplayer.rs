@@ -158,6 +158,39 @@ impl JwPlayer {
         }
     }
 
+    /// Another link for a direct upload whose link has expired: nothing lists those, but a media
+    /// object can be given new bytes, and so a new link. The media object stays the same one.
+    async fn link_again(&self, ticket: &Ticket, mime: &str, expired: &Error) -> Result<String> {
+        match self.media(&ticket.media).await? {
+            None => return Err(gone()),
+            Some(media) if !media.is_unfinished() => {
+                let why = "JW Player has this file already";
+                return Err(Error::new(Kind::AlreadySent, why));
+            }
+            Some(_) => {}
+        }
+        let answer = self.ask(self.site.link_again(&ticket.media, mime)?).await?;
+        if matches!(answer.status, 400 | 403..=405 | 409 | 410 | 422) {
+            return Err(Error {
+                kind: Kind::TicketGone,
+                ..expired.clone()
+            });
+        }
+        let again = answer::read_created(&answer, mime)?;
+        match again {
+            Ticket {
+                media,
+                upload: None,
+                token: Some(link),
+                ..
+            } if media == ticket.media => Ok(link),
+            _ => Err(Error::new(
+                Kind::TicketGone,
+                "JW Player gave no new link for this file",
+            )),
+        }
+    }
+
     /// Statuses by one list. `None` where the list did not tell.
     async fn listed(&self, ids: &[String]) -> Result<Vec<Option<MediaStatus>>> {
         if ids.len() < 2 || self.asks_one_by_one.load(Relaxed) {
@@ -191,10 +224,13 @@ fn gone() -> Error {
 
 /// A refusal of a call on the site itself: an unknown site is a wrong setting, like a wrong secret.
 fn of_site(mut error: Error, site: &str) -> Error {
-    if error.status == Some(404) {
-        error.kind = Kind::Credentials;
-        error = error.at(&format!("JW Player knows no site {site} for this secret"));
-    }
+    let place = match error.status {
+        Some(404) => format!("JW Player knows no site {site} for this secret"),
+        Some(403) => format!("JW Player gives this secret no access to the site {site}"),
+        _ => return error,
+    };
+    error.kind = Kind::Credentials;
+    error = error.at(&place);
     error
 }
 
@@ -268,13 +304,21 @@ impl Destination for JwPlayer {
                 "this media object was made for one request, and the file is now cut in parts";
             return Err(Error::new(Kind::TicketGone, why));
         }
-        let link = ticket.token.as_deref().ok_or_else(gone)?;
-        let call = self.site.put(link, Some(mime))?;
+        let links = self.links.of(&ticket.media);
+        let first = || ticket.token.clone().ok_or_else(gone);
+        let link = links.get(part.number).map_or_else(first, Ok)?;
+        let call = self.site.put(&link, Some(mime))?;
         let answer = self.site.http.stream(call, Body::wrap(body)).await?;
         if answer.is_success() {
+            // The link stays: should the MD5 differ, the file is sent there again.
             return Ok(Receipt { md5: answer.etag() });
         }
-        Err(answer::storage_failure(&answer, true))
+        let failure = answer::storage_failure(&answer);
+        if failure.kind == Kind::LinkExpired {
+            let link = self.link_again(ticket, mime, &failure).await?;
+            links.keep([(part.number, link)]);
+        }
+        Err(failure)
     }
 
     async fn received(&self, ticket: &Ticket, plan: &PartPlan) -> Result<Received> {
@@ -301,6 +345,7 @@ impl Destination for JwPlayer {
             (Sending::of(ticket), &ticket.upload, &ticket.token)
         else {
             // A direct upload ends with its one request.
+            self.links.forget(&ticket.media);
             return Ok(());
         };
         let answer = self.ask(self.site.complete(upload, token)?).await?;

@@ -3,6 +3,9 @@
 
 mod commands;
 mod ended;
+mod failures;
+mod parts;
+mod polls;
 mod show;
 mod steps;
 mod walks;
@@ -107,6 +110,9 @@ pub(super) struct Actor {
     resting: Vec<(Instant, UploadId)>,
     /// Uploads that were begun anew by themselves in this run; never more than once each.
     renewed: HashSet<UploadId>,
+    /// Whether the part size was tuned in this run: what is found at the destination only now is
+    /// cut anew then.
+    resized: bool,
     /// When a changed order of the queue is saved.
     reorder_at: Option<Instant>,
     flights: Flights,
@@ -192,6 +198,7 @@ impl Actor {
             active: Vec::new(),
             resting: Vec::new(),
             renewed: HashSet::new(),
+            resized: false,
             reorder_at: None,
             flights: Flights::default(),
             steps: JoinSet::new(),
@@ -225,6 +232,7 @@ impl Actor {
             told: Summary::default(),
         };
         actor.find_processing();
+        actor.tell_what_failed_before();
         actor
     }
 
@@ -406,23 +414,8 @@ impl Actor {
     }
 
     fn compact(&mut self) -> std::io::Result<oneshot::Receiver<()>> {
-        let queue = &self.queue;
-        let header = record::Header {
-            settings: self.settings,
-            ..self.session.header.clone()
-        };
-        tokio::task::block_in_place(|| {
-            self.session.store.compact(|out| {
-                out.write_all(record::write_header(&header).as_bytes())?;
-                let mut text = String::new();
-                for kept in queue.kept() {
-                    text.clear();
-                    record::write_upload(&mut text, &kept);
-                    out.write_all(text.as_bytes())?;
-                }
-                Ok(())
-            })
-        })
+        let (session, queue) = (&mut self.session, &self.queue);
+        tokio::task::block_in_place(|| session.compact(self.settings, queue.kept()))
     }
 
     fn stop(&mut self, wait: Duration) {

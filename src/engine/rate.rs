@@ -145,7 +145,7 @@ const WINDOW: Duration = Duration::from_secs(4);
 /// The least time between two measurements that count.
 const STEP: Duration = Duration::from_millis(200);
 
-/// How fast something that counts upwards does so, over the last [`WINDOW`].
+/// How fast something that counts upwards does so, over the last few seconds.
 #[derive(Debug, Default)]
 pub struct Meter {
     samples: std::collections::VecDeque<(Instant, u64)>,

@@ -3,8 +3,9 @@
 //! A climber: it raises the number while that brings more, steps back when it does not, holds for a
 //! while, and tries again. Loss, timeouts and a destination that asks to wait take it down at once.
 
-/// The number it begins with.
-const FIRST: u16 = 4;
+/// The number it begins with. On a line of 200 Mbit/s and 100 ms, four parts bring 185 Mbit/s once
+/// they run and 8 fill it.
+const FIRST: u16 = 8;
 
 /// The most it takes by itself. Beyond this, more connections have never brought more.
 const MOST: u16 = 32;
@@ -151,16 +152,16 @@ mod tests {
     fn a_line_that_one_part_fills_is_not_crowded() {
         let mut tuner = Tuner::default();
         run(&mut tuner, 60, 20_000_000, 20_000_000);
-        assert!(tuner.limit() <= FIRST + 2, "{tuner:?}");
+        assert!(tuner.limit() <= FIRST + FIRST.div_ceil(3), "{tuner:?}");
     }
 
     #[test]
     fn a_line_that_becomes_faster_is_followed() {
         let mut tuner = Tuner::default();
-        run(&mut tuner, 20, 1_000_000, 4_000_000);
-        assert!(tuner.limit() <= 6, "{tuner:?}");
-        run(&mut tuner, 12, 1_000_000, 20_000_000);
-        assert!(tuner.limit() >= 18, "{tuner:?}");
+        run(&mut tuner, 20, 1_000_000, 8_000_000);
+        assert!(tuner.limit() <= 11, "{tuner:?}");
+        run(&mut tuner, 12, 1_000_000, 30_000_000);
+        assert!(tuner.limit() >= 24, "{tuner:?}");
     }
 
     #[test]

@@ -214,6 +214,12 @@ pub async fn check(
             .collect();
         for (number, theirs) in &there {
             let known = receipts.get(number);
+            if rehash && theirs.is_none() && known.is_none_or(Option::is_none) {
+                // Another file may stand in its place, and nothing tells whose bytes these are.
+                let words =
+                    format!("it was replaced, and nobody knows which bytes part {number} has");
+                return Err(Error::new(Kind::Changed, words));
+            }
             let ours = match (known, theirs) {
                 (Some(Some(md5)), _) => Some(*md5),
                 (_, Some(_)) => local(*number)?,
@@ -294,15 +300,16 @@ pub async fn send(job: PartJob) -> Result<Sent> {
         answer = put => answer,
         error = give_up(&job, part.length) => Err(error),
     };
-    if let Some(error) = job.progress.read_error() {
-        return Err(Error::local("it can't be read", error));
-    }
     let after = blocking(move || {
         let metadata = file.metadata();
         metadata.map_err(|error| Error::local("it can't be looked at", &error))
     });
     // Bytes that were taken from a file while it changed may be of two versions.
     job.identity.check(&Identity::of(&after.await?))?;
+    // Only then: one that ended early because it was cut short has changed.
+    if let Some(error) = job.progress.read_error() {
+        return Err(Error::local("it can't be read", error));
+    }
     let receipt = match answer {
         Err(error) if error.kind == Kind::AlreadySent => {
             return Ok(Sent {

@@ -440,3 +440,44 @@ async fn signals_are_wishes_to_end_and_a_hangup_only_where_it_shall_be() {
     send("HUP");
     assert_eq!(wishes.recv().await, Some(()));
 }
+
+#[tokio::test]
+async fn what_is_left_stays_for_the_screens_attached_and_what_is_paused_there_outlives_them() {
+    let (handle, mut engine) = Handle::pair();
+    let (_events, heard) = mpsc::unbounded_channel();
+    let (_stops, wishes) = mpsc::channel(4);
+    let (screens, attached) = value::channel(1);
+    let out = io::sink();
+    let report = tokio::spawn(run(handle, heard, wishes, out, Style::Json, attached));
+    tokio::task::yield_now().await;
+    let show = |state| {
+        engine.summary.send_modify(|summary| {
+            summary.phase = Phase::Settled;
+            summary.counts = Counts::default();
+            summary.counts.add(state);
+        });
+    };
+    show(State::Failed);
+    tokio::task::yield_now().await;
+    assert!(
+        engine.requests.try_recv().is_err(),
+        "a screen may want it tried again"
+    );
+    show(State::Paused);
+    tokio::task::yield_now().await;
+    screens.send_replace(0);
+    tokio::task::yield_now().await;
+    assert!(
+        engine.requests.try_recv().is_err(),
+        "what is held stays held"
+    );
+    show(State::Failed);
+    let Some(Request::Command(Command::Stop, answer)) = engine.requests.recv().await else {
+        panic!("nobody is there and nothing is held, and it does not end")
+    };
+    answer_all_well(answer);
+    engine
+        .summary
+        .send_modify(|summary| summary.phase = Phase::Stopped);
+    report.await.unwrap();
+}

@@ -3,7 +3,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, IsTerminal, Read, Seek, SeekFrom},
+    io::{self, IsTerminal, Read, Seek, SeekFrom, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::{self, Child, Stdio},
@@ -57,10 +57,10 @@ pub(super) fn screens(served: Option<&Served>) -> watch::Receiver<usize> {
     served.map_or_else(|| watch::channel(0).1, Served::screens)
 }
 
-/// Whether the terminal this process was started on is no longer there (its line was hung up).
+/// Whether the terminal this process was started on is no longer there (its line was hung up): the
+/// screen has led input and output elsewhere then.
 #[must_use]
 pub fn terminal_is_gone() -> bool {
-    // A terminal that was hung up answers that it is none.
     !io::stdin().is_terminal() && !io::stdout().is_terminal()
 }
 
@@ -68,25 +68,12 @@ pub fn terminal_is_gone() -> bool {
 /// Nobody waits for it any more, so nobody is told how far it is but those who attach.
 ///
 /// # Errors
-/// When the terminal can't be let go of.
+/// When signals can't be listened to.
 pub(super) async fn go_on_here(handle: Handle, served: Option<&Served>) -> Result<Report, Stopped> {
     let stops = headless::stop_signals(false).map_err(Stopped::left)?;
-    let_go_of_terminal().map_err(Stopped::left)?;
     let (_, nothing) = mpsc::unbounded_channel();
     let screens = screens(served);
     Ok(headless::run(handle, nothing, stops, io::sink(), Style::Human, screens).await)
-}
-
-/// Input, output and errors lead nowhere from now on.
-fn let_go_of_terminal() -> io::Result<()> {
-    let nowhere = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/null")?;
-    rustix::stdio::dup2_stdin(&nowhere)?;
-    rustix::stdio::dup2_stdout(&nowhere)?;
-    rustix::stdio::dup2_stderr(&nowhere)?;
-    Ok(())
 }
 
 /// Stops the engine so that another process can go on with its session: a walk is waited for, since
@@ -97,9 +84,9 @@ pub(super) async fn stop_for_another(handle: &Handle) -> Seen {
     let stops = headless::stop_signals(false);
     let mut summary = handle.summary();
     if summary.borrow().walk.is_some() {
-        eprintln!("reelhaul: once all files are found, the session goes on in the background …");
+        say("once all files are found, the session goes on in the background …");
     } else if summary.borrow().parts_running > 0 {
-        eprintln!("reelhaul: after the parts in flight, the session goes on in the background …");
+        say("after the parts in flight, the session goes on in the background …");
     }
     let ended = async {
         // Fails when the engine has gone, which is as good.
@@ -133,13 +120,18 @@ pub(super) async fn hand_over(global: &Global, id: &str, file: &Path) -> Result<
     let program = std::env::current_exe().map_err(Stopped::left)?;
     let there = go_on_in_background(&program, global, file, &places()?).await?;
     let name = sessions::name(id, file);
-    eprintln!(
-        "reelhaul: the session goes on in the background (process {}); see it again with: reelhaul \
-         attach {name}\nreelhaul: what it logs is in {}",
-        there.process,
-        crate::path::shown(&there.log)
-    );
+    say(&format!(
+        "the session goes on in the background (process {}); see it again with: reelhaul attach \
+         {name}",
+        there.process
+    ));
+    say(&format!("its log is in {}", crate::path::shown(&there.log)));
     Ok(DONE)
+}
+
+/// Tells the person on the terminal, which may be gone by now: `eprintln!` would panic.
+fn say(words: &str) {
+    let _ = writeln!(io::stderr(), "reelhaul: {words}");
 }
 
 /// Leaves the session (the system's, not ours) that this process's terminal belongs to, so that

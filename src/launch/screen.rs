@@ -123,8 +123,8 @@ pub(super) async fn show(
     match exit {
         // A terminal that is gone may also be told by a frame that can't be drawn.
         Ok(Exit::Detached) | Err(_) if gone && detach == Detach::AskedOrHungUp => Ok(Seen::HungUp),
-        Ok(_) if left == 0 => Ok(Seen::Over(DONE)),
         Ok(Exit::Detached) => Ok(Seen::Detached),
+        Ok(_) if left == 0 => Ok(Seen::Over(DONE)),
         Ok(Exit::Quit | Exit::Finished | Exit::EngineGone) => Ok(Seen::Over(LEFT)),
         Err(error) => Err(Stopped::left(error)),
     }

@@ -22,9 +22,10 @@ use crate::{
     demo,
     engine::{
         self, Timing,
-        protocol::{AddPaths, Command, Event, Summary, Targets},
+        protocol::{AddPaths, Command, Event, Filter, Show, Summary, Targets},
         queue::Queue,
     },
+    error::Kind,
     headless,
     sandbox::{self, Storage},
     scan::Scan,
@@ -44,11 +45,13 @@ pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
     // A mistyped path is told before anything is made or asked.
     let scan = Scan::new(&add).map_err(Stopped::usage)?;
     scan.check_roots().map_err(Stopped::usage)?;
-    let saved = up.session.as_deref().filter(|path| path.exists());
+    // A bare file name has no folder to be synced.
+    let file = up.session.as_deref().map(std::path::absolute).transpose();
+    let file = file.map_err(Stopped::usage)?;
+    let saved = file.as_deref().filter(|path| path.exists());
     if let Some(path) = saved {
         let again = Again {
-            retry_failed: false,
-            add: Some(add),
+            commands: vec![Command::Add(add)],
             to: up.to.clone(),
         };
         return go_on((global, &config), path, again, up.tuning, screen).await;
@@ -56,7 +59,7 @@ pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
     let chosen = destinations::choose(&config, up.to.as_deref()).await?;
     reach(&chosen, &screen).await?;
     let settings = up.tuning.over(config.settings);
-    let session = create(&chosen.name, settings, up.session.as_deref())?;
+    let session = create(&chosen.name, settings, file.as_deref())?;
     run(
         (global, &config),
         chosen,
@@ -81,18 +84,26 @@ pub(super) async fn resume(global: &Global, resume: cli::Resume) -> Result<u8, S
             None => named.clone(),
         },
     };
-    let again = Again {
-        retry_failed: resume.retry_failed,
-        add: None,
-        to: None,
-    };
+    let mut commands = Vec::new();
+    if resume.retry_failed {
+        commands.push(Command::Retry(Targets::All));
+    }
+    if resume.start_over {
+        let failed = Filter {
+            show: Show::Failed,
+            text: String::new(),
+        };
+        commands.push(Command::StartOver(Targets::Filtered(failed)));
+    }
+    let again = Again { commands, to: None };
     go_on((global, &config), &path, again, resume.tuning, screen).await
 }
 
 /// What else is wanted of a session that is gone on with.
 struct Again {
-    retry_failed: bool,
-    add: Option<AddPaths>,
+    /// What the engine is told first.
+    commands: Vec<Command>,
+    /// The destination it has to have, where one was named.
     to: Option<String>,
 }
 
@@ -119,10 +130,7 @@ async fn go_on(
     if settings != session.header.settings {
         commands.push(Command::Tune(settings));
     }
-    if again.retry_failed {
-        commands.push(Command::Retry(Targets::All));
-    }
-    commands.extend(again.add.map(Command::Add));
+    commands.extend(again.commands);
     run((global, config), chosen, (session, queue), commands, screen).await
 }
 
@@ -176,9 +184,9 @@ pub(super) async fn demo(global: &Global, asked: cli::Demo) -> Result<u8, Stoppe
     .await
 }
 
-/// Asks the destination once, before anything is begun, so that a wrong key is told at once. A line
-/// that is down is told on the screen and waited for; without a screen it ends the program, unless
-/// that goes on with what a screen began.
+/// Asks the destination once, before anything is begun, so that a wrong key is told at once. What the
+/// engine would try again is left to it; but a line that is down at the very start ends a run that
+/// nobody watches, instead of leaving it to wait unseen.
 async fn reach(chosen: &Chosen, screen: &Shown) -> Result<(), Stopped> {
     match chosen.destination.check().await {
         Ok(words) => {
@@ -186,7 +194,10 @@ async fn reach(chosen: &Chosen, screen: &Shown) -> Result<(), Stopped> {
             Ok(())
         }
         Err(error)
-            if error.kind.retried() && (!screen.is_headless() || screen.asked.background) =>
+            if error.kind.retried()
+                && (error.kind != Kind::Offline
+                    || !screen.is_headless()
+                    || screen.asked.background) =>
         {
             tracing::warn!("{error}");
             Ok(())

@@ -8,12 +8,15 @@ use std::{
     time::SystemTime,
 };
 
+use tokio::sync::oneshot;
+
 use super::{
     lock::{Lock, Locked},
     read::{Opened, Unreadable, read},
-    record::{self, BadTable, Header, Record},
+    record::{self, BadTable, Header, Kept, Record},
     store::Store,
 };
+use crate::settings::Settings;
 
 /// A session that is open and locked.
 #[derive(Debug)]
@@ -28,6 +31,34 @@ pub struct Open {
     pub torn: u64,
     /// Held as long as the session is open.
     pub lock: Lock,
+}
+
+impl Open {
+    /// Writes the session file anew, with these settings and uploads. The answer comes when it is in
+    /// place.
+    ///
+    /// # Errors
+    /// When it can't be written beside; the old file goes on.
+    pub fn compact(
+        &mut self,
+        settings: Settings,
+        uploads: impl Iterator<Item = Kept>,
+    ) -> io::Result<oneshot::Receiver<()>> {
+        let header = Header {
+            settings,
+            ..self.header.clone()
+        };
+        self.store.compact(|out| {
+            out.write_all(record::write_header(&header).as_bytes())?;
+            let mut text = String::new();
+            for kept in uploads {
+                text.clear();
+                record::write_upload(&mut text, &kept);
+                out.write_all(text.as_bytes())?;
+            }
+            Ok(())
+        })
+    }
 }
 
 /// Why a session can't be opened or made.

@@ -65,7 +65,7 @@ struct Elsewhere;
 
 impl Hold for Elsewhere {}
 
-/// The screen on any terminal and with events from anywhere: what [`super::run`] does, for tests,
+/// The screen on any terminal and with events from anywhere: what [`super::run()`] does, for tests,
 /// measurements and other front ends. The caller owns the terminal's modes; suspending is not
 /// possible here.
 ///
@@ -161,12 +161,8 @@ pub(super) async fn run_with<B: Backend>(
                     app.size = anew(terminal)?;
                     pace.changed(true);
                 }
-                Some(Outside::Stop | Outside::Hangup) | None if app.attached => {
-                    return Ok(Exit::Detached);
-                }
-                Some(Outside::Hangup) if update::outlives_the_terminal(&app) => {
-                    return Ok(Exit::Detached);
-                }
+                Some(Outside::Stop) | None if app.attached => return Ok(Exit::Detached),
+                Some(Outside::Hangup) if update::outlives(&app) => return Ok(Exit::Detached),
                 Some(Outside::Stop | Outside::Hangup) => {
                     if let Some(exit) = stop(&mut app, &mut helpers) {
                         return Ok(exit);

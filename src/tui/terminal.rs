@@ -2,6 +2,7 @@
 //! happens: on drop, and by the panic hook before the panic is told.
 
 use std::{
+    fs::OpenOptions,
     io::{self, BufWriter, IsTerminal as _, Stdout, Write as _},
     sync::{
         Once,
@@ -61,7 +62,25 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         give_back();
+        if !io::stdout().is_terminal() {
+            // Nobody is told when this fails: there is nobody left.
+            drop(lead_nowhere());
+        }
     }
+}
+
+/// Input, output and errors of a terminal that is gone lead nowhere from now on. On that terminal
+/// each word to it would fail, and `eprintln!` panics then, ratatui's own in the drop of its
+/// terminal among them.
+fn lead_nowhere() -> io::Result<()> {
+    let nowhere = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&nowhere)?;
+    rustix::stdio::dup2_stdout(&nowhere)?;
+    rustix::stdio::dup2_stderr(&nowhere)?;
+    Ok(())
 }
 
 /// The hold on this process's terminal.

@@ -467,8 +467,8 @@ pub(super) fn can_detach(app: &App) -> bool {
 }
 
 /// Whether the engine goes on when the terminal is gone; not when the person was stopping it.
-pub(super) fn outlives_the_terminal(app: &App) -> bool {
-    app.detach == Detach::AskedOrHungUp && matches!(app.leaving, Leaving::No)
+pub(super) fn outlives(app: &App) -> bool {
+    app.attached || app.detach == Detach::AskedOrHungUp && matches!(app.leaving, Leaving::No)
 }
 
 /// Leaving: asks where uploads run; a second time is at once, a third does not wait for anyone.

@@ -19,7 +19,10 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    sync::{
+        Arc, Mutex,
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -35,6 +38,9 @@ pub const MIB: u64 = 1 << 20;
 
 /// The smallest part either vendor takes.
 pub const PART: u64 = 5 * MIB;
+
+/// Who nobody is, on every system these tests run on.
+const NOBODY: u32 = 65534;
 
 /// How long anything is waited for. Nothing takes so long unless it is broken.
 const DEADLINE: Duration = Duration::from_mins(3);
@@ -159,6 +165,27 @@ impl Server {
         self.ask("GET", "/_sandbox/faults", None)["met"][fault]
             .as_u64()
             .unwrap_or(0)
+    }
+
+    /// Waits until a fault struck.
+    pub fn wait_until_met(&self, fault: &str) {
+        wait_for(fault, || (self.met(fault) > 0).then_some(()));
+    }
+
+    /// Every scripted fault found something to strike, and struck.
+    pub fn assert_all_struck(&self) {
+        let faults = self.ask("GET", "/_sandbox/faults", None);
+        let idle: Vec<&Value> = faults["scripted"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|script| script["times"] != 0)
+            .collect();
+        assert!(
+            idle.is_empty(),
+            "never struck: {idle:#?}, met: {}",
+            faults["met"]
+        );
     }
 
     /// Bytes a second that all connections share; 0 for no limit.
@@ -363,6 +390,27 @@ impl Home {
         }
     }
 
+    /// Makes the program one that is bound by permissions: root is not, so there it runs as nobody.
+    pub fn be_mortal(&mut self) {
+        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+        let dir = self.dir.path();
+        if fs::metadata(dir).unwrap().uid() == 0 {
+            fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
+            // Nobody may not see where cargo put it.
+            self.program = copy_of_the_program(dir);
+            self.user = Some(NOBODY);
+        }
+    }
+
+    /// Gives everything in the home to whom the program runs as.
+    pub fn hand_over(&self) {
+        let Some(user) = self.user else { return };
+        let mut chown = Command::new("chown");
+        let owner = format!("{user}:{user}");
+        let given = chown.arg("-Rh").arg(owner).arg(self.dir.path()).status();
+        assert!(given.unwrap().success());
+    }
+
     /// A home with a config for one destination.
     pub fn new(mode: Mode, url: &str) -> Self {
         let home = Self::bare();
@@ -440,11 +488,17 @@ impl Home {
         self.start(args).end()
     }
 
-    /// Uploads the tree.
+    /// Uploads the tree, in parts as small as they may be.
     pub fn up(&self, more: &[&str]) -> Running {
+        let mut args = vec!["--part-size", "5MiB"];
+        args.extend(more);
+        self.up_with(&args)
+    }
+
+    /// Uploads the tree.
+    pub fn up_with(&self, more: &[&str]) -> Running {
         let tree = self.tree();
-        let mut args: Vec<&OsStr> = vec!["up".as_ref(), tree.as_ref()];
-        args.extend(["--json", "--part-size", "5MiB"].map(OsStr::new));
+        let mut args: Vec<&OsStr> = vec!["up".as_ref(), tree.as_ref(), "--json".as_ref()];
         args.extend(more.iter().map(OsStr::new));
         self.start(args)
     }
@@ -463,6 +517,7 @@ pub struct Running {
     lines: Receiver<String>,
     seen: Vec<String>,
     stderr: Option<JoinHandle<String>>,
+    errors: Arc<Mutex<String>>,
 }
 
 impl Running {
@@ -473,7 +528,7 @@ impl Running {
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let stdout = child.stdout.take().unwrap();
-        let mut stderr = child.stderr.take().unwrap();
+        let stderr = child.stderr.take().unwrap();
         let (told, lines) = channel();
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
@@ -482,16 +537,29 @@ impl Running {
                 }
             }
         });
+        let errors = Arc::new(Mutex::new(String::new()));
+        let so_far = Arc::clone(&errors);
         let stderr = std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            let _ = stderr.read_to_end(&mut bytes);
-            String::from_utf8_lossy(&bytes).into_owned()
+            let mut lines = BufReader::new(stderr);
+            let mut line = Vec::new();
+            while lines
+                .read_until(b'\n', &mut line)
+                .is_ok_and(|read| read > 0)
+            {
+                so_far
+                    .lock()
+                    .unwrap()
+                    .push_str(&String::from_utf8_lossy(&line));
+                line.clear();
+            }
+            so_far.lock().unwrap().clone()
         });
         Self {
             child,
             lines,
             seen: Vec::new(),
             stderr: Some(stderr),
+            errors,
         }
     }
 
@@ -525,6 +593,14 @@ impl Running {
     /// Waits for an event of this name.
     pub fn wait_for_event(&mut self, name: &str) -> Value {
         self.wait_for(name, |event| event["event"] == name)
+    }
+
+    /// Waits until it tells this on stderr.
+    pub fn wait_for_error(&mut self, words: &str) {
+        wait_for(words, || {
+            let told = self.errors.lock().unwrap().contains(words);
+            (told || !self.is_running()).then_some(())
+        });
     }
 
     /// Sends a signal by its name.

@@ -243,7 +243,7 @@ pub(super) fn failure(answer: &Answer, doing: &str) -> Error {
 }
 
 /// The failure that the storage's answer to a part is: `<Error><Code>…</Code><Message>…`.
-pub(super) fn storage_failure(answer: &Answer, direct: bool) -> Error {
+pub(super) fn storage_failure(answer: &Answer) -> Error {
     let text = String::from_utf8_lossy(&answer.body);
     let element = |name: &str| {
         let (_, rest) = text.split_once(&format!("<{name}>"))?;
@@ -255,18 +255,12 @@ pub(super) fn storage_failure(answer: &Answer, direct: bool) -> Error {
         Some(message) => format!("{message} ({code})"),
         None => answer.words(),
     };
-    let expired = if direct {
-        // There is no second link for a direct upload.
-        Kind::TicketGone
-    } else {
-        Kind::LinkExpired
-    };
     let kind = match (code, answer.status) {
         ("NoSuchUpload", _) => Kind::TicketGone,
         ("BadDigest" | "InvalidDigest", _) => Kind::Corrupt,
         ("RequestTimeout" | "IncompleteBody", _) => Kind::Broken,
         ("SlowDown", _) => Kind::Throttled,
-        ("ExpiredToken", _) | (_, 401 | 403) => expired,
+        ("ExpiredToken", _) | (_, 401 | 403) => Kind::LinkExpired,
         _ => return answer.refusal("send", &words),
     };
     answer.error(kind, "send", &words)
@@ -388,21 +382,20 @@ mod tests {
 
     #[test]
     fn what_storage_refuses_is_sorted_by_its_code() {
-        for (status, code, direct, kind) in [
-            (403, "AccessDenied", false, Kind::LinkExpired),
-            (403, "AccessDenied", true, Kind::TicketGone),
-            (400, "ExpiredToken", false, Kind::LinkExpired),
-            (404, "NoSuchUpload", false, Kind::TicketGone),
-            (400, "RequestTimeout", false, Kind::Broken),
-            (503, "SlowDown", false, Kind::Throttled),
-            (500, "InternalError", false, Kind::Server),
-            (400, "BadDigest", false, Kind::Corrupt),
-            (400, "EntityTooLarge", false, Kind::Refused),
+        for (status, code, kind) in [
+            (403, "AccessDenied", Kind::LinkExpired),
+            (400, "ExpiredToken", Kind::LinkExpired),
+            (404, "NoSuchUpload", Kind::TicketGone),
+            (400, "RequestTimeout", Kind::Broken),
+            (503, "SlowDown", Kind::Throttled),
+            (500, "InternalError", Kind::Server),
+            (400, "BadDigest", Kind::Corrupt),
+            (400, "EntityTooLarge", Kind::Refused),
         ] {
             let body = format!(
                 "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>Why</Message></Error>"
             );
-            let error = storage_failure(&answer(status, &body), direct);
+            let error = storage_failure(&answer(status, &body));
             assert_eq!(error.kind, kind, "{status} {code}");
             assert!(error.message.contains("Why"), "{error}");
         }
@@ -419,7 +412,7 @@ mod tests {
             let _ = read_created(&answer, "video/mp4");
             let _ = read_media(&answer);
             let _ = read_list(&answer, "status");
-            let _ = storage_failure(&answer, false);
+            let _ = storage_failure(&answer);
             let _ = failure(&answer, "create");
         }
     }

@@ -65,7 +65,7 @@ impl JwPlayer {
             // The link stays: should the MD5 differ, the part is sent there again.
             return Ok(Receipt { md5: answer.etag() });
         }
-        let failure = answer::storage_failure(&answer, false);
+        let failure = answer::storage_failure(&answer);
         if failure.kind == Kind::LinkExpired {
             links.expired(part.number, &link);
         }

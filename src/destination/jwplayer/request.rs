@@ -90,6 +90,15 @@ impl Site {
         Ok(call.json(&body))
     }
 
+    /// Asks for another link for the bytes of a media object that was made for one request.
+    pub(super) fn link_again(&self, media: &str, mime: &str) -> Result<Call> {
+        let url = self
+            .http
+            .at(&["v2", "sites", &self.id, "media", media, "reupload", ""])?;
+        let call = Call::new("get a new link", Method::PUT, url).authorized(&self.secret);
+        Ok(call.json(&json!({ "upload": { "method": "direct", "mime_type": mime } })))
+    }
+
     /// Asks for one media object.
     pub(super) fn status(&self, media: &str) -> Result<Call> {
         self.one("status", Method::GET, media)

@@ -1,6 +1,6 @@
 //! What a person can tell the engine, and what each command answers.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -253,37 +253,41 @@ impl Actor {
         if before.part_size == settings.part_size {
             return outcome(0, "tuned");
         }
-        let recuts = self.recuts(settings.part_size);
-        let count = recuts.len();
-        for (id, _, plan) in recuts {
-            // The new plan is on disk before its first part goes out.
-            let saved = self.keep_durable(id, &[Change::Plan(plan)]);
-            self.queue.with_begun(id, |begun| begun.saving_plan = true);
-            self.spawn(async move {
-                let _ = worker::on_disk(saved).await;
-                Done::PlanSaved(id)
-            });
-        }
+        self.resized = true;
+        let under_way = self.active.clone();
+        let count = under_way
+            .into_iter()
+            .filter(|id| self.cut_anew(*id))
+            .count();
         outcome(count, format!("{} cut anew", files(count)))
     }
 
-    /// The uploads under way whose tail another part size would cut anew: the number of parts that
-    /// were never begun, and the new plan.
-    fn recuts(&self, wish: PartSize) -> Vec<(UploadId, u32, PartPlan)> {
+    /// Cuts anew what was never begun of an upload, by the present part size. Whether that changed
+    /// anything.
+    pub(super) fn cut_anew(&mut self, id: UploadId) -> bool {
+        let Some(plan) = self.recut(id, self.settings.part_size) else {
+            return false;
+        };
+        // The new plan is on disk before its first part goes out.
+        let saved = self.keep_durable(id, &[Change::Plan(plan)]);
+        self.queue.with_begun(id, |begun| begun.saving_plan = true);
+        self.spawn(async move {
+            drop(worker::on_disk(saved).await);
+            Done::PlanSaved(id)
+        });
+        true
+    }
+
+    /// The plan of an upload under way with its tail cut by another part size, if that changes it.
+    fn recut(&self, id: UploadId, wish: PartSize) -> Option<PartPlan> {
+        // One whose parts at the destination are not known yet must keep its plan.
+        let begun = self.queue.begun(id).filter(|begun| begun.checked)?;
         let limits = self.destination.limits();
         let line = self.line_seen();
-        let under_way: BTreeSet<UploadId> = self.active.iter().copied().collect();
-        let recut = |id: UploadId| {
-            let begun = self.queue.begun(id)?;
-            // One whose parts at the destination are not known yet must keep its plan.
-            if !begun.checked {
-                return None;
-            }
-            let size = |tail, left| limits.part_size(wish, tail, left, line);
-            let plan = begun.recut(size, limits)?;
-            Some((id, begun.count(), plan))
-        };
-        under_way.into_iter().filter_map(recut).collect()
+        begun.recut(
+            |tail, left| limits.part_size(wish, tail, left, line),
+            limits,
+        )
     }
 
     /// What [`Command::Tune`] with these settings would do.
@@ -294,21 +298,25 @@ impl Actor {
                 ..Preview::default()
             };
         }
-        let recuts = self.recuts(settings.part_size);
-        let (mut before, mut after) = (0, 0);
-        for (id, count, plan) in &recuts {
-            let old = self.queue.begun(*id).and_then(|begun| begun.plan());
-            let kept = old.map_or(0, |old| {
-                old.parts()
-                    .zip(plan.parts())
-                    .take_while(|(a, b)| a == b)
-                    .count()
-            });
-            before += u64::from(*count) - kept as u64;
-            after += u64::from(plan.count()) - kept as u64;
+        let (mut running, mut before, mut after) = (0, 0, 0);
+        for id in &self.active {
+            let Some(plan) = self.recut(*id, settings.part_size) else {
+                continue;
+            };
+            let Some(old) = self.queue.begun(*id).and_then(|begun| begun.plan()) else {
+                continue;
+            };
+            let kept = old
+                .parts()
+                .zip(plan.parts())
+                .take_while(|(a, b)| a == b)
+                .count() as u64;
+            running += 1;
+            before += u64::from(old.count()) - kept;
+            after += u64::from(plan.count()) - kept;
         }
         let queued = self.queue.counts().of(State::Queued);
-        let words = match (recuts.len(), queued) {
+        let words = match (running, queued) {
             (0, 0) => "nothing is left to be cut".to_owned(),
             (0, queued) => format!("{} in the queue will be cut so", files(queued)),
             (running, queued) => format!(
@@ -318,7 +326,7 @@ impl Actor {
             ),
         };
         Preview {
-            files: recuts.len(),
+            files: running,
             parts_before: before,
             parts_after: after,
             queued,

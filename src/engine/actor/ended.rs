@@ -6,13 +6,10 @@ use tokio::time::Instant;
 
 use super::Actor;
 use crate::{
-    destination::MediaStatus,
     engine::{
-        flights::millis,
-        protocol::{Event, State, UploadId},
-        retry::{Verdict, judge},
-        upload::{Begun, NextPart, Phase, Step, Trouble},
-        worker::{self, Checked, Completion, Done, Sent},
+        protocol::{Event, UploadId},
+        upload::{Begun, Step},
+        worker::{self, Checked, Completion, Done},
     },
     error::{Error, Kind, Result},
     identity::Identity,
@@ -71,7 +68,7 @@ impl Actor {
     }
 
     /// The file was looked at: begin the upload, or go on with it.
-    fn looked(&mut self, id: UploadId, result: Result<Identity>) {
+    pub(super) fn looked(&mut self, id: UploadId, result: Result<Identity>) {
         if !self.is_active(id) {
             return;
         }
@@ -139,7 +136,7 @@ impl Actor {
     }
 
     /// A file that may still be written to gives up its place, and is looked at again later.
-    fn let_rest(&mut self, id: UploadId, now: &Identity, wait: Duration) {
+    pub(super) fn let_rest(&mut self, id: UploadId, now: &Identity, wait: Duration) {
         let marker = self
             .queue
             .begun(id)
@@ -180,7 +177,7 @@ impl Actor {
         }
     }
 
-    fn ticket_saved(&mut self, id: UploadId) {
+    pub(super) fn ticket_saved(&mut self, id: UploadId) {
         self.started(id);
         if self.is_active(id) {
             self.step_went_well(id);
@@ -188,7 +185,7 @@ impl Actor {
         }
     }
 
-    fn started(&self, id: UploadId) {
+    pub(super) fn started(&self, id: UploadId) {
         let Some(upload) = self.queue.get(id) else {
             return;
         };
@@ -201,7 +198,7 @@ impl Actor {
         self.happened(|| event);
     }
 
-    fn step_went_well(&mut self, id: UploadId) {
+    pub(super) fn step_went_well(&mut self, id: UploadId) {
         self.queue.with_begun(id, |begun| {
             begun.step = Step::Idle;
             begun.not_before = None;
@@ -210,7 +207,7 @@ impl Actor {
         });
     }
 
-    fn checked(&mut self, id: UploadId, checked: Checked) {
+    pub(super) fn checked(&mut self, id: UploadId, checked: Checked) {
         if checked.complete {
             self.all_is_there(id);
             if self.is_active(id) {
@@ -234,22 +231,16 @@ impl Actor {
             begun.checked = true;
         });
         if self.is_active(id) {
+            if self.resized {
+                self.cut_anew(id);
+            }
             self.started(id);
             self.step_went_well(id);
             self.start_step(id);
         }
     }
 
-    /// A part is there that was not known to be.
-    fn find(&mut self, id: UploadId, number: PartNumber, md5: Option<[u8; 16]>) {
-        let change = Change::Part(number, md5);
-        self.queue.found(id, &change);
-        let mut text = String::new();
-        crate::session::record::write_change(&mut text, id, &change);
-        self.session.store.append(text);
-    }
-
-    fn all_is_there(&mut self, id: UploadId) {
+    pub(super) fn all_is_there(&mut self, id: UploadId) {
         let Some(begun) = self.queue.begun(id) else {
             return;
         };
@@ -259,7 +250,7 @@ impl Actor {
         }
     }
 
-    fn missing(&mut self, id: UploadId, parts: Vec<PartNumber>) {
+    pub(super) fn missing(&mut self, id: UploadId, parts: Vec<PartNumber>) {
         let words = format!(
             "the destination lacks {} parts; they are sent again",
             parts.len()
@@ -273,7 +264,7 @@ impl Actor {
         }
     }
 
-    fn completed(&mut self, id: UploadId) {
+    pub(super) fn completed(&mut self, id: UploadId) {
         self.cut_short(id);
         self.keep(id, &Change::Completed);
         self.step_went_well(id);
@@ -282,66 +273,7 @@ impl Actor {
         }
     }
 
-    fn became(&mut self, ids: &[UploadId], result: Result<Vec<MediaStatus>>) {
-        self.polls.asking = false;
-        let now = Instant::now();
-        match result {
-            Ok(statuses) => {
-                for (id, status) in ids.iter().zip(statuses) {
-                    self.media_is(*id, status);
-                }
-                // Few are asked often, many take turns.
-                self.polls.wait = (self.polls.wait * 3 / 2).min(self.timing.poll_most);
-            }
-            Err(error) => {
-                let random = self.random.f64();
-                match judge(&error, 1, u16::MAX, &self.timing.backoff, now, random) {
-                    Verdict::EndAll => self.halt(error),
-                    Verdict::WhenOpen => self.close_gate(&error),
-                    _ => {}
-                }
-                self.errors += 1;
-                self.polls.wait = (self.polls.wait * 2).min(self.timing.poll_most);
-            }
-        }
-        let waiting = !self.polls.waiting.is_empty();
-        self.polls.due = waiting.then(|| now + self.polls.wait);
-    }
-
-    fn media_is(&mut self, id: UploadId, status: MediaStatus) {
-        let Some(upload) = self
-            .queue
-            .get(id)
-            .filter(|u| u.state() == State::Processing)
-        else {
-            return;
-        };
-        let error = match status {
-            MediaStatus::Processing(_) => return,
-            MediaStatus::Ready => {
-                let event = Event::Done {
-                    id,
-                    path: upload.path.to_path_buf(),
-                    media: upload.media().unwrap_or_default().to_owned(),
-                    size: upload.identity.size,
-                };
-                self.keep(id, &Change::Done);
-                self.deactivate(id);
-                return self.happened(|| event);
-            }
-            MediaStatus::Failed(why) => Error::new(
-                Kind::Refused,
-                format!("the destination could not use it: {why}"),
-            ),
-            MediaStatus::Gone => Error::new(
-                Kind::TicketGone,
-                "the media object is gone from the destination",
-            ),
-        };
-        self.end_upload(id, &error);
-    }
-
-    fn cleared(&mut self, id: UploadId, result: Result<Identity>) {
+    pub(super) fn cleared(&mut self, id: UploadId, result: Result<Identity>) {
         match result {
             Ok(identity) => self.keep(id, &Change::Fresh(identity)),
             Err(error) => {
@@ -355,268 +287,5 @@ impl Actor {
                 );
             }
         }
-    }
-
-    fn part_done(&mut self, id: UploadId, next: NextPart, result: Result<Sent>) {
-        let landed = self.flights.land(id, next.number);
-        if landed.is_some() {
-            self.under_way -= 1;
-        }
-        let sent = match result {
-            Ok(sent) => sent,
-            Err(error) => {
-                if error.kind != Kind::Offline {
-                    self.gate.line_is_up();
-                }
-                if let Some(flight) = landed {
-                    let all = flight.progress.taken() == flight.length;
-                    self.part_failed(id, next, error, all);
-                }
-                return;
-            }
-        };
-        self.gate.line_is_up();
-        self.keep(id, &Change::Part(next.number, sent.md5));
-        let length = self.queue.with_begun(id, |begun| {
-            if sent.verified {
-                begun.verified.insert(next.number);
-            }
-            begun
-                .plan()
-                .and_then(|plan| plan.part(next.number))
-                .map_or(0, |part| part.length)
-        });
-        self.happened(|| Event::Part {
-            id,
-            part: next.number,
-            bytes: length.unwrap_or(0),
-            attempt: next.attempt,
-        });
-    }
-
-    fn part_failed(&mut self, id: UploadId, next: NextPart, error: Error, all_taken: bool) {
-        self.errors += 1;
-        let now = Instant::now();
-        let random = self.random.f64();
-        let retries = self.settings.retries;
-        let verdict = judge(
-            &error,
-            next.attempt,
-            retries,
-            &self.timing.backoff,
-            now,
-            random,
-        );
-        self.tuning.trouble |= matches!(error.kind, Kind::Broken | Kind::Throttled);
-        let ask = (all_taken && matches!(error.kind, Kind::Broken | Kind::Server)) || next.ask;
-        let place = self.place(id, Some(next.number));
-        let trouble = |attempts, error: &Error, retry_at| Trouble {
-            attempts,
-            error: error.clone(),
-            retry_at,
-            ask,
-        };
-        match verdict {
-            Verdict::Done => self.keep(id, &Change::Part(next.number, None)),
-            Verdict::WhenOpen => {
-                tracing::warn!("{place}: {error}; again when the destination can be reached");
-                self.close_gate(&error);
-                let ask = ask.then_some((error, now));
-                self.queue
-                    .with_begun(id, |begun| begun.requeue(next.number, ask));
-            }
-            Verdict::At(at) => {
-                let wait = at - now;
-                tracing::warn!("{place}: {error}; again in {:.1} s", wait.as_secs_f64());
-                let trouble = trouble(next.attempt, &error, Some(at));
-                self.queue
-                    .with_begun(id, |begun| begun.fail(next.number, trouble));
-                self.retrying(id, Some(next.number), error, wait);
-            }
-            Verdict::Ask => {
-                tracing::error!("{place}: {error}; {}", error.kind.next_step());
-                let trouble = trouble(next.attempt, &error, None);
-                self.queue
-                    .with_begun(id, |begun| begun.fail(next.number, trouble));
-                self.failed(id, Some(next.number), &error);
-            }
-            Verdict::EndUpload => self.end_upload(id, &error),
-            Verdict::EndAll => {
-                let none = None;
-                self.queue
-                    .with_begun(id, |begun| begun.requeue(next.number, none));
-                self.halt(error);
-            }
-        }
-        self.settle_if_stuck(id);
-    }
-
-    /// An upload of which only parts are left that wait for the person gives up its place.
-    fn settle_if_stuck(&mut self, id: UploadId) {
-        let now = Instant::now();
-        let Some(begun) = self.queue.begun(id).filter(|begun| begun.stuck(now)) else {
-            return;
-        };
-        let Some((number, trouble)) = begun.troubled.first_key_value() else {
-            return;
-        };
-        let count = begun.troubled.len();
-        let words = if count == 1 {
-            format!("part {number} failed: {}", trouble.error)
-        } else {
-            format!(
-                "{count} parts failed, the first is part {number}: {}",
-                trouble.error
-            )
-        };
-        let error = Error {
-            message: words,
-            ..trouble.error.clone()
-        };
-        self.end_upload(id, &error);
-    }
-
-    /// A step that is no part failed.
-    fn step_failed(&mut self, id: UploadId, error: Error) {
-        self.errors += 1;
-        if !self.is_active(id) {
-            return;
-        }
-        let now = Instant::now();
-        let random = self.random.f64();
-        let failures = self.queue.begun(id).map_or(0, |begun| begun.step_failures) + 1;
-        let retries = self.settings.retries;
-        let verdict = judge(&error, failures, retries, &self.timing.backoff, now, random);
-        let place = self.place(id, None);
-        let at = match verdict {
-            Verdict::WhenOpen => {
-                tracing::warn!("{place}: {error}; again when the destination can be reached");
-                self.close_gate(&error);
-                now
-            }
-            Verdict::At(at) => {
-                let wait = at - now;
-                tracing::warn!("{place}: {error}; again in {:.1} s", wait.as_secs_f64());
-                self.retrying(id, None, error.clone(), wait);
-                at
-            }
-            Verdict::Done => return self.completed(id),
-            Verdict::Ask | Verdict::EndUpload => return self.end_upload(id, &error),
-            Verdict::EndAll => {
-                self.halt(error.clone());
-                now
-            }
-        };
-        self.queue.with_begun(id, |begun| {
-            begun.step = Step::Idle;
-            begun.not_before = Some(at);
-            begun.step_failures = if error.kind.counted() {
-                failures
-            } else {
-                failures - 1
-            };
-            begun.step_error = Some(error);
-        });
-    }
-
-    fn close_gate(&mut self, error: &Error) {
-        let now = Instant::now();
-        let random = self.random.f64();
-        if error.kind == Kind::Offline {
-            if self
-                .gate
-                .down_for(now)
-                .is_some_and(|down| down > self.timing.offline)
-            {
-                let words = format!("the destination could not be reached for long: {error}");
-                self.halt(Error::new(Kind::Offline, words));
-            }
-            self.gate
-                .line_is_down(now, &error.message, &self.timing.backoff, random);
-        } else {
-            let wait = error
-                .wait
-                .unwrap_or(self.timing.backoff.first.mul_f64(1.0 + random));
-            self.gate.wait(now + wait, &error.message);
-        }
-    }
-
-    /// An upload of which nothing was acknowledged yet, and whose ticket is gone (a link that expired
-    /// during a pause, say), is begun anew: nothing is lost by that. Once in a run, no more.
-    fn begin_anew(&mut self, id: UploadId, error: &Error) -> bool {
-        let fresh = self
-            .queue
-            .begun(id)
-            .is_some_and(|begun| begun.acknowledged == 0 && !begun.busy);
-        if error.kind != Kind::TicketGone || !fresh || !self.renewed.insert(id) {
-            return false;
-        }
-        tracing::warn!("{}: {error}; it is begun anew", self.place(id, None));
-        self.rest(id);
-        self.clear(id);
-        true
-    }
-
-    /// An upload ends here until the person does something.
-    pub(super) fn end_upload(&mut self, id: UploadId, error: &Error) {
-        self.cut_short(id);
-        let place = self.place(id, None);
-        if self.begin_anew(id, error) {
-            return;
-        }
-        tracing::error!("{place}: {error}; {}", error.kind.next_step());
-        let change = match error.kind {
-            Kind::Changed => Change::Changed(error.clone()),
-            _ => Change::Failed(error.clone()),
-        };
-        self.keep(id, &change);
-        self.rest(id);
-        self.failed(id, None, error);
-    }
-
-    /// An upload that is held, or begun anew, has no step to come, and gives up its place.
-    pub(super) fn rest(&mut self, id: UploadId) {
-        self.deactivate(id);
-        self.queue.with(id, |upload| {
-            if let Phase::Begun(begun) = &mut upload.phase {
-                begun.step = Step::Idle;
-                begun.not_before = None;
-                begun.step_failures = 0;
-                begun.step_error = None;
-            }
-        });
-    }
-
-    /// Nothing more is begun until the person has mended something.
-    fn halt(&mut self, error: Error) {
-        tracing::error!("{error}; {}", error.kind.next_step());
-        self.halted = Some(error);
-    }
-
-    fn place(&self, id: UploadId, part: Option<PartNumber>) -> String {
-        let name = self.queue.get(id).map(|upload| worker::named(&upload.path));
-        let name = name.unwrap_or_else(|| format!("upload {id}"));
-        part.map_or_else(|| name.clone(), |part| format!("{name}, part {part}"))
-    }
-
-    fn retrying(&self, id: UploadId, part: Option<PartNumber>, error: Error, wait: Duration) {
-        self.happened(|| Event::Retrying {
-            id,
-            part,
-            error,
-            retry_in_ms: millis(wait),
-        });
-    }
-
-    fn failed(&self, id: UploadId, part: Option<PartNumber>, error: &Error) {
-        let path = self.queue.get(id).map(|upload| upload.path.to_path_buf());
-        self.happened(|| Event::Failed {
-            id,
-            path: path.unwrap_or_default(),
-            part,
-            kind: error.kind,
-            message: error.message.clone(),
-            next_step: error.kind.next_step().to_owned(),
-        });
     }
 }

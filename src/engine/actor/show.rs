@@ -158,6 +158,15 @@ impl Actor {
     pub(super) fn tell(&mut self, server: &Server, phase: Phase) {
         let summary = self.summary(phase);
         if summary != self.told {
+            // Told once each way: without a screen nothing else says why nothing goes on.
+            match (&self.told.save_error, &summary.save_error) {
+                (None, Some(error)) => tracing::error!(
+                    "the session can't be saved: {error}; nothing more is begun until it can; {}",
+                    crate::error::Kind::Storage.next_step()
+                ),
+                (Some(_), None) => tracing::info!("the session can be saved again"),
+                _ => {}
+            }
             self.told = summary.clone();
             server.summary.send_replace(summary);
         }

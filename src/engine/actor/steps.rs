@@ -2,26 +2,17 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
-
 use super::Actor;
 use crate::{
     destination::NewMedia,
     engine::{
-        flights::Flight,
-        protocol::{State, UploadId},
-        rate::Meter,
-        upload::{NextPart, Phase, Step},
-        worker::{self, Done, PartJob},
+        protocol::UploadId,
+        upload::{Phase, Step},
+        worker::{self, Done},
     },
-    error::{Error, Kind},
     metadata,
-    plan::PartNumber,
     session::Change,
 };
-
-/// How many media objects are asked about at once.
-const ASKED_AT_ONCE: usize = 50;
 
 /// How many letters and digits a marker has: enough that none is ever made twice.
 const MARKER_LENGTH: usize = 26;
@@ -47,27 +38,6 @@ impl Actor {
         self.queue.with_begun(id, |begun| begun.busy = false);
         if !self.is_active(id) {
             self.queue.look_again_from(id);
-        }
-    }
-
-    /// Uploads that were complete when the session was left are asked about again.
-    pub(super) fn find_processing(&mut self) {
-        let processing = |id: &UploadId| {
-            self.queue
-                .get(*id)
-                .is_some_and(|upload| upload.state() == State::Processing)
-        };
-        if self.queue.counts().of(State::Processing) > 0 {
-            let found: Vec<_> = self
-                .queue
-                .order()
-                .iter()
-                .copied()
-                .filter(processing)
-                .collect();
-            for id in found {
-                self.process(id);
-            }
         }
     }
 
@@ -101,27 +71,6 @@ impl Actor {
     pub(super) fn deactivate(&mut self, id: UploadId) {
         self.active.retain(|other| *other != id);
         self.polls.waiting.retain(|other| *other != id);
-    }
-
-    /// Cuts short what is in flight of an upload; its parts go out again later.
-    pub(super) fn cut_short(&mut self, id: UploadId) {
-        let now = Instant::now();
-        let parts: Vec<PartNumber> = self.flights.of(id).map(|(part, _)| part).collect();
-        for part in parts {
-            let Some(flight) = self.flights.land(id, part) else {
-                continue;
-            };
-            flight.abort.abort();
-            self.under_way -= 1;
-            let all = flight.progress.taken() == flight.length;
-            let ask = all.then(|| {
-                (
-                    Error::new(Kind::Broken, "it was cut short before the answer came"),
-                    now,
-                )
-            });
-            self.queue.with_begun(id, |begun| begun.requeue(part, ask));
-        }
     }
 
     /// Begins the next step of an active upload that is no part.
@@ -177,7 +126,7 @@ impl Actor {
         self.step(id, Step::Sending);
     }
 
-    fn look_again(&mut self, id: UploadId, path: std::path::PathBuf) {
+    pub(super) fn look_again(&mut self, id: UploadId, path: std::path::PathBuf) {
         self.step(id, Step::Checking);
         self.spawn_step(
             id,
@@ -211,85 +160,6 @@ impl Actor {
             let cleared = worker::clear(&*destination, &marker, ticket, path).await;
             Done::Cleared(id, cleared)
         });
-    }
-
-    pub(super) fn start_part(&mut self, id: UploadId, next: NextPart) {
-        let Some(upload) = self.queue.get(id) else {
-            return;
-        };
-        let Some((ticket, plan)) = upload
-            .begun()
-            .and_then(|begun| Some((begun.progress.ticket.clone()?, begun.plan()?.clone())))
-        else {
-            return;
-        };
-        let length = plan.part(next.number).map_or(0, |part| part.length);
-        let progress = Arc::new(crate::body::Progress::default());
-        let job = PartJob {
-            destination: Arc::clone(&self.destination),
-            ticket,
-            plan,
-            path: upload.path.to_path_buf(),
-            identity: upload.identity,
-            next,
-            cap: self.cap.clone(),
-            progress: Arc::clone(&progress),
-            patience: self.timing.patience,
-        };
-        self.queue.with_begun(id, |begun| begun.start(next));
-        self.under_way += 1;
-        let abort = self
-            .steps
-            .spawn(async move { Done::Part(id, next, worker::send(job).await) });
-        let begun = Instant::now();
-        let meter = Meter::new(begun);
-        let attempt = next.attempt;
-        self.flights.start(
-            id,
-            next.number,
-            Flight {
-                progress,
-                length,
-                attempt,
-                begun,
-                meter,
-                abort,
-            },
-        );
-    }
-
-    /// Asks what became of uploads the destination works on, when it is time to.
-    pub(super) fn ask_what_became(&mut self) {
-        let now = Instant::now();
-        let due = self.polls.due.is_some_and(|due| due <= now);
-        let open = self.gate.may_start(now, self.under_way);
-        if !due || self.polls.asking || !open || self.halted.is_some() || self.stopping.is_some() {
-            return;
-        }
-        let count = self.polls.waiting.len().min(ASKED_AT_ONCE);
-        let ids: Vec<UploadId> = self.polls.waiting.iter().copied().take(count).collect();
-        self.polls.waiting.rotate_left(count);
-        let media: Vec<String> = ids
-            .iter()
-            .map(|id| {
-                self.queue
-                    .get(*id)
-                    .and_then(|u| u.media())
-                    .unwrap_or_default()
-                    .to_owned()
-            })
-            .collect();
-        self.polls.asking = true;
-        let destination = Arc::clone(&self.destination);
-        self.spawn(async move { Done::Status(ids, destination.status(&media).await) });
-    }
-
-    pub(super) fn process(&mut self, id: UploadId) {
-        self.step(id, Step::Processing);
-        self.deactivate(id);
-        self.polls.waiting.push_back(id);
-        self.polls.wait = self.timing.poll_first;
-        self.polls.due = Some(Instant::now() + self.polls.wait);
     }
 }
 

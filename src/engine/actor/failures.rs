@@ -1,0 +1,188 @@
+//! Failures of steps, and the end of an upload or of everything: what is tried again, what is told.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Actor;
+use crate::{
+    engine::{
+        flights::millis,
+        protocol::{Event, State, UploadId},
+        retry::{Verdict, judge},
+        upload::{Phase, Step},
+        worker::{self},
+    },
+    error::{Error, Kind},
+    plan::PartNumber,
+    session::Change,
+};
+
+impl Actor {
+    /// A step that is no part failed.
+    pub(super) fn step_failed(&mut self, id: UploadId, error: Error) {
+        self.errors += 1;
+        if !self.is_active(id) {
+            return;
+        }
+        let now = Instant::now();
+        let random = self.random.f64();
+        let failures = self.queue.begun(id).map_or(0, |begun| begun.step_failures) + 1;
+        let retries = self.settings.retries;
+        let verdict = judge(&error, failures, retries, &self.timing.backoff, now, random);
+        let place = self.place(id, None);
+        let at = match verdict {
+            Verdict::WhenOpen => {
+                tracing::warn!("{place}: {error}; again when the destination can be reached");
+                self.close_gate(&error);
+                now
+            }
+            Verdict::At(at) => {
+                let wait = at - now;
+                tracing::warn!("{place}: {error}; again in {:.1} s", wait.as_secs_f64());
+                self.retrying(id, None, error.clone(), wait);
+                at
+            }
+            Verdict::Done => return self.completed(id),
+            Verdict::Ask | Verdict::EndUpload => return self.end_upload(id, &error),
+            Verdict::EndAll => {
+                self.halt(error.clone());
+                now
+            }
+        };
+        self.queue.with_begun(id, |begun| {
+            begun.step = Step::Idle;
+            begun.not_before = Some(at);
+            begun.step_failures = if error.kind.counted() {
+                failures
+            } else {
+                failures - 1
+            };
+            begun.step_error = Some(error);
+        });
+    }
+
+    pub(super) fn close_gate(&mut self, error: &Error) {
+        let now = Instant::now();
+        let random = self.random.f64();
+        if error.kind == Kind::Offline {
+            if self
+                .gate
+                .down_for(now)
+                .is_some_and(|down| down > self.timing.offline)
+            {
+                let words = format!("the destination could not be reached for long: {error}");
+                self.halt(Error::new(Kind::Offline, words));
+            }
+            self.gate
+                .line_is_down(now, &error.message, &self.timing.backoff, random);
+        } else {
+            let wait = error
+                .wait
+                .unwrap_or(self.timing.backoff.first.mul_f64(1.0 + random));
+            self.gate.wait(now + wait, &error.message);
+        }
+    }
+
+    /// An upload of which nothing was acknowledged yet, and whose ticket is gone (a link that expired
+    /// during a pause, say), is begun anew: nothing is lost by that. Once in a run, no more.
+    pub(super) fn begin_anew(&mut self, id: UploadId, error: &Error) -> bool {
+        let fresh = self
+            .queue
+            .begun(id)
+            .is_some_and(|begun| begun.acknowledged == 0 && !begun.busy);
+        if error.kind != Kind::TicketGone || !fresh || !self.renewed.insert(id) {
+            return false;
+        }
+        tracing::warn!("{}: {error}; it is begun anew", self.place(id, None));
+        self.rest(id);
+        self.clear(id);
+        true
+    }
+
+    /// An upload ends here until the person does something.
+    pub(super) fn end_upload(&mut self, id: UploadId, error: &Error) {
+        self.cut_short(id);
+        let place = self.place(id, None);
+        if self.begin_anew(id, error) {
+            return;
+        }
+        tracing::error!("{place}: {error}; {}", error.kind.next_step());
+        let change = match error.kind {
+            Kind::Changed => Change::Changed(error.clone()),
+            _ => Change::Failed(error.clone()),
+        };
+        self.keep(id, &change);
+        self.rest(id);
+        self.failed(id, None, error);
+    }
+
+    /// An upload that is held, or begun anew, has no step to come, and gives up its place.
+    pub(super) fn rest(&mut self, id: UploadId) {
+        self.deactivate(id);
+        self.queue.with(id, |upload| {
+            if let Phase::Begun(begun) = &mut upload.phase {
+                begun.step = Step::Idle;
+                begun.not_before = None;
+                begun.step_failures = 0;
+                begun.step_error = None;
+            }
+        });
+    }
+
+    /// Nothing more is begun until the person has mended something.
+    pub(super) fn halt(&mut self, error: Error) {
+        tracing::error!("{error}; {}", error.kind.next_step());
+        self.halted = Some(error);
+    }
+
+    pub(super) fn place(&self, id: UploadId, part: Option<PartNumber>) -> String {
+        let name = self.queue.get(id).map(|upload| worker::named(&upload.path));
+        let name = name.unwrap_or_else(|| format!("upload {id}"));
+        part.map_or_else(|| name.clone(), |part| format!("{name}, part {part}"))
+    }
+
+    /// What failed in an earlier run is told at the beginning of this one.
+    pub(super) fn tell_what_failed_before(&self) {
+        let counts = self.queue.counts();
+        if self.events.is_none() || counts.of(State::Failed) + counts.of(State::Changed) == 0 {
+            return;
+        }
+        for id in self.queue.order() {
+            let failed = self
+                .queue
+                .get(*id)
+                .filter(|upload| matches!(upload.state(), State::Failed | State::Changed));
+            if let Some(error) = failed.and_then(|upload| upload.reason()) {
+                self.failed(*id, None, error);
+            }
+        }
+    }
+
+    pub(super) fn retrying(
+        &self,
+        id: UploadId,
+        part: Option<PartNumber>,
+        error: Error,
+        wait: Duration,
+    ) {
+        self.happened(|| Event::Retrying {
+            id,
+            part,
+            error,
+            retry_in_ms: millis(wait),
+        });
+    }
+
+    pub(super) fn failed(&self, id: UploadId, part: Option<PartNumber>, error: &Error) {
+        let path = self.queue.get(id).map(|upload| upload.path.to_path_buf());
+        self.happened(|| Event::Failed {
+            id,
+            path: path.unwrap_or_default(),
+            part,
+            kind: error.kind,
+            message: error.message.clone(),
+            next_step: error.kind.next_step().to_owned(),
+        });
+    }
+}

@@ -1,0 +1,222 @@
+//! Parts that go out and come back: what follows from an answer, a failure, an interruption.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::Actor;
+use crate::{
+    engine::{
+        flights::Flight,
+        protocol::{Event, UploadId},
+        rate::Meter,
+        retry::{Verdict, judge},
+        upload::{NextPart, Trouble},
+        worker::{self, Done, PartJob, Sent},
+    },
+    error::{Error, Kind, Result},
+    plan::PartNumber,
+    session::Change,
+};
+
+impl Actor {
+    pub(super) fn start_part(&mut self, id: UploadId, next: NextPart) {
+        let Some(upload) = self.queue.get(id) else {
+            return;
+        };
+        let Some((ticket, plan)) = upload
+            .begun()
+            .and_then(|begun| Some((begun.progress.ticket.clone()?, begun.plan()?.clone())))
+        else {
+            return;
+        };
+        let length = plan.part(next.number).map_or(0, |part| part.length);
+        let progress = Arc::new(crate::body::Progress::default());
+        let job = PartJob {
+            destination: Arc::clone(&self.destination),
+            ticket,
+            plan,
+            path: upload.path.to_path_buf(),
+            identity: upload.identity,
+            next,
+            cap: self.cap.clone(),
+            progress: Arc::clone(&progress),
+            patience: self.timing.patience,
+        };
+        self.queue.with_begun(id, |begun| begun.start(next));
+        self.under_way += 1;
+        let abort = self
+            .steps
+            .spawn(async move { Done::Part(id, next, worker::send(job).await) });
+        let begun = Instant::now();
+        let meter = Meter::new(begun);
+        let attempt = next.attempt;
+        self.flights.start(
+            id,
+            next.number,
+            Flight {
+                progress,
+                length,
+                attempt,
+                begun,
+                meter,
+                abort,
+            },
+        );
+    }
+
+    /// Cuts short what is in flight of an upload; its parts go out again later.
+    pub(super) fn cut_short(&mut self, id: UploadId) {
+        let now = Instant::now();
+        let parts: Vec<PartNumber> = self.flights.of(id).map(|(part, _)| part).collect();
+        for part in parts {
+            let Some(flight) = self.flights.land(id, part) else {
+                continue;
+            };
+            flight.abort.abort();
+            self.under_way -= 1;
+            let all = flight.progress.taken() == flight.length;
+            let ask = all.then(|| {
+                (
+                    Error::new(Kind::Broken, "it was cut short before the answer came"),
+                    now,
+                )
+            });
+            self.queue.with_begun(id, |begun| begun.requeue(part, ask));
+        }
+    }
+
+    pub(super) fn part_done(&mut self, id: UploadId, next: NextPart, result: Result<Sent>) {
+        let landed = self.flights.land(id, next.number);
+        if landed.is_some() {
+            self.under_way -= 1;
+        }
+        let sent = match result {
+            Ok(sent) => sent,
+            Err(error) => {
+                if error.kind != Kind::Offline {
+                    self.gate.line_is_up();
+                }
+                if let Some(flight) = landed {
+                    let all = flight.progress.taken() == flight.length;
+                    self.part_failed(id, next, error, all);
+                }
+                return;
+            }
+        };
+        self.gate.line_is_up();
+        self.keep(id, &Change::Part(next.number, sent.md5));
+        let length = self.queue.with_begun(id, |begun| {
+            if sent.verified {
+                begun.verified.insert(next.number);
+            }
+            begun
+                .plan()
+                .and_then(|plan| plan.part(next.number))
+                .map_or(0, |part| part.length)
+        });
+        self.happened(|| Event::Part {
+            id,
+            part: next.number,
+            bytes: length.unwrap_or(0),
+            attempt: next.attempt,
+        });
+    }
+
+    pub(super) fn part_failed(
+        &mut self,
+        id: UploadId,
+        next: NextPart,
+        error: Error,
+        all_taken: bool,
+    ) {
+        self.errors += 1;
+        let now = Instant::now();
+        let random = self.random.f64();
+        let retries = self.settings.retries;
+        let verdict = judge(
+            &error,
+            next.attempt,
+            retries,
+            &self.timing.backoff,
+            now,
+            random,
+        );
+        self.tuning.trouble |= matches!(error.kind, Kind::Broken | Kind::Throttled);
+        let ask = (all_taken && matches!(error.kind, Kind::Broken | Kind::Server)) || next.ask;
+        let place = self.place(id, Some(next.number));
+        let trouble = |attempts, error: &Error, retry_at| Trouble {
+            attempts,
+            error: error.clone(),
+            retry_at,
+            ask,
+        };
+        match verdict {
+            Verdict::Done => self.keep(id, &Change::Part(next.number, None)),
+            Verdict::WhenOpen => {
+                tracing::warn!("{place}: {error}; again when the destination can be reached");
+                self.close_gate(&error);
+                let ask = ask.then_some((error, now));
+                self.queue
+                    .with_begun(id, |begun| begun.requeue(next.number, ask));
+            }
+            Verdict::At(at) => {
+                let wait = at - now;
+                tracing::warn!("{place}: {error}; again in {:.1} s", wait.as_secs_f64());
+                let trouble = trouble(next.attempt, &error, Some(at));
+                self.queue
+                    .with_begun(id, |begun| begun.fail(next.number, trouble));
+                self.retrying(id, Some(next.number), error, wait);
+            }
+            Verdict::Ask => {
+                tracing::error!("{place}: {error}; {}", error.kind.next_step());
+                let trouble = trouble(next.attempt, &error, None);
+                self.queue
+                    .with_begun(id, |begun| begun.fail(next.number, trouble));
+                self.failed(id, Some(next.number), &error);
+            }
+            Verdict::EndUpload => self.end_upload(id, &error),
+            Verdict::EndAll => {
+                let none = None;
+                self.queue
+                    .with_begun(id, |begun| begun.requeue(next.number, none));
+                self.halt(error);
+            }
+        }
+        self.settle_if_stuck(id);
+    }
+
+    /// An upload of which only parts are left that wait for the person gives up its place.
+    pub(super) fn settle_if_stuck(&mut self, id: UploadId) {
+        let now = Instant::now();
+        let Some(begun) = self.queue.begun(id).filter(|begun| begun.stuck(now)) else {
+            return;
+        };
+        let Some((number, trouble)) = begun.troubled.first_key_value() else {
+            return;
+        };
+        let count = begun.troubled.len();
+        let words = if count == 1 {
+            format!("part {number} failed: {}", trouble.error)
+        } else {
+            format!(
+                "{count} parts failed, the first is part {number}: {}",
+                trouble.error
+            )
+        };
+        let error = Error {
+            message: words,
+            ..trouble.error.clone()
+        };
+        self.end_upload(id, &error);
+    }
+
+    /// A part is there that was not known to be.
+    pub(super) fn find(&mut self, id: UploadId, number: PartNumber, md5: Option<[u8; 16]>) {
+        let change = Change::Part(number, md5);
+        self.queue.found(id, &change);
+        let mut text = String::new();
+        crate::session::record::write_change(&mut text, id, &change);
+        self.session.store.append(text);
+    }
+}

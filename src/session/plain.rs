@@ -1,0 +1,231 @@
+//! A quick way through the tables of which there may be a million: uploads that were not begun or are
+//! done, and receipts, to the letter as this program writes them. Knows nothing of any other table;
+//! those are for the TOML parser, which reads these too, and reads them the same.
+
+use std::str::FromStr;
+
+use jiff::Timestamp;
+
+use super::record::{Change, Kept, Progress, Record, read_md5};
+use crate::{destination::Ticket, engine::protocol::State, identity::Identity};
+
+/// The table, if it is one of those. `None` says nothing against it.
+pub(super) fn read(text: &str) -> Option<Record> {
+    let (name, body) = text.split_once('\n')?;
+    let lines = Lines(body);
+    match name {
+        "[[upload]]" => upload(lines),
+        "[[log]]" => receipt(lines),
+        _ => None,
+    }
+}
+
+fn upload(mut lines: Lines<'_>) -> Option<Record> {
+    let id = lines.number("id")?;
+    let path = lines.text("path")?.into();
+    let size = lines.number("size")?;
+    let modified = lines.time("modified")?;
+    let inode = if lines.has("inode") {
+        lines.number("inode")?
+    } else {
+        0
+    };
+    let progress = if lines.has("marker") {
+        Some(begun(&mut lines)?)
+    } else {
+        None
+    };
+    let state = match lines.text("state")? {
+        "queued" => State::Queued,
+        "done" => State::Done,
+        _ => return None,
+    };
+    lines.end()?;
+    let identity = Identity {
+        size,
+        modified,
+        inode,
+    };
+    Some(Record::Upload(Box::new(Kept {
+        id,
+        path,
+        identity,
+        state,
+        reason: None,
+        progress,
+    })))
+}
+
+/// As much as is kept of a done upload.
+fn begun(lines: &mut Lines<'_>) -> Option<Progress> {
+    let marker = lines.text("marker")?.to_owned();
+    let ticket = lines.value("ticket")?;
+    let media = ticket.strip_prefix("{ media = ")?.strip_suffix(" }")?;
+    let ticket = Ticket {
+        media: plain_text(media)?.to_owned(),
+        upload: None,
+        token: None,
+        method: None,
+    };
+    Some(Progress {
+        marker,
+        ticket: Some(ticket),
+        ..Progress::default()
+    })
+}
+
+fn receipt(mut lines: Lines<'_>) -> Option<Record> {
+    let upload = lines.number("upload")?;
+    let part = lines.number("part")?;
+    let md5 = if lines.has("md5") {
+        Some(read_md5(lines.text("md5")?).ok()?)
+    } else {
+        None
+    };
+    lines.end()?;
+    Some(Record::Log(upload, Change::Part(part, md5)))
+}
+
+/// The lines that are still to be read.
+struct Lines<'a>(&'a str);
+
+impl<'a> Lines<'a> {
+    fn has(&self, key: &str) -> bool {
+        self.0.starts_with(key)
+    }
+
+    /// The value in the next line, if that is of this key.
+    fn value(&mut self, key: &str) -> Option<&'a str> {
+        let rest = self.0.strip_prefix(key)?.strip_prefix(" = ")?;
+        let (value, rest) = rest.split_once('\n')?;
+        self.0 = rest;
+        Some(value)
+    }
+
+    fn number<T: FromStr>(&mut self, key: &str) -> Option<T> {
+        let digits = self.value(key)?;
+        let plain = digits.bytes().all(|byte| byte.is_ascii_digit())
+            && digits.len() <= 18
+            && (digits == "0" || !digits.starts_with('0'));
+        plain.then(|| digits.parse().ok())?
+    }
+
+    fn text(&mut self, key: &str) -> Option<&'a str> {
+        plain_text(self.value(key)?)
+    }
+
+    /// A time in UTC, to the nanosecond at most.
+    fn time(&mut self, key: &str) -> Option<Timestamp> {
+        let text = self.value(key)?;
+        let shape = text.bytes().enumerate().all(|(at, byte)| match at {
+            4 | 7 => byte == b'-',
+            10 => byte == b'T',
+            13 | 16 => byte == b':',
+            19 => byte == b'.' || byte == b'Z',
+            _ => byte.is_ascii_digit() || (byte == b'Z' && at + 1 == text.len()),
+        });
+        (shape && (20..=30).contains(&text.len()) && text.ends_with('Z'))
+            .then(|| text.parse().ok())?
+    }
+
+    /// The blank line that ends a table.
+    fn end(&self) -> Option<()> {
+        (self.0 == "\n").then_some(())
+    }
+}
+
+/// What stands in quotes, where it stands for itself.
+fn plain_text(value: &str) -> Option<&str> {
+    let text = value.strip_prefix('"')?.strip_suffix('"')?;
+    let itself = |byte: u8| byte >= b' ' && !matches!(byte, b'"' | b'\\' | 0x7f);
+    text.bytes().all(itself).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::session::record::{parse_table, write_change, write_upload};
+
+    fn kept(path: &str, size: u64, inode: u64, seconds: i64, nanoseconds: i32) -> Kept {
+        Kept {
+            id: 7,
+            path: path.into(),
+            identity: Identity::new(size, seconds, nanoseconds, inode),
+            state: State::Queued,
+            reason: None,
+            progress: None,
+        }
+    }
+
+    fn done(mut kept: Kept, media: &str) -> Kept {
+        kept.state = State::Done;
+        kept.progress = Some(Progress {
+            ticket: Some(Ticket {
+                media: media.into(),
+                upload: None,
+                token: None,
+                method: None,
+            }),
+            ..Progress::default()
+        });
+        kept
+    }
+
+    fn written(kept: &Kept) -> String {
+        let mut text = String::new();
+        write_upload(&mut text, kept);
+        text
+    }
+
+    #[test]
+    fn queued_and_done_uploads_and_receipts_go_the_quick_way() {
+        let queued = kept(
+            "/archive/wedding – 1.mov",
+            10,
+            3,
+            1_559_470_272,
+            123_456_789,
+        );
+        let done = done(kept("/archive/a.mov", 10, 0, 0, 0), "abcd1234");
+        for kept in [queued, done] {
+            let expected = Record::Upload(Box::new(kept.clone()));
+            assert_eq!(read(&written(&kept)), Some(expected));
+        }
+        for change in [Change::Part(3, Some([9; 16])), Change::Part(3, None)] {
+            let mut text = String::new();
+            write_change(&mut text, 5, &change);
+            assert_eq!(read(&text), Some(Record::Log(5, change)));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_goes_the_quick_way_is_what_toml_says(
+            path in "[ -~\u{e4}\n\t]{1,30}",
+            media in "[ -~]{0,12}",
+            (size, inode) in any::<(u64, u64)>(),
+            seconds in -1_000_000_000_000i64..1_000_000_000_000,
+            nanoseconds in 0..1_000_000_000i32,
+            is_done in any::<bool>(),
+            (at, with) in (0usize..400, "[ -~\n]{0,3}"),
+        ) {
+            let mut kept = kept(&path, size, inode, seconds, nanoseconds);
+            if is_done {
+                kept = done(kept, &media);
+            }
+            let mut text = written(&kept);
+            if let Some(record) = read(&text) {
+                prop_assert_eq!(Ok(record), parse_table(&text));
+            }
+            // And with a slip of the pen somewhere.
+            let from = text.floor_char_boundary(at % text.len());
+            let to = text.ceil_char_boundary((from + with.len()).min(text.len()));
+            text.replace_range(from..to, &with);
+            if let Some(record) = read(&text) {
+                prop_assert_eq!(Ok(record), parse_table(&text));
+            }
+        }
+    }
+}
