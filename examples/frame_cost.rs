@@ -168,6 +168,8 @@ impl Made {
         Parts {
             upload: id,
             count: PARTS,
+            expected: None,
+            media: None,
             states: vec![
                 (PartState::Verified, done),
                 (PartState::Running, flight),
@@ -189,6 +191,7 @@ impl Made {
                 .collect(),
             matching: total,
             total,
+            folder: "/mnt/archive".into(),
         }
     }
 
@@ -291,20 +294,8 @@ async fn measure(uploads: u32, moving: bool, size: Size, time: Duration) -> Resu
         }),
         ..Options::default()
     };
-    // Down to a file under way, so that its parts are seen.
-    let down = crossterm::event::Event::Key(crossterm::event::KeyCode::Down.into());
-    let keys = stream::unfold(2u8, move |left| {
-        let down = down.clone();
-        async move {
-            if left == 0 {
-                return std::future::pending().await;
-            }
-            // Not before the first rows are there.
-            tokio::time::sleep(Duration::from_millis(300)).await;
-            Some((Ok(down), left - 1))
-        }
-    });
-    let keys = Box::pin(keys);
+    // Nobody presses a key: the screen follows the file under way.
+    let keys = stream::pending();
     let screen = run_on(handle, options, &mut terminal, keys);
     let clock = async {
         tokio::time::sleep(Duration::from_secs(1)).await;

@@ -68,6 +68,14 @@ impl Flights {
             .map(|((_, part), flight)| (*part, flight))
     }
 
+    /// The uploads that have any.
+    #[must_use]
+    pub fn uploads(&self) -> Vec<UploadId> {
+        let mut ids: Vec<UploadId> = self.flying.keys().map(|(id, _)| *id).collect();
+        ids.dedup();
+        ids
+    }
+
     /// The numbers of all.
     #[must_use]
     pub fn all(&self) -> Vec<(UploadId, PartNumber)> {

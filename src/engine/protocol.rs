@@ -185,6 +185,9 @@ pub struct WindowQuery {
     pub rows: usize,
     /// When set, the window is moved so that this upload is in it, if the filter lets it through.
     pub follow: Option<UploadId>,
+    /// Whether the first upload with parts in flight is followed instead of `follow`, unless parts
+    /// of that are being sent: so that a screen which nobody steers always shows something alive.
+    pub follow_running: bool,
 }
 
 impl WindowQuery {
@@ -282,6 +285,10 @@ pub struct Window {
     pub matching: usize,
     /// How many there are in all; the difference is hidden.
     pub total: usize,
+    /// A folder that all files of the queue lie in, however deep, so that it need not be said with
+    /// each of them; empty where they have none in common.
+    #[serde(with = "crate::path::text")]
+    pub folder: PathBuf,
 }
 
 /// One upload as a row.
@@ -341,8 +348,12 @@ pub enum PartState {
 pub struct Parts {
     /// Whose.
     pub upload: UploadId,
-    /// How many there are.
+    /// How many there are; 0 before it is begun and once it is done.
     pub count: u32,
+    /// How many there will be, as far as that can be told before it is begun.
+    pub expected: Option<u32>,
+    /// The media object's id, once there is one.
+    pub media: Option<String>,
     /// Their states in order, as stretches of equal ones; they add up to `count`.
     pub states: Vec<(PartState, u32)>,
     /// Those in flight, by number.

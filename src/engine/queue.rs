@@ -33,6 +33,7 @@ pub struct Queue {
     bytes: ByteTotals,
     removed: usize,
     version: u64,
+    folder: PathBuf,
 }
 
 impl Queue {
@@ -70,6 +71,13 @@ impl Queue {
     #[must_use]
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// A folder that all files lie in, however deep; empty where they have none in common. It does
+    /// not grow when files are taken out, for that would mean to look at all of them.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The upload with this number.
@@ -195,9 +203,23 @@ impl Queue {
             phase,
         };
         self.count(&upload, true);
+        self.shares_folder(&upload.path);
         self.uploads[slot] = Some(upload);
         self.order.push(id);
         self.version += 1;
+    }
+
+    /// Shortens the common folder until this file, which is about to come, lies in it too.
+    fn shares_folder(&mut self, path: &Path) {
+        let parent = path.parent().unwrap_or(Path::new(""));
+        if self.is_empty() {
+            parent.clone_into(&mut self.folder);
+        }
+        while !parent.starts_with(&self.folder) {
+            if !self.folder.pop() {
+                self.folder.clear();
+            }
+        }
     }
 
     fn count(&mut self, upload: &Upload, come: bool) {
@@ -489,6 +511,34 @@ mod tests {
             2,
             "no number is used again"
         );
+    }
+
+    #[test]
+    fn the_folder_that_is_told_is_one_that_all_files_lie_in() {
+        let folder_of = |paths: &[&str]| {
+            let mut queue = Queue::default();
+            for path in paths {
+                queue.add(path.into(), file(1)).unwrap();
+            }
+            queue.folder().to_owned()
+        };
+        assert_eq!(folder_of(&[]), Path::new(""));
+        assert_eq!(folder_of(&["/a/b/1.mov"]), Path::new("/a/b"));
+        assert_eq!(
+            folder_of(&["/a/b/1.mov", "/a/bc/2.mov", "/a/b/c/3.mov"]),
+            Path::new("/a")
+        );
+        assert_eq!(folder_of(&["/a/1.mov", "/b/2.mov"]), Path::new("/"));
+        assert_eq!(folder_of(&["/a/1.mov", "b/2.mov"]), Path::new(""));
+    }
+
+    #[test]
+    fn an_emptied_queue_tells_the_folder_of_what_comes_next() {
+        let mut queue = Queue::default();
+        queue.add("/a/1.mov".into(), file(1)).unwrap();
+        queue.apply(1, &Change::Removed);
+        queue.add("/b/2.mov".into(), file(1)).unwrap();
+        assert_eq!(queue.folder(), Path::new("/b"));
     }
 
     #[test]

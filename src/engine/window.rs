@@ -91,10 +91,16 @@ impl Orders {
         };
         let wanted = query.rows.min(WindowQuery::MOST_ROWS);
         let mut start = query.start.min(ids.len().saturating_sub(wanted));
-        let followed = query
-            .follow
-            .and_then(|id| ids.iter().position(|other| *other == id));
-        if let Some(at) = followed
+        let place = |id: UploadId| ids.iter().position(|other| *other == id);
+        if query.follow_running
+            && let Some(at) = alive(queue, flights, ids, query.follow)
+        {
+            // What comes next is worth more rows than what is behind.
+            if at < start || at >= start + (wanted - wanted / 4) {
+                start = at.saturating_sub(wanted / 4);
+                start = start.min(ids.len().saturating_sub(wanted));
+            }
+        } else if let Some(at) = query.follow.and_then(place)
             && wanted > 0
         {
             start = start.clamp((at + 1).saturating_sub(wanted), at);
@@ -108,8 +114,33 @@ impl Orders {
             rows,
             matching: ids.len(),
             total: queue.len(),
+            folder: queue.folder().to_owned(),
         }
     }
+}
+
+/// The place of `followed` while its parts are being sent, else of the first upload with parts in
+/// flight.
+fn alive(
+    queue: &Queue,
+    flights: &Flights,
+    ids: &[UploadId],
+    followed: Option<UploadId>,
+) -> Option<usize> {
+    let sent = |id: &UploadId| {
+        let upload = queue.get(*id);
+        upload.is_some_and(|upload| upload.state() == State::Uploading)
+    };
+    let kept = followed
+        .filter(sent)
+        .and_then(|id| ids.iter().position(|other| *other == id));
+    kept.or_else(|| {
+        let flying = flights.uploads();
+        if flying.is_empty() {
+            return None;
+        }
+        ids.iter().position(|id| flying.contains(id))
+    })
 }
 
 /// The uploads a filter lets through, sorted.
@@ -217,5 +248,64 @@ fn note(upload: &Upload) -> Option<String> {
             };
             error.or_else(part).map(|error| error.message.clone())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        engine::{flights::Flight, rate::Meter, upload::Step},
+        identity::Identity,
+        session::Change,
+    };
+
+    fn send(queue: &mut Queue, flights: &mut Flights, id: UploadId) {
+        queue.apply(id, &Change::Begun("marker".into()));
+        queue.with_begun(id, |begun| begun.step = Step::Sending);
+        let now = Instant::now();
+        let flight = Flight {
+            progress: Arc::default(),
+            length: 9,
+            attempt: 1,
+            begun: now,
+            meter: Meter::new(now),
+            abort: tokio::spawn(async {}).abort_handle(),
+        };
+        flights.start(id, 1, flight);
+    }
+
+    #[tokio::test]
+    async fn a_window_that_follows_what_runs_stays_with_it_while_it_is_sent() {
+        let mut queue = Queue::default();
+        for number in 0..100 {
+            let path = format!("/t/{number}.mp4").into();
+            queue.add(path, Identity::new(9, 1, 0, 1)).unwrap();
+        }
+        let mut flights = Flights::default();
+        let shown = |queue: &Queue, flights: &Flights, follow: Option<UploadId>| -> Vec<_> {
+            let query = WindowQuery {
+                rows: 8,
+                follow,
+                follow_running: true,
+                ..WindowQuery::default()
+            };
+            let window = Orders::default().window(queue, flights, &query);
+            window.rows.iter().map(|row| row.id).collect()
+        };
+        assert_eq!(shown(&queue, &flights, Some(40))[7], 40);
+        send(&mut queue, &mut flights, 60);
+        send(&mut queue, &mut flights, 90);
+        let around = [58, 59, 60, 61, 62, 63, 64, 65];
+        assert_eq!(shown(&queue, &flights, Some(1)), around);
+        assert!(shown(&queue, &flights, Some(90)).contains(&90));
+        queue.apply(90, &Change::Paused);
+        flights.land(90, 1);
+        assert_eq!(shown(&queue, &flights, Some(90)), around);
+        send(&mut queue, &mut flights, 100);
+        flights.land(60, 1);
+        assert_eq!(shown(&queue, &flights, Some(100))[7], 100);
     }
 }

@@ -84,6 +84,8 @@ pub(crate) struct Queue {
     pub(crate) marks: Marks,
     /// Where a range was begun.
     pub(crate) anchor: Option<usize>,
+    /// Whether the cursor goes to what runs by itself: until the person takes hold of it.
+    pub(crate) following: bool,
 }
 
 impl Queue {
@@ -131,6 +133,7 @@ impl Queue {
             start: self.offset,
             rows: rows.clamp(1, WindowQuery::MOST_ROWS),
             follow: self.selected,
+            follow_running: self.following,
         }
     }
 }
@@ -228,7 +231,10 @@ impl App {
             home: None,
             summary: Summary::default(),
             eta: Eta::default(),
-            queue: Queue::default(),
+            queue: Queue {
+                following: true,
+                ..Queue::default()
+            },
             parts: PartsPane::default(),
             log: LogView::default(),
             log_shown: true,

@@ -29,14 +29,25 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    /// A screen of this size that has asked once.
+    /// A screen of this size that has asked once, and that a person has taken hold of: its cursor
+    /// is on the first file and follows nothing.
     pub(super) fn new(world: World, width: u16, height: u16) -> Self {
+        Self::made(world, width, height, false)
+    }
+
+    /// The same with nobody before it.
+    pub(super) fn unattended(world: World, width: u16, height: u16) -> Self {
+        Self::made(world, width, height, true)
+    }
+
+    fn made(world: World, width: u16, height: u16, following: bool) -> Self {
         let mut app = App::new(
             Theme::new(Depth::True, Background::Dark, false),
             KeyMap::default(),
         );
         app.size = Rect::new(0, 0, width, height);
         app.here = "/mnt/archive".into();
+        app.queue.following = following;
         let mut screen = Self { app, world };
         screen.told();
         screen

@@ -313,6 +313,17 @@ fn filter_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
 
 /// Does what was asked for.
 pub(super) fn act(app: &mut App, action: Action) -> Vec<Effect> {
+    let held = app.queue.following && moving::takes_hold(app, action);
+    app.queue.following &= !held;
+    let mut effects = perform(app, action);
+    if held {
+        // Rows that are on their way are those of a screen that follows.
+        effects.push(Effect::Refresh);
+    }
+    effects
+}
+
+fn perform(app: &mut App, action: Action) -> Vec<Effect> {
     use Action as A;
     match action {
         A::Up | A::Down | A::PageUp | A::PageDown | A::First | A::Last | A::Left | A::Right => {
@@ -442,6 +453,9 @@ fn back(app: &mut App) -> Vec<Effect> {
     } else if !app.queue.filter.text.is_empty() || app.queue.filter.show != Show::All {
         app.queue.filter = crate::engine::protocol::Filter::default();
         return moving::from_the_top(app);
+    } else if !app.queue.following {
+        app.queue.following = true;
+        say(app, Tone::Plain, "the cursor follows what runs");
     }
     moving::keep_in_view(app);
     vec![Effect::Refresh]

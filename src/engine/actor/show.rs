@@ -9,12 +9,12 @@ use crate::{
         Server,
         flights::millis,
         protocol::{
-            ByteTotals, Details, FailedPart, LimitedBy, Parts, Phase, Query, Reply, Summary,
+            ByteTotals, Details, FailedPart, LimitedBy, Parts, Phase, Query, Reply, State, Summary,
             UploadId,
         },
         retry::Closed,
         tune::Seen,
-        upload::Begun,
+        upload::{Begun, Upload},
         window,
     },
     metadata,
@@ -43,6 +43,8 @@ impl Actor {
             return Some(Parts {
                 upload: id,
                 count: 0,
+                expected: self.expected_parts(upload),
+                media: upload.media().map(str::to_owned),
                 states: vec![],
                 running: vec![],
                 failed: vec![],
@@ -59,10 +61,23 @@ impl Actor {
         Some(Parts {
             upload: id,
             count: begun.count(),
+            expected: None,
+            media: upload.media().map(str::to_owned),
             states: begun.part_states(),
             running: self.flights.show(id, now),
             failed: failed.collect(),
         })
+    }
+
+    /// How many parts an upload that was not begun would be cut into now.
+    fn expected_parts(&self, upload: &Upload) -> Option<u32> {
+        if upload.state() != State::Queued {
+            return None;
+        }
+        let limits = self.destination.limits();
+        let (wish, file) = (self.settings.part_size, upload.identity.size);
+        let size = limits.part_size(wish, file, limits.parts_max, self.line_seen());
+        u32::try_from(file.div_ceil(size.get())).ok()
     }
 
     fn details(&self, id: UploadId) -> Option<Details> {

@@ -138,7 +138,7 @@ pub(super) const TABLE: &[Entry] = &[
     entry(Group::Move, ALL, Action::Left, "left", "h left", "left in the grid of parts", None),
     entry(Group::Move, ALL, Action::Right, "right", "l right", "right in the grid of parts", None),
     entry(Group::Move, ALL, Action::Open, "open", "enter", "into the parts of the file; there: the part's story", None),
-    entry(Group::Move, ALL, Action::Back, "back", "esc", "back; take marks and filter away", None),
+    entry(Group::Move, ALL, Action::Back, "back", "esc", "back; marks and filter away; then follow what runs", None),
     entry(Group::Move, ALL, Action::NextPane, "next_pane", "tab", "to the next pane", None),
     entry(Group::Move, ALL, Action::PreviousPane, "previous_pane", "shift-tab", "to the pane before", None),
     entry(Group::Move, ALL, Action::Zoom, "zoom", "z", "give the pane the whole screen, or not", Some((12, "zoom"))),

@@ -51,7 +51,8 @@ fn world() -> impl Strategy<Value = World> {
                 row.eta = eta;
                 row.note = Some(note);
             }
-            let parts = &mut world.parts[1];
+            let parts = world.parts.iter_mut().find(|parts| parts.upload == 2);
+            let parts = parts.expect("the world has an upload 2");
             parts.states = states
                 .into_iter()
                 .map(|(state, count)| (PART_STATES[state], count))
@@ -110,7 +111,7 @@ proptest! {
         ascii in any::<bool>(),
     ) {
         let (width, height) = if small { (width % 60 + 1, height % 20 + 1) } else { (width, height) };
-        let mut screen = Screen::new(world, width, height);
+        let mut screen = Screen::unattended(world, width, height);
         if ascii {
             screen.app.theme = Theme::new(Depth::Mono, Background::Light, true);
         }

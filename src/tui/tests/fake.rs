@@ -91,6 +91,8 @@ impl World {
 
     pub(crate) fn push(&mut self, id: u32, name: &str, size: u64, state: State) {
         let done = state == State::Done || state == State::Processing;
+        // Of what is done the engine keeps no parts.
+        let listed = state == State::Processing;
         let parts = u32::try_from(size.div_ceil(16 * MIB)).unwrap();
         self.rows.push(Row {
             id,
@@ -101,22 +103,25 @@ impl World {
             state,
             rate: 0,
             eta: None,
-            parts: if done { parts } else { 0 },
-            parts_done: if done { parts } else { 0 },
+            parts: if listed { parts } else { 0 },
+            parts_done: if listed { parts } else { 0 },
             parts_running: 0,
             parts_failed: 0,
             parts_retrying: 0,
             note: None,
         });
-        if done {
-            self.parts.push(Parts {
-                upload: id,
-                count: parts,
-                states: vec![(PartState::Verified, parts)],
-                running: vec![],
-                failed: vec![],
-            });
-        }
+        self.parts.push(Parts {
+            upload: id,
+            count: if listed { parts } else { 0 },
+            expected: (state == State::Queued).then_some(parts),
+            media: done.then(|| format!("media{id:04}")),
+            states: listed
+                .then_some((PartState::Verified, parts))
+                .into_iter()
+                .collect(),
+            running: vec![],
+            failed: vec![],
+        });
     }
 
     /// Puts an upload under way: all parts before the first in flight are done, but the failed.
@@ -179,6 +184,8 @@ impl World {
         self.parts.push(Parts {
             upload: id,
             count,
+            expected: None,
+            media: Some(format!("media{id:04}")),
             states,
             running,
             failed: failed
@@ -321,10 +328,14 @@ impl World {
             rows.reverse();
         }
         let mut start = query.start;
-        if let Some(at) = query
+        let followed = query
             .follow
-            .and_then(|id| rows.iter().position(|row| row.id == id))
-        {
+            .and_then(|id| rows.iter().position(|row| row.id == id));
+        let alive = followed
+            .filter(|at| rows[*at].state == State::Uploading)
+            .or_else(|| rows.iter().position(|row| row.parts_running > 0))
+            .filter(|_| query.follow_running);
+        if let Some(at) = alive.or(followed) {
             if at < start {
                 start = at;
             } else if at >= start + query.rows {
@@ -335,6 +346,7 @@ impl World {
             start,
             matching: rows.len(),
             total: self.rows.len(),
+            folder: "/mnt/archive".into(),
             rows: rows
                 .into_iter()
                 .skip(start)

@@ -59,6 +59,58 @@ fn the_cursor_stays_on_its_file_when_the_order_changes_below_it() {
 }
 
 #[test]
+fn a_screen_that_nobody_steers_shows_a_file_that_runs() {
+    let mut screen = Screen::unattended(World::busy(), 80, 24);
+    assert_eq!(screen.app.queue.selected, Some(2));
+    assert!(screen.text().contains("17 of 74 parts"));
+    // It stays where it is while that goes on, and goes on when that is done.
+    screen.world.running(1, 164, &[4], &[]);
+    screen.told();
+    assert_eq!(screen.app.queue.selected, Some(2));
+    let row = &mut screen.world.rows[1];
+    (row.state, row.parts_running) = (State::Done, 0);
+    screen.world.rows[0].parts_running = 0;
+    screen.told();
+    assert_eq!(screen.app.queue.selected, Some(5));
+}
+
+#[test]
+fn a_file_that_runs_far_down_is_brought_into_view() {
+    let mut world = World::busy();
+    for id in [2, 5] {
+        let row = &mut world.rows[id - 1];
+        (row.state, row.parts_running) = (State::Done, 0);
+    }
+    world.rows[11].state = State::Uploading;
+    world.running(12, 500, &[8, 9], &[]);
+    let screen = Screen::unattended(world, 80, 24);
+    assert_eq!(screen.app.queue.selected, Some(12));
+    assert!(screen.text().contains("2023/concert/main.mkv"));
+}
+
+#[test]
+fn the_cursor_stays_once_it_was_moved_until_esc_lets_it_follow_again() {
+    let mut screen = Screen::unattended(World::busy(), 80, 24);
+    screen.press("j");
+    screen.told();
+    assert_eq!(screen.app.queue.selected, Some(3));
+    screen.press("/inter<enter><esc>");
+    assert!(!screen.app.queue.following);
+    screen.press("G<esc>");
+    assert_eq!(screen.app.queue.selected, Some(2));
+}
+
+#[test]
+fn a_file_that_was_acted_on_stays_under_the_cursor() {
+    let mut screen = Screen::unattended(World::busy(), 80, 24);
+    assert_eq!(commands(screen.press("p")), [Command::Pause(ids(&[2]))]);
+    let row = &mut screen.world.rows[1];
+    (row.state, row.parts_running) = (State::Paused, 0);
+    screen.told();
+    assert_eq!(commands(screen.press("p")), [Command::Resume(ids(&[2]))]);
+}
+
+#[test]
 fn a_file_that_is_gone_leaves_the_cursor_on_its_neighbour() {
     let mut screen = screen();
     screen.press("G");

@@ -7,7 +7,7 @@ use ratatui::style::{Color, Modifier};
 
 use super::{Screen, fake::World, find};
 use crate::{
-    engine::protocol::{LimitedBy, Phase, Row, Walk},
+    engine::protocol::{LimitedBy, Phase, Row, State, Walk},
     tui::{
         app::{Dialog, Listing},
         theme::{Background, Depth, Theme},
@@ -42,6 +42,24 @@ fn at_40_by_10() {
 }
 
 #[test]
+fn what_all_files_have_in_common_is_said_once_and_the_rest_with_each() {
+    let mut screen = busy(120, 40);
+    let text = screen.text();
+    assert!(text.contains("Queue · 14 files · /mnt/archive/ "), "{text}");
+    assert!(text.contains(" 2019/wedding/01 ceremony.mov "), "{text}");
+    assert!(!text.contains("/mnt/archive/2019"), "{text}");
+    screen.app.home = Some("/mnt".into());
+    assert!(screen.text().contains("· ~/archive/ "));
+    let theme = &screen.app.theme;
+    let buffer = screen.buffer();
+    let (x, y) = find(&buffer, "2019/wedding/01").unwrap();
+    assert_eq!(buffer[(x, y)].fg, theme.dim.fg.unwrap());
+    assert_eq!(buffer[(x + 13, y)].fg, Color::Reset);
+    screen.press("/mnt/archive/2019<enter>");
+    assert_eq!(screen.app.queue.window.matching, 3);
+}
+
+#[test]
 fn without_colour() {
     let screen = busy(80, 24).with_theme(Theme::new(Depth::Mono, Background::Dark, false));
     let buffer = screen.buffer();
@@ -68,6 +86,52 @@ fn the_parts_of_a_file_with_the_story_of_a_failed_one() {
     let mut screen = busy(120, 40);
     screen.press("<enter>lllllllllllll");
     assert_snapshot!(screen.text());
+}
+
+#[test]
+fn a_file_without_parts_says_why_it_has_none() {
+    let mut screen = Screen::new(World::busy(), 80, 24);
+    let text = screen.text();
+    assert!(text.contains("all parts arrived · 2.6 GiB"), "{text}");
+    assert!(text.contains("media id media0001"), "{text}");
+    screen.press("jj");
+    let text = screen.text();
+    assert!(
+        text.contains("not begun; will be cut into about 59 parts"),
+        "{text}"
+    );
+    screen.press("jjjjj");
+    let text = screen.text();
+    assert!(text.contains("failed before it was begun"), "{text}");
+    assert!(text.contains("the account may not upload audio"), "{text}");
+}
+
+#[test]
+fn a_part_that_is_all_sent_waits_for_the_answer_and_has_no_speed() {
+    let mut world = World::busy();
+    let parts = world.parts.iter_mut().find(|parts| parts.upload == 2);
+    let part = &mut parts.unwrap().running[0];
+    part.taken = part.length;
+    let mut screen = Screen::new(world, 120, 40);
+    screen.press("j");
+    let text = screen.text();
+    let line = text.lines().find(|line| line.contains("│▸ 18 ")).unwrap();
+    assert!(line.contains("waiting for the answer"), "{line}");
+    assert!(!line.split("││").next().unwrap().contains("/s"), "{line}");
+}
+
+#[test]
+fn the_header_says_how_it_ended() {
+    let mut world = World::busy();
+    world.rows.retain(|row| row.state == State::Done);
+    world.count();
+    world.summary.phase = Phase::Settled;
+    let mut screen = Screen::new(world, 80, 24);
+    assert!(screen.text().contains("everything is done"));
+    screen.world.push(90, "late.mov", 7, State::Failed);
+    screen.world.count();
+    screen.told();
+    assert!(screen.text().contains("ended; R tries again"));
 }
 
 #[test]

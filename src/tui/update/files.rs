@@ -185,6 +185,7 @@ pub(super) fn mark(app: &mut App, action: Action) -> Vec<Effect> {
                 start: from,
                 rows: to - from + 1,
                 follow: None,
+                follow_running: false,
             })]
         }
         _ => {

@@ -47,6 +47,7 @@ fn click(app: &mut App, x: u16, y: u16) -> Vec<Effect> {
     };
     app.typing = None;
     app.focus = pane;
+    app.queue.following &= pane == Pane::Log;
     match pane {
         Pane::Queue => {
             let rows = layout::queue_rows(areas.queue);
@@ -87,6 +88,7 @@ fn wheel(app: &mut App, x: u16, y: u16, up: bool) -> Vec<Effect> {
     match layout::areas(app).pane_at(x, y) {
         Some(Pane::Queue) => {
             let cursor = app.queue.cursor;
+            app.queue.following = false;
             moving::go_to(
                 app,
                 if up {

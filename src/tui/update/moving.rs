@@ -1,7 +1,7 @@
 //! Moving about: the cursor of the queue and of the grid of parts, and what stays in view.
 
 use crate::{
-    engine::protocol::{FailedPart, Window, WindowQuery},
+    engine::protocol::{FailedPart, State, Window, WindowQuery},
     tui::{
         action::{Action, Pane},
         app::App,
@@ -47,6 +47,34 @@ pub(super) fn go(app: &mut App, action: Action) -> Vec<Effect> {
             }
             Vec::new()
         }
+    }
+}
+
+/// Whether this action is about the file or the part under the cursor, which then must not move on
+/// by itself.
+pub(super) fn takes_hold(app: &App, action: Action) -> bool {
+    use Action as A;
+    match action {
+        A::Up | A::Down | A::PageUp | A::PageDown | A::First | A::Last | A::Left | A::Right => {
+            app.focus != Pane::Log
+        }
+        A::Open
+        | A::NextPane
+        | A::PreviousPane
+        | A::Pause
+        | A::RetryFile
+        | A::RetryPart
+        | A::StartOver
+        | A::Skip
+        | A::Remove
+        | A::MoveUp
+        | A::MoveDown
+        | A::MoveFirst
+        | A::MoveLast
+        | A::Mark
+        | A::MarkRange
+        | A::Details => true,
+        _ => false,
     }
 }
 
@@ -107,7 +135,10 @@ pub(super) fn set_filter_text(app: &mut App, text: String) {
 /// Takes rows in; the cursor stays on its upload wherever that went.
 pub(super) fn window_came(app: &mut App, query: &WindowQuery, window: Window) -> Vec<Effect> {
     let queue = &mut app.queue;
-    if query.filter != queue.filter || query.sort != queue.sort {
+    if query.filter != queue.filter
+        || query.sort != queue.sort
+        || query.follow_running != queue.following
+    {
         return Vec::new();
     }
     queue.known = true;
@@ -122,14 +153,19 @@ pub(super) fn window_came(app: &mut App, query: &WindowQuery, window: Window) ->
         // The person went on while the answer was on its way.
         return Vec::new();
     }
-    let place = queue
-        .selected
-        .and_then(|id| queue.window.rows.iter().position(|row| row.id == id));
-    if let Some(place) = place {
+    let rows = &queue.window.rows;
+    let selected = rows.iter().position(|row| Some(row.id) == queue.selected);
+    let alive = selected
+        .filter(|place| rows[*place].state == State::Uploading)
+        .or_else(|| rows.iter().position(|row| row.parts_running > 0))
+        .filter(|_| queue.following);
+    if let Some(place) = alive.or(selected) {
+        let id = rows[place].id;
         queue.cursor = queue.window.start + place;
         if query.start == queue.offset {
             queue.offset = queue.window.start;
         }
+        select(app, Some(id));
         keep_in_view(app);
         return Vec::new();
     }

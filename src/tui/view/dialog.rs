@@ -104,10 +104,10 @@ fn frame(app: &App, dialog: &Dialog) -> (String, Rect) {
             ),
         ),
         Dialog::Summary => (
-            if app.summary.counts.unsettled() == 0 {
-                "All settled"
-            } else {
-                "So far"
+            match super::header::ended_well(app) {
+                _ if app.summary.counts.unsettled() > 0 => "So far",
+                true => "Everything is done",
+                false => "All settled",
             }
             .to_owned(),
             centered(size, 68, tall(summary::HEIGHT)),

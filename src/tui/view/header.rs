@@ -254,7 +254,8 @@ pub(super) fn says(app: &App) -> (String, ratatui::style::Style) {
     }
     let seconds = |left_ms: u64| format::duration(left_ms.div_ceil(1000));
     match &summary.limited_by {
-        _ if summary.phase == Phase::Settled => ("all settled".to_owned(), theme.dim),
+        _ if summary.counts.total() == 0 => ("nothing is queued".to_owned(), theme.dim),
+        _ if summary.phase == Phase::Settled => end(app),
         LimitedBy::Idle => ("nothing to send".to_owned(), theme.dim),
         LimitedBy::Line => ("limited by the line".to_owned(), theme.dim),
         LimitedBy::Bandwidth => (format!("held at {}", summary.settings.bandwidth), theme.dim),
@@ -269,6 +270,35 @@ pub(super) fn says(app: &App) -> (String, ratatui::style::Style) {
         ),
         LimitedBy::Offline { why, left_ms } => (
             join(&format!("{} until next try", seconds(*left_ms)), why),
+            theme.bad,
+        ),
+    }
+}
+
+/// Whether nothing failed and nothing is held back.
+pub(super) fn ended_well(app: &App) -> bool {
+    let counts = &app.summary.counts;
+    [State::Failed, State::Changed, State::Paused]
+        .iter()
+        .all(|state| counts.of(*state) == 0)
+}
+
+/// How it ended, as far as nothing more happens by itself.
+fn end(app: &App) -> (String, ratatui::style::Style) {
+    let theme = &app.theme;
+    let counts = &app.summary.counts;
+    let of = |state| counts.of(state);
+    match (of(State::Failed) + of(State::Changed), of(State::Paused)) {
+        (0, 0) => ("everything is done".to_owned(), theme.good),
+        (0, paused) => (
+            format!("the rest is paused: {}", format::count(paused, "file")),
+            theme.warn,
+        ),
+        _ => (
+            format!(
+                "ended; {} tries again what failed",
+                app.key(Action::RetryAll)
+            ),
             theme.bad,
         ),
     }

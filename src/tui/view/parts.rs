@@ -11,7 +11,7 @@ use ratatui::{
 
 use super::{Piece, bar, fit, frame, pane_name, percent, put, row, wrap};
 use crate::{
-    engine::protocol::{FailedPart, PartState, Parts, RunningPart, State},
+    engine::protocol::{FailedPart, PartState, Parts, Row, RunningPart, State},
     format::{self, printable},
     tui::{
         action::{Action, Pane},
@@ -41,17 +41,9 @@ pub(super) fn draw(app: &App, area: Rect, buf: &mut Buffer) {
     frame(app, Pane::Parts, title).render(area, buf);
     let inner = layout::inside(area);
     let Some(parts) = app.parts.parts.as_ref().filter(|parts| parts.count > 0) else {
-        let words = match app.queue.current().map(|row| row.state) {
-            None => "",
-            Some(State::Queued) => "not begun: it is cut into parts when its turn comes",
-            Some(State::Skipped) => "left out",
-            Some(_) => "no parts yet",
-        };
-        put(
-            buf,
-            row(inner, inner.height / 3),
-            Line::styled(words, theme.dim).centered(),
-        );
+        if let Some(upload) = app.queue.current() {
+            without_parts(app, upload, inner, buf);
+        }
         return;
     };
     let grid = layout::grid(area, parts.count);
@@ -65,6 +57,43 @@ pub(super) fn draw(app: &App, area: Rect, buf: &mut Buffer) {
         ..inner
     };
     lists(app, parts, below, buf);
+}
+
+/// What there is to say of an upload that has no parts, or no longer.
+fn without_parts(app: &App, upload: &Row, area: Rect, buf: &mut Buffer) {
+    let theme = &app.theme;
+    let parts = app.parts.parts.as_ref();
+    let mut style = theme.dim;
+    let mut more = upload.note.as_deref().map(printable);
+    let words = match upload.state {
+        State::Done => {
+            style = theme.good;
+            let media = parts.and_then(|parts| parts.media.as_deref());
+            more = media.map(|media| format!("media id {}", printable(media)));
+            format!("all parts arrived · {}", format::bytes(upload.size))
+        }
+        State::Queued => match parts.and_then(|parts| parts.expected) {
+            Some(expected) => format!(
+                "not begun; will be cut into about {}",
+                format::count(usize::try_from(expected).unwrap_or(usize::MAX), "part")
+            ),
+            None => "not begun".to_owned(),
+        },
+        State::Creating => "being begun at the destination".to_owned(),
+        State::Paused => "paused before it was begun".to_owned(),
+        State::Failed => "failed before it was begun".to_owned(),
+        State::Changed => "changed before it was begun".to_owned(),
+        State::Skipped => "left out".to_owned(),
+        State::Uploading | State::Completing | State::Processing => "no parts yet".to_owned(),
+    };
+    let width = usize::from(area.width);
+    let mut lines = vec![Line::styled(words, style)];
+    let more = more.map_or_else(Vec::new, |more| wrap(&more, width));
+    lines.extend(more.into_iter().map(|line| Line::styled(line, theme.dim)));
+    let above = area.height.saturating_sub(3) / 2;
+    for (line, index) in lines.into_iter().zip(above..area.height) {
+        put(buf, row(area, index), line.centered());
+    }
 }
 
 /// How many are in each state, and what the cell under the cursor is.
@@ -281,9 +310,16 @@ fn running_line<'a>(theme: &Theme, part: &RunningPart, digits: usize, width: usi
         .min(60);
     let room = u16::try_from(room).unwrap_or(0);
     let mut spans = vec![Span::styled(glyph, style), Span::styled(number, theme.text)];
-    spans.extend(bar(theme, room, part.taken, 0, part.length, theme.accent));
-    spans.push(Span::styled(format!(" {share}"), theme.text));
-    spans.push(Span::styled(speed, theme.text));
+    if part.taken >= part.length {
+        // All of it was taken by the connection: a speed would say nothing about it.
+        let room = usize::from(room) + 6 + speed.len();
+        let words = format::shorten_end("all sent; waiting for the answer", room);
+        spans.push(Span::styled(format!("{words:<room$}"), theme.dim));
+    } else {
+        spans.extend(bar(theme, room, part.taken, 0, part.length, theme.accent));
+        spans.push(Span::styled(format!(" {share}"), theme.text));
+        spans.push(Span::styled(speed, theme.text));
+    }
     if roomy {
         spans.push(Span::styled(age, theme.dim));
         spans.push(Span::styled(

@@ -1,5 +1,7 @@
 //! The queue: a row for each upload that is on the screen.
 
+use std::path::Path;
+
 use ratatui::{
     buffer::Buffer,
     layout::Rect,
@@ -18,6 +20,9 @@ use crate::{
         layout,
     },
 };
+
+/// In less than this of a title the common folder says nothing.
+const FOLDER_LEAST: usize = 8;
 
 /// The widths of the columns; 0 for those there is no room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,8 +133,24 @@ fn title(app: &App, width: usize) -> Line<'static> {
         pieces.push(Piece::new(1, [Span::styled(words, theme.accent)]));
     }
     let mut line = fit(pieces, width, " · ");
+    let room = width.saturating_sub(line.width() + " · ".len());
+    if room >= FOLDER_LEAST && window.total > 0 && !window.folder.as_os_str().is_empty() {
+        let folder = format::shorten_middle(&folder(app, &window.folder), room);
+        line.push_span(Span::raw(" · "));
+        line.push_span(Span::styled(folder, theme.dim));
+    }
     line.push_span(Span::raw(" "));
     line
+}
+
+/// The folder all files lie in, as a shell would say it.
+fn folder(app: &App, folder: &Path) -> String {
+    let below_home = app.home.as_deref().and_then(|home| {
+        let rest = folder.strip_prefix(home).ok()?;
+        Some(Path::new("~").join(rest))
+    });
+    let folder = format::display_path(below_home.as_deref().unwrap_or(folder));
+    format!("{}/", folder.trim_end_matches('/'))
 }
 
 /// Filter and order, where they are not the usual ones.
@@ -224,10 +245,14 @@ fn empty(app: &App, area: Rect, buf: &mut Buffer) {
     } else if app.summary.walk.is_some() {
         "looking for media".to_owned()
     } else {
-        format!(
-            "the queue is empty; {} adds files and folders",
-            app.key(Action::Add)
-        )
+        let theme = &app.theme;
+        let how = Line::from(vec![
+            Span::styled(app.key(Action::Add), theme.key),
+            Span::styled(" adds files and folders", theme.text),
+        ]);
+        let below = row(area, area.height / 3 + 1);
+        put(buf, below, how.centered());
+        "the queue is empty".to_owned()
     };
     put(
         buf,
@@ -310,7 +335,9 @@ fn note(upload: &Row) -> Option<&str> {
 fn name(app: &App, upload: &Row, width: u16, quiet: bool, spans: &mut Vec<Span<'_>>) {
     let theme = &app.theme;
     let width = usize::from(width);
-    let (folder, name) = format::shorten_path(&upload.path, width.saturating_sub(1));
+    let common = &app.queue.window.folder;
+    let path = upload.path.strip_prefix(common).unwrap_or(&upload.path);
+    let (folder, name) = format::shorten_path(path, width.saturating_sub(1));
     let used = format::width(&folder) + format::width(&name);
     spans.push(Span::styled(folder, theme.dim));
     spans.push(Span::styled(
