@@ -355,6 +355,7 @@ async fn questions(files: u32) {
                 start: turn * 7,
                 rows: 50,
                 follow: None,
+                follow_running: false,
             };
             let begun = Instant::now();
             let Ok(Reply::Window(window)) = engine.handle.query(Query::Window(query)).await else {
