@@ -250,17 +250,18 @@ fn one_failed_part_is_retried_from_the_grid() {
 #[test]
 fn concurrency_and_bandwidth_change_at_once_and_add_up() {
     let mut screen = screen();
+    // From the 6 that were found on.
     let tuned = commands(screen.press("++"));
     let Some(Command::Tune(settings)) = tuned.last() else {
         panic!("{tuned:?}");
     };
-    assert_eq!(settings.parts_in_flight, Concurrency::Fixed(6));
+    assert_eq!(settings.parts_in_flight, Concurrency::Fixed(8));
     let tuned = commands(screen.press("<"));
     let [Command::Tune(settings)] = tuned.as_slice() else {
         panic!("{tuned:?}");
     };
     assert!(matches!(settings.bandwidth, Bandwidth::Limited(_)));
-    assert_eq!(settings.parts_in_flight, Concurrency::Fixed(6));
+    assert_eq!(settings.parts_in_flight, Concurrency::Fixed(8));
 }
 
 #[test]
