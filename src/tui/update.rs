@@ -153,7 +153,10 @@ pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Effect> {
             vec![Effect::Refresh]
         }
         Msg::Listing(listing) => {
-            if let Some(Dialog::Add(add)) = &mut app.dialog {
+            // While one types, folders may be read in another order than they were asked for.
+            if let Some(Dialog::Add(add)) = &mut app.dialog
+                && listing.folder == add.place().0
+            {
                 add.listing = listing;
                 add.chosen = None;
             }

@@ -375,6 +375,29 @@ fn a_path_is_completed_and_added_with_its_globs() {
 }
 
 #[test]
+fn a_folder_that_was_read_late_does_not_hide_the_one_that_is_typed() {
+    let mut screen = screen();
+    screen.press("a");
+    let listing = |folder: &str| {
+        crate::tui::update::Msg::Listing(crate::tui::app::Listing {
+            folder: folder.into(),
+            entries: vec![crate::tui::app::Entry {
+                path: format!("{folder}second").into(),
+                name: "second".into(),
+                folder: true,
+                media: false,
+                size: 1,
+            }],
+            error: None,
+        })
+    };
+    screen.press("/srv/");
+    screen.send(listing("/srv/"));
+    screen.send(listing("/"));
+    assert!(screen.text().contains("second/"), "{}", screen.text());
+}
+
+#[test]
 fn a_click_on_a_hint_does_what_its_key_does() {
     use crossterm::event::{Event, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
     let mut screen = screen();
