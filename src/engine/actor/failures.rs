@@ -39,7 +39,7 @@ impl Actor {
             }
             Verdict::At(at) => {
                 let wait = at - now;
-                tracing::warn!("{place}: {error}; again in {:.1} s", wait.as_secs_f64());
+                tracing::warn!("{place}: {error}; again {}", soon(wait));
                 self.retrying(id, None, error.clone(), wait);
                 at
             }
@@ -184,5 +184,14 @@ impl Actor {
             message: error.message.clone(),
             next_step: error.kind.next_step().to_owned(),
         });
+    }
+}
+
+/// When something is tried again, in words.
+pub(super) fn soon(wait: Duration) -> String {
+    if wait < Duration::from_millis(50) {
+        "at once".to_owned()
+    } else {
+        format!("in {:.1} s", wait.as_secs_f64())
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::Actor;
+use super::{Actor, failures::soon};
 use crate::{
     engine::{
         flights::Flight,
@@ -162,7 +162,7 @@ impl Actor {
             }
             Verdict::At(at) => {
                 let wait = at - now;
-                tracing::warn!("{place}: {error}; again in {:.1} s", wait.as_secs_f64());
+                tracing::warn!("{place}: {error}; again {}", soon(wait));
                 let trouble = trouble(next.attempt, &error, Some(at));
                 self.queue
                     .with_begun(id, |begun| begun.fail(next.number, trouble));
