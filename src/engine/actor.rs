@@ -392,8 +392,12 @@ impl Actor {
     }
 
     fn changed(&mut self, id: UploadId, change: &Change) -> String {
-        self.queue.apply(id, change);
         let mut text = String::new();
+        // A step that ends after its upload was taken out of the queue has nothing to say any more.
+        if self.queue.get(id).is_none() {
+            return text;
+        }
+        self.queue.apply(id, change);
         record::write_change(&mut text, id, change);
         text
     }

@@ -278,12 +278,10 @@ impl Queue {
         }
     }
 
-    /// Parts that were found at the destination count as there, not as sent.
-    pub fn found(&mut self, id: UploadId, change: &Change) {
-        let before = self.bytes;
-        self.apply(id, change);
-        self.bytes.sent = before.sent;
-        self.bytes.already_there += self.bytes.acknowledged.saturating_sub(before.acknowledged);
+    /// What was acknowledged since `sent` bytes were sent was found at the destination, not sent.
+    pub fn count_as_found(&mut self, sent: u64) {
+        self.bytes.already_there += self.bytes.sent.saturating_sub(sent);
+        self.bytes.sent = sent;
     }
 
     fn remove(&mut self, id: UploadId) {

@@ -175,11 +175,14 @@ impl Actor {
                     .with_begun(id, |begun| begun.fail(next.number, trouble));
                 self.failed(id, Some(next.number), &error);
             }
-            Verdict::EndUpload => self.end_upload(id, &error),
-            Verdict::EndAll => {
-                let none = None;
+            Verdict::EndUpload => {
                 self.queue
-                    .with_begun(id, |begun| begun.requeue(next.number, none));
+                    .with_begun(id, |begun| begun.requeue(next.number, None));
+                self.end_upload(id, &error);
+            }
+            Verdict::EndAll => {
+                self.queue
+                    .with_begun(id, |begun| begun.requeue(next.number, None));
                 self.halt(error);
             }
         }
@@ -213,10 +216,8 @@ impl Actor {
 
     /// A part is there that was not known to be.
     pub(super) fn find(&mut self, id: UploadId, number: PartNumber, md5: Option<[u8; 16]>) {
-        let change = Change::Part(number, md5);
-        self.queue.found(id, &change);
-        let mut text = String::new();
-        crate::session::record::write_change(&mut text, id, &change);
-        self.session.store.append(text);
+        let sent = self.queue.bytes().sent;
+        self.keep(id, &Change::Part(number, md5));
+        self.queue.count_as_found(sent);
     }
 }

@@ -1,0 +1,239 @@
+//! The engine as a library, without a screen or a command line: what its commands promise.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::{fs, path::Path, sync::Arc, time::Duration};
+
+use reelhaul::{
+    destination::jwplayer::{JwPlayer, JwPlayerOptions},
+    engine::{
+        self, Handle, Timing,
+        protocol::{
+            AddPaths, Command, Details, Phase, Query, Reply, Row, State, Summary, Targets,
+            WindowQuery,
+        },
+        queue::Queue,
+    },
+    sandbox::{Options, SECRET, SITE, Sandbox, Storage},
+    secret::Secret,
+    session::{Header, folder, record::FORMAT},
+    settings::{Concurrency, Settings},
+};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, task::JoinHandle};
+
+const MIB: u64 = 1 << 20;
+
+struct World {
+    home: TempDir,
+    sandbox: Sandbox,
+    handle: Handle,
+    ended: JoinHandle<()>,
+}
+
+impl World {
+    /// An engine with an empty queue, on a line of this speed.
+    async fn new(speed: Option<u64>) -> Self {
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let home = tempfile::tempdir().unwrap();
+        let storage = Storage::Keep(home.path().join("received"));
+        let processing = Duration::ZERO;
+        let options = Options {
+            storage,
+            speed,
+            processing,
+            ..Options::default()
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let sandbox = Sandbox::start(listener, options).await.unwrap();
+        let options = JwPlayerOptions {
+            url: sandbox.url(),
+            calls_per_minute: 10_000,
+            ..JwPlayerOptions::new(SITE, Secret::new(SECRET))
+        };
+        let settings = Settings {
+            part_size: "5MiB".parse().unwrap(),
+            parts_in_flight: Concurrency::Fixed(2),
+            ..Settings::default()
+        };
+        let (id, destination) = ("test".to_owned(), "sandbox".to_owned());
+        let header = Header {
+            format: FORMAT,
+            id,
+            destination,
+            settings,
+        };
+        let session = folder::create_at(&home.path().join("test.toml"), header).unwrap();
+        let (handle, ended) = engine::spawn(engine::Parts {
+            session,
+            queue: Queue::default(),
+            destination: Arc::new(JwPlayer::new(options).unwrap()),
+            timing: Timing {
+                poll_first: Duration::from_millis(50),
+                ..Timing::default()
+            },
+            events: None,
+        });
+        Self {
+            home,
+            sandbox,
+            handle,
+            ended,
+        }
+    }
+
+    fn write(&self, name: &str, mib: u64) -> std::path::PathBuf {
+        let path = self.home.path().join(name);
+        fs::write(&path, vec![7; usize::try_from(mib * MIB).unwrap()]).unwrap();
+        path
+    }
+
+    async fn tell(&self, command: Command) {
+        let outcome = self.handle.command(command).await.unwrap();
+        assert!(!outcome.refused, "{}", outcome.words);
+    }
+
+    async fn add(&self, path: &Path) {
+        self.tell(Command::Add(AddPaths {
+            paths: vec![path.into()],
+            ..AddPaths::default()
+        }))
+        .await;
+    }
+
+    /// Waits for a summary that is as wanted.
+    async fn until(&self, what: &str, is: impl Fn(&Summary) -> bool) -> Summary {
+        let mut summary = self.handle.summary();
+        let waited = tokio::time::timeout(Duration::from_mins(2), summary.wait_for(|now| is(now)));
+        waited
+            .await
+            .unwrap_or_else(|_| panic!("in vain waited for {what}"))
+            .unwrap()
+            .clone()
+    }
+
+    async fn until_state(&self, state: State) -> Summary {
+        self.until(state.word(), |now| now.counts.of(state) == 1)
+            .await
+    }
+
+    async fn rows(&self) -> Vec<Row> {
+        let query = WindowQuery {
+            rows: 100,
+            ..WindowQuery::default()
+        };
+        match self.handle.query(Query::Window(query)).await.unwrap() {
+            Reply::Window(window) => window.rows,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn details(&self, id: u32) -> Box<Details> {
+        match self.handle.query(Query::Details(id)).await.unwrap() {
+            Reply::Details(Some(details)) => details,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn end(self) {
+        self.tell(Command::Stop).await;
+        self.ended.await.unwrap();
+        self.sandbox.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_away_for_a_while_is_gone_on_with_at_a_retry() {
+    let world = World::new(Some(10 * MIB)).await;
+    let film = world.write("film.mp4", 40);
+    world.add(&film).await;
+    world
+        .until("a part that arrived", |now| now.bytes.acknowledged > 0)
+        .await;
+    let away = film.with_extension("away");
+    fs::rename(&film, &away).unwrap();
+    world.until_state(State::Failed).await;
+    let row = world.rows().await.remove(0);
+    assert!(row.note.unwrap().contains("can't be opened"));
+
+    fs::rename(&away, &film).unwrap();
+    world.tell(Command::Retry(Targets::All)).await;
+    let end = world.until_state(State::Done).await;
+    assert_eq!(end.bytes.acknowledged, 40 * MIB);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pausing_stops_what_is_in_flight_and_going_on_sends_the_rest() {
+    let world = World::new(Some(10 * MIB)).await;
+    let film = world.write("film.mp4", 40);
+    world.add(&film).await;
+    world
+        .until("a part that arrived", |now| now.bytes.acknowledged > 0)
+        .await;
+    world.tell(Command::Pause(Targets::All)).await;
+    let paused = world.until_state(State::Paused).await;
+    assert_eq!(paused.parts_running, 0);
+    assert_eq!(paused.phase, Phase::Settled);
+    world.tell(Command::Resume(Targets::All)).await;
+    let end = world.until_state(State::Done).await;
+    assert_eq!(
+        end.bytes.sent,
+        40 * MIB,
+        "what was acknowledged before is not sent again"
+    );
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_is_taken_out_leaves_a_session_that_opens_again() {
+    let world = World::new(Some(10 * MIB)).await;
+    let film = world.write("film.mp4", 40);
+    world.add(&film).await;
+    world
+        .until("parts in flight", |now| now.parts_running > 0)
+        .await;
+    let id = world.rows().await[0].id;
+    world.tell(Command::Remove(Targets::Ids(vec![id]))).await;
+    world.tell(Command::Save).await;
+    world
+        .until("an empty queue", |now| {
+            now.counts.total() == 0 && now.parts_running == 0
+        })
+        .await;
+    let session = world.home.path().join("test.toml");
+    world.tell(Command::Stop).await;
+    world.ended.await.unwrap();
+    let mut queue = Queue::default();
+    folder::open(&session, |record| queue.restore(record)).unwrap();
+    assert!(queue.is_empty());
+    world.sandbox.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn starting_over_makes_a_fresh_media_object_and_removes_the_old_one() {
+    let world = World::new(Some(10 * MIB)).await;
+    let film = world.write("film.mp4", 40);
+    world.add(&film).await;
+    world
+        .until("a part that arrived", |now| now.bytes.acknowledged > 0)
+        .await;
+    world.tell(Command::Pause(Targets::All)).await;
+    let id = world.rows().await[0].id;
+    let before = world.details(id).await.media.unwrap();
+    world.tell(Command::StartOver(Targets::All)).await;
+    world.until_state(State::Done).await;
+    let after = world.details(id).await.media.unwrap();
+    assert_ne!(before, after);
+    let report = reqwest::get(format!("{}/_sandbox/report", world.sandbox.url()))
+        .await
+        .unwrap();
+    let report: serde_json::Value = report.json().await.unwrap();
+    let state = |media: &str| {
+        let all = report["media"].as_array().unwrap();
+        all.iter().find(|one| one["id"] == media).unwrap()["state"].clone()
+    };
+    assert_eq!(state(&before), "deleted");
+    assert_ne!(state(&after), "deleted");
+    world.end().await;
+}
