@@ -41,7 +41,7 @@ use crate::{
 /// How often speeds are measured and the summary is told, while anything moves.
 const TICK: Duration = Duration::from_millis(200);
 
-/// How long the line is watched before the number of parts is thought over.
+/// How long the line is watched at least before the number of parts is thought over.
 const LOOK: Duration = Duration::from_secs(3);
 
 /// How long the engine waits for things, and when it gives up.
@@ -157,9 +157,12 @@ struct Speed {
 #[derive(Debug)]
 struct Tuning {
     tuner: Tuner,
-    /// Since when, and from how many bytes taken on, is watched.
+    /// Since when, and from how many acknowledged bytes on, is watched. What connections took tells
+    /// little: a kernel takes megabytes ahead of the line for each.
     since: Instant,
-    taken: u64,
+    sent: u64,
+    /// How many parts were acknowledged since.
+    parts: u16,
     /// Whether all that time as many parts were in flight as may be, and nothing but the line held
     /// them back.
     full: bool,
@@ -223,7 +226,8 @@ impl Actor {
             tuning: Tuning {
                 tuner: Tuner::default(),
                 since: now,
-                taken: 0,
+                sent: 0,
+                parts: 0,
                 full: true,
                 trouble: false,
             },

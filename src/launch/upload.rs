@@ -34,7 +34,7 @@ use crate::{
         folder::{self, Open},
         record::FORMAT,
     },
-    settings::{PartSize, Settings},
+    settings::{Concurrency, PartSize, Settings},
 };
 
 /// `reelhaul up`.
@@ -165,8 +165,10 @@ pub(super) async fn demo(global: &Global, asked: cli::Demo) -> Result<u8, Stoppe
     let part_size = demo::PART_SIZE
         .try_into()
         .map_or(PartSize::Auto, PartSize::Fixed);
+    // A number that stays, so that a person sees what a key does to it.
     let settings = asked.tuning.over(Settings {
         part_size,
+        parts_in_flight: Concurrency::Fixed(4),
         ..Settings::default()
     });
     let session = create("demo", settings, Some(&sessions.path().join("demo.toml")))?;

@@ -105,6 +105,7 @@ impl Actor {
             }
         };
         self.gate.line_is_up();
+        self.tuning.parts = self.tuning.parts.saturating_add(1);
         self.keep(id, &Change::Part(next.number, sent.md5));
         let length = self.queue.with_begun(id, |begun| {
             if sent.verified {

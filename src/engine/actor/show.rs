@@ -132,14 +132,18 @@ impl Actor {
     /// Thinks over how many parts are to be in flight, where that is ours to find.
     pub(super) fn tune_parts(&mut self) {
         let now = Instant::now();
-        let full = self.flights.len() >= usize::from(self.parts_limit());
+        let limit = self.parts_limit();
+        let full = self.flights.len() >= usize::from(limit);
         let tuning = &mut self.tuning;
         tuning.full &= full && !self.cap.holds() && self.destination.hold_up().is_none();
-        if now - tuning.since < LOOK {
+        // A look lasts until as many parts arrived as go at once: fewer would tell more of when each
+        // began than of the line.
+        let enough = tuning.trouble || tuning.parts >= limit;
+        if now - tuning.since < LOOK || !enough {
             return;
         }
-        let taken = self.flights.taken();
-        let rate = taken.saturating_sub(tuning.taken) * 1000 / millis(now - tuning.since).max(1);
+        let sent = self.queue.bytes().sent;
+        let rate = sent.saturating_sub(tuning.sent) * 1000 / millis(now - tuning.since).max(1);
         if (tuning.full || tuning.trouble) && self.settings.parts_in_flight == Concurrency::Auto {
             let before = tuning.tuner.limit();
             tuning.tuner.look(Seen {
@@ -151,7 +155,8 @@ impl Actor {
                 tracing::debug!("{limit} parts in flight instead of {before}: {why}");
             }
         }
-        (tuning.since, tuning.taken, tuning.full, tuning.trouble) = (now, taken, true, false);
+        (tuning.since, tuning.sent, tuning.parts) = (now, sent, 0);
+        (tuning.full, tuning.trouble) = (true, false);
     }
 
     /// Tells the summary, if it says anything new.
