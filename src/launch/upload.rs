@@ -186,25 +186,35 @@ pub(super) async fn demo(global: &Global, asked: cli::Demo) -> Result<u8, Stoppe
     .await
 }
 
-/// Asks the destination once, before anything is begun, so that a wrong key is told at once. What the
-/// engine would try again is left to it; but a line that is down at the very start ends a run that
-/// nobody watches, instead of leaving it to wait unseen.
+/// How long to wait before the destination is asked again whether it can be used.
+const STUMBLES: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(1)];
+
+/// Asks the destination before anything is begun, so that a wrong key or address is told at once.
+/// A server that only stumbles is asked again, and one that asks to wait is left to the engine.
+/// Otherwise what can't be reached ends a run that nobody watches, instead of leaving it to wait
+/// unseen; on a screen it shows and is waited for.
 async fn reach(chosen: &Chosen, screen: &Shown) -> Result<(), Stopped> {
-    match chosen.destination.check().await {
-        Ok(words) => {
-            tracing::info!("{words}");
-            Ok(())
-        }
-        Err(error)
-            if error.kind.retried()
-                && (error.kind != Kind::Offline
-                    || !screen.is_headless()
-                    || screen.asked.background) =>
-        {
+    let watched = !screen.is_headless() || screen.asked.background;
+    let mut stumbles = STUMBLES.into_iter();
+    loop {
+        let error = match chosen.destination.check().await {
+            Ok(words) => {
+                tracing::info!("{words}");
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        if error.kind == Kind::Throttled || (watched && error.kind.retried()) {
             tracing::warn!("{error}");
-            Ok(())
+            return Ok(());
         }
-        Err(error) => Err(destinations::unusable(&error)),
+        let again = stumbles
+            .next()
+            .filter(|_| error.kind.retried() && error.kind != Kind::Offline);
+        let Some(wait) = again else {
+            return Err(destinations::unusable(&error));
+        };
+        tokio::time::sleep(wait).await;
     }
 }
 
