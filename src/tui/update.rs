@@ -211,7 +211,13 @@ fn summary_came(app: &mut App, summary: Summary) -> Vec<Effect> {
     if phase == Phase::Stopped {
         return vec![Effect::Leave(end_of(app))];
     }
-    vec![Effect::Refresh]
+    match &app.dialog {
+        // What a change would do is another thing with every part that goes out.
+        Some(Dialog::Tuning(tuning)) if tuning.draft != app.summary.settings => {
+            vec![Effect::Refresh, Effect::Ask(Query::Preview(tuning.draft))]
+        }
+        _ => vec![Effect::Refresh],
+    }
 }
 
 fn end_of(app: &App) -> Exit {

@@ -404,7 +404,7 @@ def a_tail_cut_anew_while_it_runs_arrives_whole():
             "--bandwidth", "4MiB/s",
         )
         try:
-            screen.shows("in flight")
+            screen.shows("uploading")
             screen.keys("]")
             screen.shows("re-cuts")
             screen.keys("Enter")

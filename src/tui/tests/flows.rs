@@ -2,13 +2,13 @@
 
 use super::{Screen, fake::World};
 use crate::{
-    engine::protocol::{Command, Filter, Phase, Place, Show, SortBy, State, Targets},
+    engine::protocol::{Command, Filter, Phase, Place, Query, Show, SortBy, State, Targets},
     settings::{Bandwidth, Concurrency, PartSize},
     tui::{
         Exit,
         action::Pane,
         app::{Dialog, Marks},
-        update::Effect,
+        update::{Effect, Msg, update},
     },
 };
 
@@ -418,4 +418,24 @@ fn a_click_on_a_hint_does_what_its_key_does() {
     );
     click(&mut screen, "quit");
     assert_eq!(commands(click(&mut screen, "enter quit")), [Command::Stop]);
+}
+
+#[test]
+fn what_a_change_would_do_is_asked_anew_as_the_uploads_go_on() {
+    let mut screen = screen();
+    screen.press("]");
+    let summary = screen.world.summary.clone();
+    let effects = update(&mut screen.app, Msg::Summary(Box::new(summary)));
+    let asked = effects
+        .iter()
+        .any(|effect| matches!(effect, Effect::Ask(Query::Preview(_))));
+    assert!(asked, "{effects:?}");
+    screen.press("<esc>");
+    let summary = screen.world.summary.clone();
+    let effects = update(&mut screen.app, Msg::Summary(Box::new(summary)));
+    assert!(
+        !effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Ask(Query::Preview(_))))
+    );
 }
