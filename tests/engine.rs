@@ -2,7 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use reelhaul::{
     destination::jwplayer::{JwPlayer, JwPlayerOptions},
@@ -82,7 +87,18 @@ impl World {
         }
     }
 
-    fn write(&self, name: &str, mib: u64) -> std::path::PathBuf {
+    /// An engine of which a film's first part has arrived, on a line that leaves time to act.
+    async fn amid_a_film() -> (Self, PathBuf) {
+        let world = Self::new(Some(10 * MIB)).await;
+        let film = world.write("film.mp4", 40);
+        world.add(&film).await;
+        world
+            .until("a part that arrived", |now| now.bytes.acknowledged > 0)
+            .await;
+        (world, film)
+    }
+
+    fn write(&self, name: &str, mib: u64) -> PathBuf {
         let path = self.home.path().join(name);
         fs::write(&path, vec![7; usize::try_from(mib * MIB).unwrap()]).unwrap();
         path
@@ -144,12 +160,7 @@ impl World {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_was_away_for_a_while_is_gone_on_with_at_a_retry() {
-    let world = World::new(Some(10 * MIB)).await;
-    let film = world.write("film.mp4", 40);
-    world.add(&film).await;
-    world
-        .until("a part that arrived", |now| now.bytes.acknowledged > 0)
-        .await;
+    let (world, film) = World::amid_a_film().await;
     let away = film.with_extension("away");
     fs::rename(&film, &away).unwrap();
     world.until_state(State::Failed).await;
@@ -165,12 +176,7 @@ async fn a_file_that_was_away_for_a_while_is_gone_on_with_at_a_retry() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pausing_stops_what_is_in_flight_and_going_on_sends_the_rest() {
-    let world = World::new(Some(10 * MIB)).await;
-    let film = world.write("film.mp4", 40);
-    world.add(&film).await;
-    world
-        .until("a part that arrived", |now| now.bytes.acknowledged > 0)
-        .await;
+    let (world, _) = World::amid_a_film().await;
     world.tell(Command::Pause(Targets::All)).await;
     let paused = world.until_state(State::Paused).await;
     assert_eq!(paused.parts_running, 0);
@@ -212,12 +218,7 @@ async fn an_upload_that_is_taken_out_leaves_a_session_that_opens_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn starting_over_makes_a_fresh_media_object_and_removes_the_old_one() {
-    let world = World::new(Some(10 * MIB)).await;
-    let film = world.write("film.mp4", 40);
-    world.add(&film).await;
-    world
-        .until("a part that arrived", |now| now.bytes.acknowledged > 0)
-        .await;
+    let (world, _) = World::amid_a_film().await;
     world.tell(Command::Pause(Targets::All)).await;
     let id = world.rows().await[0].id;
     let before = world.details(id).await.media.unwrap();

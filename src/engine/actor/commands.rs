@@ -243,7 +243,6 @@ impl Actor {
     fn tune(&mut self, settings: Settings) -> Outcome {
         let before = self.settings;
         self.settings = settings;
-        self.session.header.settings = settings;
         let mut text = String::new();
         record::write_settings(&mut text, &settings);
         self.session.store.append(text);
