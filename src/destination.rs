@@ -162,13 +162,14 @@ impl Limits {
             (PartSize::Auto, None) => self.part_default,
             (PartSize::Auto, Some(line)) => {
                 let parts = u64::from(line.parts.max(1));
-                let steady = line.rate / parts * PART_SECONDS;
+                let steady = (line.rate / parts).saturating_mul(PART_SECONDS);
                 let spread = (file_size / (2 * parts)).max(self.part_default);
                 let counted = self.parts_a_minute.map_or(0, |most| {
                     // Four fifths of what is allowed, so that retries have room.
                     line.rate.saturating_mul(75) / u64::from(most.max(1))
                 });
-                steady.min(spread).max(counted).next_multiple_of(MIB)
+                let size = steady.min(spread).max(counted).min(self.part_max);
+                size.next_multiple_of(MIB)
             }
         };
         let needed = file_size
@@ -330,6 +331,12 @@ mod tests {
     #[test]
     fn auto_leaves_a_budget_of_parts_a_minute_some_room() {
         assert_eq!(auto(8000 * MIB, 80 * MIB, 32, Some(100)), 60);
+    }
+
+    #[test]
+    fn a_line_of_absurd_speed_makes_the_largest_part() {
+        assert_eq!(auto(8000 * MIB, u64::MAX, 0, None), 200);
+        assert_eq!(auto(8000 * MIB, u64::MAX, 1, Some(0)), 200);
     }
 
     proptest! {
