@@ -151,6 +151,23 @@ impl World {
         }
     }
 
+    /// Faults for requests to come, as `POST /_sandbox/faults` takes them; none takes all away.
+    async fn script(&self, faults: serde_json::Value) {
+        let url = format!("{}/_sandbox/faults", self.sandbox.url());
+        let client = reqwest::Client::new();
+        let request = match faults.is_null() {
+            true => client.delete(url),
+            false => client.post(url).json(&faults),
+        };
+        request.send().await.unwrap().error_for_status().unwrap();
+    }
+
+    async fn retries(&self, retries: u16) {
+        let mut settings = self.handle.summary().borrow().settings;
+        settings.retries = retries;
+        self.tell(Command::Tune(settings)).await;
+    }
+
     async fn end(self) {
         self.tell(Command::Stop).await;
         self.ended.await.unwrap();
@@ -171,6 +188,48 @@ async fn a_file_that_was_away_for_a_while_is_gone_on_with_at_a_retry() {
     world.tell(Command::Retry(Targets::All)).await;
     let end = world.until_state(State::Done).await;
     assert_eq!(end.bytes.acknowledged, 40 * MIB);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_whose_last_part_arrives_after_another_failed_gives_up_its_place() {
+    let world = World::new(None).await;
+    world.retries(0).await;
+    let fault = serde_json::json!([{ "fault": "error-before", "on": "part", "part": 2 }]);
+    world.script(fault).await;
+    let film = world.write("film.mp4", 40);
+    world.add(&film).await;
+    let failed = world.until_state(State::Failed).await;
+    assert_eq!(failed.phase, Phase::Settled);
+    assert_eq!(
+        failed.bytes.acknowledged,
+        35 * MIB,
+        "all others have arrived"
+    );
+    let note = world.rows().await.remove(0).note.unwrap();
+    assert!(note.contains("part 2"), "{note}");
+    world.tell(Command::Retry(Targets::All)).await;
+    world.until_state(State::Done).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_that_never_tells_what_became_of_a_file_is_not_asked_for_ever() {
+    let world = World::new(None).await;
+    world.retries(2).await;
+    let fault = serde_json::json!([{ "fault": "error-before", "on": "status", "times": 1000 }]);
+    world.script(fault).await;
+    let film = world.write("film.mp4", 6);
+    world.add(&film).await;
+    let failed = world.until_state(State::Failed).await;
+    assert_eq!((failed.phase, failed.errors), (Phase::Settled, 3));
+    let note = world.rows().await.remove(0).note.unwrap();
+    assert!(note.starts_with("it is uploaded, but"), "{note}");
+
+    world.script(serde_json::Value::Null).await;
+    world.tell(Command::Retry(Targets::All)).await;
+    let done = world.until_state(State::Done).await;
+    assert_eq!(done.bytes.sent, 6 * MIB, "nothing is sent again");
     world.end().await;
 }
 

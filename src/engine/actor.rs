@@ -18,7 +18,7 @@ use tokio::{
     time::Instant,
 };
 
-use self::walks::Walks;
+use self::walks::{Walked, Walks};
 use super::{
     Request, Server,
     flights::Flights,
@@ -140,6 +140,8 @@ struct Polls {
     due: Option<Instant>,
     wait: Duration,
     asking: bool,
+    /// How often in a row no answer came that says anything.
+    failures: u32,
 }
 
 /// The speed of the whole.
@@ -174,7 +176,7 @@ struct Tuning {
 enum Woken {
     Request(Request),
     Step(Done),
-    Walked(walks::Walked),
+    Walked(Walked),
     Time,
     NobodyLeft,
 }
@@ -257,14 +259,15 @@ impl Actor {
             }
             match self.wake(&mut server).await {
                 Woken::Request(Request::Command(command, answer)) => {
-                    let outcome = self.command(command).await;
-                    self.tell(&server, self.phase());
-                    let _ = answer.send(outcome);
+                    self.command(&server, command, answer).await;
                 }
                 Woken::Request(Request::Query(query, answer)) => {
                     let _ = answer.send(self.query(query));
                 }
                 Woken::Step(done) => self.done(done),
+                Woken::Walked(Walked::Began(outcome, answer)) => {
+                    self.answer(&server, outcome, answer);
+                }
                 Woken::Walked(walked) => self.walked(walked),
                 Woken::Time => {
                     self.measure();

@@ -274,6 +274,28 @@ pub struct Outcome {
     pub refused: bool,
 }
 
+impl Outcome {
+    /// It was done, and reached so many.
+    #[must_use]
+    pub fn new(reached: usize, words: impl Into<String>) -> Self {
+        Self {
+            reached,
+            words: words.into(),
+            refused: false,
+        }
+    }
+
+    /// It can't be done, for this reason.
+    #[must_use]
+    pub fn refused(words: impl Into<String>) -> Self {
+        Self {
+            reached: 0,
+            words: words.into(),
+            refused: true,
+        }
+    }
+}
+
 /// Rows of the queue.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Window {

@@ -137,6 +137,7 @@ impl Gate {
         self.wait = None;
         if let Some(down) = &mut self.down {
             down.until = now;
+            down.since = now;
         }
     }
 

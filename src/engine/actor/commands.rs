@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::Actor;
 use crate::{
     engine::{
+        Server,
         protocol::{Command, Outcome, Preview, Sort, State, Targets, UploadId},
         upload::Hold,
         window,
@@ -24,37 +25,25 @@ const SAVE_WAIT: Duration = Duration::from_secs(5);
 /// How long after a move the new order is saved.
 const REORDER: Duration = Duration::from_secs(2);
 
-fn outcome(reached: usize, words: impl Into<String>) -> Outcome {
-    Outcome {
-        reached,
-        words: words.into(),
-        refused: false,
-    }
-}
-
-fn refused(words: impl Into<String>) -> Outcome {
-    Outcome {
-        reached: 0,
-        words: words.into(),
-        refused: true,
-    }
-}
-
 /// `1 file`, `2 files`.
 fn files(count: usize) -> String {
     format!("{count} file{}", if count == 1 { "" } else { "s" })
 }
 
 impl Actor {
-    pub(super) async fn command(&mut self, command: Command) -> Outcome {
-        if self.stopping.is_some() && !matches!(command, Command::Stop | Command::StopNow) {
-            return refused("the session is being closed");
-        }
-        match command {
-            Command::Add(add) => match self.add(&add).await {
-                Ok(()) => outcome(add.paths.len(), "looking for media"),
-                Err(error) => refused(error.to_string()),
-            },
+    /// Does what was told, and answers; a walk answers for itself once it has begun.
+    pub(super) async fn command(
+        &mut self,
+        server: &Server,
+        command: Command,
+        answer: oneshot::Sender<Outcome>,
+    ) {
+        let closing = self.stopping.is_some();
+        let outcome = match command {
+            _ if closing && !matches!(command, Command::Stop | Command::StopNow) => {
+                Outcome::refused("the session is being closed")
+            }
+            Command::Add(add) => return self.add(&add, answer),
             Command::Pause(targets) => self.pause(&targets),
             Command::Resume(targets) => self.resume(&targets),
             Command::Retry(targets) => self.retry(&targets),
@@ -67,22 +56,34 @@ impl Actor {
                 self.queue.move_to(&ids, place);
                 // The order is the snapshot's: many moves in a row are one new snapshot.
                 self.reorder_at = Some(Instant::now() + REORDER);
-                outcome(ids.len(), format!("{} moved", files(ids.len())))
+                Outcome::new(ids.len(), format!("{} moved", files(ids.len())))
             }
             Command::Tune(settings) => self.tune(settings),
             Command::Save => self.save().await,
             Command::Stop => {
                 self.stop(self.timing.drain);
-                outcome(
+                Outcome::new(
                     self.flights.len(),
                     "closing: waiting for the parts in flight",
                 )
             }
             Command::StopNow => {
                 self.stop(Duration::ZERO);
-                outcome(self.flights.len(), "closing now")
+                Outcome::new(self.flights.len(), "closing now")
             }
-        }
+        };
+        self.answer(server, outcome, answer);
+    }
+
+    /// Answers a command. Who has the answer sees in the summary what came of it.
+    pub(super) fn answer(
+        &mut self,
+        server: &Server,
+        outcome: Outcome,
+        answer: oneshot::Sender<Outcome>,
+    ) {
+        self.tell(server, self.phase());
+        let _ = answer.send(outcome);
     }
 
     fn ids(&self, targets: &Targets) -> Vec<UploadId> {
@@ -114,7 +115,7 @@ impl Actor {
             self.keep(*id, &Change::Paused);
             self.rest(*id);
         }
-        outcome(ids.len(), format!("{} paused", files(ids.len())))
+        Outcome::new(ids.len(), format!("{} paused", files(ids.len())))
     }
 
     fn resume(&mut self, targets: &Targets) -> Outcome {
@@ -123,7 +124,7 @@ impl Actor {
         for id in &ids {
             self.release(*id);
         }
-        outcome(ids.len(), format!("{} resumed", files(ids.len())))
+        Outcome::new(ids.len(), format!("{} resumed", files(ids.len())))
     }
 
     /// The person wants things to go: waits are forgotten, and what was halted is tried again.
@@ -177,7 +178,7 @@ impl Actor {
         if hopeless > 0 {
             words = format!("{words}; {} can only be started over", files(hopeless));
         }
-        outcome(uploads.max(parts), words)
+        Outcome::new(uploads.max(parts), words)
     }
 
     fn retry_part(&mut self, upload: UploadId, part: PartNumber) -> Outcome {
@@ -186,7 +187,7 @@ impl Actor {
             .queue
             .with_begun(upload, |begun| begun.retry(now, Some(part)));
         if reached.unwrap_or(0) == 0 {
-            return refused(format!("part {part} has not failed"));
+            return Outcome::refused(format!("part {part} has not failed"));
         }
         self.go_on();
         if self
@@ -196,7 +197,7 @@ impl Actor {
         {
             self.release(upload);
         }
-        outcome(1, format!("part {part} is tried again"))
+        Outcome::new(1, format!("part {part} is tried again"))
     }
 
     fn start_over(&mut self, targets: &Targets) -> Outcome {
@@ -207,7 +208,7 @@ impl Actor {
         for id in &ids {
             self.clear(*id);
         }
-        outcome(
+        Outcome::new(
             ids.len(),
             format!("{} will be started over", files(ids.len())),
         )
@@ -223,7 +224,7 @@ impl Actor {
             self.keep(*id, &Change::Skipped(left_out));
             self.deactivate(*id);
         }
-        outcome(ids.len(), format!("{} left out", files(ids.len())))
+        Outcome::new(ids.len(), format!("{} left out", files(ids.len())))
     }
 
     fn remove(&mut self, targets: &Targets) -> Outcome {
@@ -234,7 +235,7 @@ impl Actor {
             self.keep(*id, &Change::Removed);
         }
         self.queue.tidy();
-        outcome(
+        Outcome::new(
             ids.len(),
             format!("{} taken out of the queue", files(ids.len())),
         )
@@ -250,7 +251,7 @@ impl Actor {
             self.cap.set(settings.bandwidth);
         }
         if before.part_size == settings.part_size {
-            return outcome(0, "tuned");
+            return Outcome::new(0, "tuned");
         }
         self.resized = true;
         let under_way = self.active.clone();
@@ -258,7 +259,7 @@ impl Actor {
             .into_iter()
             .filter(|id| self.cut_anew(*id))
             .count();
-        outcome(count, format!("{} cut anew", files(count)))
+        Outcome::new(count, format!("{} cut anew", files(count)))
     }
 
     /// Cuts anew what was never begun of an upload, by the present part size. Whether that changed
@@ -336,11 +337,11 @@ impl Actor {
     async fn save(&mut self) -> Outcome {
         let saving = match self.compact() {
             Ok(saving) => saving,
-            Err(error) => return refused(format!("the session can't be saved: {error}")),
+            Err(error) => return Outcome::refused(format!("the session can't be saved: {error}")),
         };
         match tokio::time::timeout(SAVE_WAIT, saving).await {
-            Ok(Ok(())) => outcome(self.queue.len(), "saved"),
-            _ => refused(match self.session.store.error() {
+            Ok(Ok(())) => Outcome::new(self.queue.len(), "saved"),
+            _ => Outcome::refused(match self.session.store.error() {
                 Some(error) => format!("the session can't be saved: {error}"),
                 None => "saving takes its time and goes on".to_owned(),
             }),

@@ -122,6 +122,7 @@ impl Actor {
             bytes: length.unwrap_or(0),
             attempt: next.attempt,
         });
+        self.settle_if_stuck(id);
     }
 
     pub(super) fn part_failed(

@@ -10,7 +10,7 @@ use crate::{
     engine::{
         protocol::{Event, State, UploadId},
         retry::{Verdict, judge},
-        upload::Step,
+        upload::{Step, Upload},
         worker::Done,
     },
     error::{Error, Kind, Result},
@@ -31,24 +31,32 @@ impl Actor {
                 .get(*id)
                 .is_some_and(|upload| upload.state() == State::Processing)
         };
-        if self.queue.counts().of(State::Processing) > 0 {
-            let found: Vec<_> = self
-                .queue
-                .order()
-                .iter()
-                .copied()
-                .filter(processing)
-                .collect();
-            for id in found {
-                self.process(id);
-            }
+        if self.queue.counts().of(State::Processing) == 0 {
+            return;
         }
+        let found: Vec<_> = self
+            .queue
+            .order()
+            .iter()
+            .copied()
+            .filter(processing)
+            .collect();
+        for id in &found {
+            self.step(*id, Step::Processing);
+        }
+        self.polls.waiting.extend(found);
+        self.poll_soon();
     }
 
     pub(super) fn process(&mut self, id: UploadId) {
         self.step(id, Step::Processing);
         self.deactivate(id);
         self.polls.waiting.push_back(id);
+        self.poll_soon();
+    }
+
+    /// Something new is to be asked about.
+    fn poll_soon(&mut self) {
         let now = Instant::now();
         if self.polls.due.is_none() || !self.is_busy() {
             // The first of some, or the last of all.
@@ -104,6 +112,7 @@ impl Actor {
         let now = Instant::now();
         match result {
             Ok(statuses) => {
+                self.polls.failures = 0;
                 let before = self.polls.waiting.len();
                 for (id, status) in ids.iter().zip(statuses) {
                     self.media_is(*id, status);
@@ -117,11 +126,20 @@ impl Actor {
                 };
             }
             Err(error) => {
-                let random = self.random.f64();
-                match judge(&error, 1, u16::MAX, &self.timing.backoff, now, random) {
+                let failures = self.polls.failures + 1;
+                let (retries, random) = (self.settings.retries, self.random.f64());
+                match judge(&error, failures, retries, &self.timing.backoff, now, random) {
                     Verdict::EndAll => self.halt(error),
                     Verdict::WhenOpen => self.close_gate(&error),
-                    _ => {}
+                    // It says nothing about any one of them: all are asked about again, for a while.
+                    _ if failures <= u32::from(retries) => {
+                        self.polls.failures = failures;
+                        tracing::warn!("what became of files can't be told: {error}; asked again");
+                    }
+                    _ => {
+                        self.polls.failures = 0;
+                        self.nobody_tells(ids, &error);
+                    }
                 }
                 self.errors += 1;
                 self.polls.wait = (self.polls.wait * 2).min(self.timing.poll_most);
@@ -129,6 +147,22 @@ impl Actor {
         }
         let due = now + self.poll_wait();
         self.polls.due = (!self.polls.waiting.is_empty()).then_some(due);
+    }
+
+    /// The destination has these, and does not tell what became of them: for the person.
+    fn nobody_tells(&mut self, ids: &[UploadId], error: &Error) {
+        let error = Error {
+            kind: Kind::Server,
+            ..error
+                .clone()
+                .at("it is uploaded, but what became of it can't be told")
+        };
+        for id in ids {
+            let processing = |upload: &Upload| upload.state() == State::Processing;
+            if self.queue.get(*id).is_some_and(processing) {
+                self.end_upload(*id, &error);
+            }
+        }
     }
 
     pub(super) fn media_is(&mut self, id: UploadId, status: MediaStatus) {

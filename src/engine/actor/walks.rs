@@ -2,13 +2,13 @@
 
 use std::{ops::ControlFlow, path::PathBuf};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::Actor;
 use crate::{
-    engine::protocol::{AddPaths, Event, Walk},
+    engine::protocol::{AddPaths, Event, Outcome, Walk},
     identity::Identity,
-    scan::{BadScan, Batch, Scan},
+    scan::{Batch, Scan},
     session::record,
 };
 
@@ -17,10 +17,21 @@ const AHEAD: usize = 8;
 
 /// What a walk tells.
 pub(super) enum Walked {
+    /// What it begins with was looked at; to be answered so.
+    Began(Outcome, oneshot::Sender<Outcome>),
     /// It found something.
     Batch(Batch),
     /// It is over.
     Over,
+}
+
+/// Tells that a walk is over when it is dropped: also of one that panicked.
+struct Walking(mpsc::Sender<Walked>);
+
+impl Drop for Walking {
+    fn drop(&mut self) {
+        let _ = self.0.blocking_send(Walked::Over);
+    }
 }
 
 /// The walks under way.
@@ -37,6 +48,7 @@ pub(super) struct Walks {
 impl std::fmt::Debug for Walked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            Self::Began(..) => "Began",
             Self::Batch(_) => "Batch",
             Self::Over => "Over",
         })
@@ -49,8 +61,9 @@ impl Walks {
         self.running > 0
     }
 
-    /// Begins one, on a thread of its own.
-    pub(super) fn start(&mut self, scan: Scan) {
+    /// Begins one, on a thread of its own. What it is to begin with is looked at there too, and then
+    /// answered: the disk of whatever a person names may take its time.
+    pub(super) fn start(&mut self, scan: Scan, roots: usize, answer: oneshot::Sender<Outcome>) {
         if !self.any() {
             *self = Self::default();
         }
@@ -58,13 +71,22 @@ impl Walks {
         let (sender, _) = self.channel.get_or_insert_with(|| mpsc::channel(AHEAD));
         let sender = sender.clone();
         tokio::task::spawn_blocking(move || {
-            let mut sink = |batch| match sender.blocking_send(Walked::Batch(batch)) {
+            let walking = Walking(sender);
+            let checked = scan.check_roots();
+            let outcome = match &checked {
+                Ok(()) => Outcome::new(roots, "looking for media"),
+                Err(error) => Outcome::refused(error.to_string()),
+            };
+            let began = walking.0.blocking_send(Walked::Began(outcome, answer));
+            if checked.is_err() || began.is_err() {
+                return;
+            }
+            let mut sink = |batch| match walking.0.blocking_send(Walked::Batch(batch)) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(_) => ControlFlow::Break(()),
             };
             // A broken walk is one nobody listens to any more.
             let _ = scan.walk(&mut sink);
-            let _ = sender.blocking_send(Walked::Over);
         });
     }
 
@@ -94,13 +116,11 @@ impl Walks {
 
 impl Actor {
     /// Begins to walk what a person named.
-    pub(super) async fn add(&mut self, add: &AddPaths) -> Result<(), BadScan> {
-        let scan = Scan::new(add)?;
-        let roots = scan.clone();
-        let checked = tokio::task::spawn_blocking(move || roots.check_roots()).await;
-        checked.unwrap_or(Ok(()))?;
-        self.walks.start(scan);
-        Ok(())
+    pub(super) fn add(&mut self, add: &AddPaths, answer: oneshot::Sender<Outcome>) {
+        match Scan::new(add) {
+            Ok(scan) => self.walks.start(scan, add.paths.len(), answer),
+            Err(error) => drop(answer.send(Outcome::refused(error.to_string()))),
+        }
     }
 
     pub(super) fn walked(&mut self, walked: Walked) {
@@ -110,6 +130,7 @@ impl Actor {
                 self.walks.running = self.walks.running.saturating_sub(1);
                 return;
             }
+            Walked::Began(..) => return, // answered where it came in
         };
         self.walks.at = batch.at;
         let mut text = String::new();
