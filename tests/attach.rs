@@ -5,6 +5,7 @@
 mod support;
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::{Read, Write},
     os::unix::{
@@ -515,6 +516,21 @@ fn finish(server: &Server, home: &Home, files: &[Source]) {
     server.report().assert_nothing_twice();
 }
 
+/// Waits until each thread of a process was seen asleep: one that spins never is.
+fn every_thread_rests(process: u32) {
+    let threads = || fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let mut awake: BTreeSet<PathBuf> = threads().map(|thread| thread.unwrap().path()).collect();
+    wait_for("every thread to rest", || {
+        awake.retain(|thread| {
+            // `12 (tokio-rt-worker) S …`; one that has ended rests too.
+            let stat = fs::read_to_string(thread.join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ")
+                .is_some_and(|(_, state)| !state.starts_with('S'))
+        });
+        awake.is_empty().then_some(())
+    });
+}
+
 #[test]
 fn a_terminal_that_is_closed_leaves_the_upload_going() {
     let (server, home, files) = slow_home(4);
@@ -532,6 +548,7 @@ fn a_terminal_that_is_closed_leaves_the_upload_going() {
         .owner
         .process;
     assert_eq!(before, after, "nothing was cut");
+    every_thread_rests(before);
     finish(&server, &home, &files);
 }
 

@@ -4,6 +4,7 @@
 use std::{
     fs::OpenOptions,
     io::{self, BufWriter, IsTerminal as _, Stdout, Write as _},
+    mem,
     sync::{
         Once,
         atomic::{AtomicBool, Ordering},
@@ -73,11 +74,12 @@ impl Drop for Screen {
 /// each word to it would fail, and `eprintln!` panics then, ratatui's own in the drop of its
 /// terminal among them.
 fn lead_nowhere() -> io::Result<()> {
-    let nowhere = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/null")?;
-    rustix::stdio::dup2_stdin(&nowhere)?;
+    // Crossterm's thread reads on. From a terminal that is gone, as from `/dev/null`, it would get
+    // nothing again and again and never rest; from a pipe that nobody writes to it waits for ever.
+    let (silence, writer) = io::pipe()?;
+    rustix::stdio::dup2_stdin(&silence)?;
+    mem::forget(writer);
+    let nowhere = OpenOptions::new().write(true).open("/dev/null")?;
     rustix::stdio::dup2_stdout(&nowhere)?;
     rustix::stdio::dup2_stderr(&nowhere)?;
     Ok(())

@@ -371,7 +371,8 @@ class Screen:
     def __init__(self, sandbox, *arguments):
         self.socket = f"reelhaul-s3-{os.getpid()}"
         command = [BIN, "--config", sandbox.config_file, *arguments]
-        command = f"{shlex.join(command)}; echo it ended with $?; exec cat"
+        # The last line keeps the screen; a closed terminal ends the upload, which would outlive us.
+        command = f"{shlex.join(command)} --on-hangup stop; echo it ended with $?; exec cat"
         state = os.path.join(sandbox.home, "state")
         self.tmux(
             "new-session", "-d", "-s", "it", "-x", "120", "-y", "40",

@@ -603,9 +603,14 @@ impl Running {
         });
     }
 
+    /// The number of its process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
-        let kill = format!("kill -{name} {}", self.child.id());
+        let kill = format!("kill -{name} {}", self.process());
         let status = Command::new("sh").arg("-c").arg(kill).status().unwrap();
         assert!(status.success());
     }
