@@ -635,7 +635,7 @@ mod tests {
                 match step {
                     0 | 1 => if queue.begun(id).is_none() { begin(&mut queue, id) },
                     2..=5 => queue.apply(id, &Change::Part(part, None)),
-                    6 => queue.apply(id, &Change::Lost(vec![part])),
+                    6 => queue.apply(id, &Change::Lost([part].into())),
                     7 => queue.apply(id, &Change::Paused),
                     8 => queue.apply(id, &Change::Failed(error())),
                     9 => queue.apply(id, &Change::Skipped(error())),

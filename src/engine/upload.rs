@@ -367,7 +367,7 @@ impl Begun {
     }
 
     /// The destination lacks these parts.
-    pub fn lose(&mut self, numbers: &[PartNumber]) {
+    pub fn lose(&mut self, numbers: &BTreeSet<PartNumber>) {
         for number in numbers {
             self.verified.remove(number);
             let length = self
