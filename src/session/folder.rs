@@ -35,7 +35,7 @@ pub struct Open {
 
 impl Open {
     /// Writes the session file anew, with these settings and uploads. The answer comes when it is in
-    /// place.
+    /// place, or can't be put there.
     ///
     /// # Errors
     /// When it can't be written beside; the old file goes on.
@@ -43,7 +43,7 @@ impl Open {
         &mut self,
         settings: Settings,
         uploads: impl Iterator<Item = Kept>,
-    ) -> io::Result<oneshot::Receiver<()>> {
+    ) -> io::Result<oneshot::Receiver<io::Result<()>>> {
         let header = Header {
             settings,
             ..self.header.clone()
