@@ -328,10 +328,7 @@ fn summary_words(report: &Report, tally: Tally) -> String {
     }
     let next = match &summary.save_error {
         Some(error) => format!("\n            the session is not saved: {error}"),
-        None if left(summary) > 0 => {
-            let session = &summary.session;
-            format!("\n            to go on: reelhaul resume {session}")
-        }
+        // How to go on is for those to say who know where the session is kept.
         None => String::new(),
     };
     let took = seconds(report.took.as_secs());
