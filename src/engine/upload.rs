@@ -375,7 +375,7 @@ impl Begun {
                 .and_then(|plan| plan.part(*number))
                 .map(|part| part.length);
             if let (Some(length), Some(_)) = (length, self.progress.receipts.remove(number)) {
-                self.acknowledged -= length;
+                self.acknowledged = self.acknowledged.saturating_sub(length);
                 self.again.insert(*number);
             }
         }
