@@ -55,19 +55,13 @@ impl Report {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         let saved = self.summary.phase == Phase::Stopped && self.summary.save_error.is_none();
-        let all = left(&self.summary) == 0 && self.unreadable == 0;
+        let all = self.summary.counts.left() == 0 && self.unreadable == 0;
         match (saved, self.interrupted, all) {
             (true, true, _) => 130,
             (true, false, true) => 0,
             _ => 1,
         }
     }
-}
-
-/// How many uploads are neither done nor left out on purpose.
-fn left(summary: &Summary) -> usize {
-    let counts = &summary.counts;
-    counts.total() - counts.of(State::Done) - counts.of(State::Skipped)
 }
 
 /// Writes what happens to `out` until everything is settled and no walk is under way; then stops the
@@ -180,7 +174,7 @@ impl Visits {
     /// Whether a person may still want something of a session that stands still.
     fn keep(&self, summary: &Summary) -> bool {
         let paused = summary.counts.of(State::Paused) > 0;
-        left(summary) > 0 && (self.now || (self.ever && paused))
+        summary.counts.left() > 0 && (self.now || (self.ever && paused))
     }
 }
 

@@ -472,6 +472,12 @@ impl Counts {
         self.0.iter().map(|count| *count as usize).sum()
     }
 
+    /// How many are neither done nor left out.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.total() - self.of(State::Done) - self.of(State::Skipped)
+    }
+
     /// How many something will still happen to by itself.
     #[must_use]
     pub fn unsettled(&self) -> usize {

@@ -10,7 +10,7 @@ use std::{
 use bytesize::ByteSize;
 use serde_json::{Map, Value, json};
 
-use super::{Report, left};
+use super::Report;
 use crate::{
     engine::protocol::{ByteTotals, Counts, Event, LimitedBy, State, Summary, UploadId},
     path::shown,
@@ -313,7 +313,7 @@ fn summary_words(report: &Report, tally: Tally) -> String {
     )];
     for (count, word) in [
         (failed as u64, "failed"),
-        (left(summary).saturating_sub(failed) as u64, "left"),
+        (counts.left().saturating_sub(failed) as u64, "left"),
         (tally.unreadable, "unreadable"),
         (tally.skipped, "skipped"),
     ] {

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     DONE, LEFT, Stopped, background, load, logs,
-    screen::{Shown, left},
+    screen::Shown,
     sessions,
 };
 use crate::{
@@ -49,7 +49,7 @@ async fn look(global: &Global, screen: Shown, file: &Path, places: &Places) -> R
             Ok(DONE)
         }
         Exit::EngineGone if last.phase != Phase::Stopped => Err(lost(&owner)),
-        Exit::Quit | Exit::Finished | Exit::EngineGone if left(&last) > 0 => Ok(LEFT),
+        Exit::Quit | Exit::Finished | Exit::EngineGone if last.counts.left() > 0 => Ok(LEFT),
         Exit::Quit | Exit::Finished | Exit::EngineGone => Ok(DONE),
     }
 }

@@ -119,7 +119,7 @@ pub(super) async fn show(
         () = asked => Ok(Exit::Detached),
     };
     let gone = background::terminal_is_gone();
-    let left = left(&summary.borrow());
+    let left = summary.borrow().counts.left();
     match exit {
         // A terminal that is gone may also be told by a frame that can't be drawn.
         Ok(Exit::Detached) | Err(_) if gone && detach == Detach::AskedOrHungUp => Ok(Seen::HungUp),

@@ -13,7 +13,7 @@ use super::{
     Stopped, background,
     destinations::{self, Chosen},
     load,
-    screen::{self, Seen, Shown, left},
+    screen::{self, Seen, Shown},
     sessions,
 };
 use crate::{
@@ -337,7 +337,7 @@ async fn run(
 
 /// What is to be said after the end: how to go on, where there is something to go on with.
 fn farewell(summary: &Summary, id: &str, file: &Path) {
-    let left = left(summary);
+    let left = summary.counts.left();
     if let Some(error) = &summary.save_error {
         eprintln!("reelhaul: the session could not be saved: {error}");
     } else if left > 0 && file.exists() {
