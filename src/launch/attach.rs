@@ -15,7 +15,7 @@ use crate::{
     cli::{self, Global},
     engine::protocol::Phase,
     headless::{self, Style, Watched},
-    session::lock::{Lock, Locked},
+    session::lock,
     tui::{self, Exit},
 };
 
@@ -139,11 +139,11 @@ fn not_attached(file: &Path, error: &NotAttached) -> Stopped {
         let words = format!("there is no session {name}; `reelhaul sessions` lists them");
         return Stopped::usage(words);
     }
-    match Lock::take(file) {
-        Err(Locked::InUse(holder)) => Stopped::left(format!(
+    match lock::holder(file) {
+        Some(holder) => Stopped::left(format!(
             "the session {name} is in use by {holder}, which does not take screens; its log says why"
         )),
-        _ => Stopped::usage(format!(
+        None => Stopped::usage(format!(
             "the session {name} does not run; go on with it: reelhaul resume {name}"
         )),
     }

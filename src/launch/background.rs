@@ -26,6 +26,7 @@ use crate::{
     cli::{Cli, Global},
     config,
     engine::{
+    session::folder::beside,
         Handle,
         protocol::{Command, Phase},
     },
@@ -171,13 +172,15 @@ pub async fn go_on_in_background(
         Stopped::left(format!(
             "the session could not go on in the background: {words}\nit is saved; go on with: \
              reelhaul resume {name}"
+    let before = log.metadata().map_err(io)?.len();
         ))
     };
     let io = |error: io::Error| failed(error.to_string());
     let file = std::path::absolute(session_file).map_err(io)?;
-    let path = file.with_extension("log");
+    let path = beside(&file, "log");
+    // What is there stays: it is an older log of this session's, or not ours at all.
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(true);
+    options.read(true).append(true).create(true);
     let mut log = options.mode(0o600).open(&path).map_err(io)?;
     let errors = log.try_clone().map_err(io)?;
     let mut child = command(program, global, &file)
@@ -189,7 +192,7 @@ pub async fn go_on_in_background(
             process: child.id(),
             log: path,
         }),
-        Ok(false) => Err(failed(last_words(&mut log))),
+        Ok(false) => Err(failed(last_words(&mut log, before))),
         Err(error) => Err(io(error)),
     }
 }
@@ -240,13 +243,13 @@ async fn until_served(child: &mut Child, file: &Path, places: &Places) -> io::Re
     }
 }
 
-/// What a process said last, of what it wrote to this file.
-fn last_words(log: &mut File) -> String {
+/// What a process said last, of what it wrote to this file behind what was there before.
+fn last_words(log: &mut File, before: u64) -> String {
     const MOST: u64 = 2000;
     let mut text = Vec::new();
     let length = log.metadata().map_or(0, |found| found.len());
     let read = log
-        .seek(SeekFrom::Start(length.saturating_sub(MOST)))
+        .seek(SeekFrom::Start(length.saturating_sub(MOST).max(before)))
         .and_then(|_| log.take(MOST).read_to_end(&mut text));
     let text = String::from_utf8_lossy(&text);
     match (

@@ -9,8 +9,7 @@ use crate::{
     config,
     engine::{protocol::State, queue::Queue},
     session::{
-        Folder,
-        lock::{Lock, Locked},
+        Folder, lock,
         read::{Opened, read},
         record::Record,
     },
@@ -23,7 +22,13 @@ pub(super) fn folder() -> Result<Folder, Stopped> {
 
 /// What a person calls a session on the command line: its id, or its file when that is elsewhere.
 pub(super) fn name(id: &str, file: &Path) -> String {
-    if folder().is_ok_and(|folder| folder.file(id) == file) {
+    // The folder may be reached through a symlink; the file's own name goes through none.
+    let own = |folder: Folder| {
+        let here = folder.file(id);
+        here == file
+            || matches!((here.canonicalize(), file.canonicalize()), (Ok(a), Ok(b)) if a == b)
+    };
+    if folder().is_ok_and(own) {
         crate::error::clean(id)
     } else {
         crate::path::shown(file)
@@ -40,10 +45,6 @@ fn glance(path: &Path) -> Result<(Opened, Queue), Stopped> {
     let opened = opened.map_err(Stopped::usage)?;
     queue.restored();
     Ok((opened, queue))
-}
-
-fn unfinished(queue: &Queue) -> usize {
-    queue.len() - queue.counts().of(State::Done) - queue.counts().of(State::Skipped)
 }
 
 /// `reelhaul sessions`: a line for each, the one changed last first.
@@ -66,10 +67,8 @@ pub(super) fn list() -> Result<u8, Stopped> {
                 let counts = queue.counts();
                 let bytes = queue.bytes();
                 let iec = |bytes| ByteSize(bytes).display().iec().to_string();
-                let held = match Lock::take(&path) {
-                    Err(Locked::InUse(holder)) => format!(", running in {holder}"),
-                    _ => String::new(),
-                };
+                let held = lock::holder(&path)
+                    .map_or_else(String::new, |holder| format!(", running in {holder}"));
                 let failed = counts.of(State::Failed) + counts.of(State::Changed);
                 let failed = if failed > 0 {
                     format!(", {failed} failed")
@@ -94,8 +93,8 @@ pub(super) fn list() -> Result<u8, Stopped> {
 pub(super) fn newest_unfinished() -> Result<PathBuf, Stopped> {
     let folder = folder()?;
     let unfinished = |path: &PathBuf| {
-        matches!(glance(path), Ok((_, queue)) if unfinished(&queue) > 0)
-            && !matches!(Lock::take(path), Err(Locked::InUse(_)))
+        matches!(glance(path), Ok((_, queue)) if queue.counts().left() > 0)
+            && lock::holder(path).is_none()
     };
     folder.list().into_iter().find(unfinished).ok_or_else(|| {
         Stopped::usage("no session is unfinished; `reelhaul sessions` lists what is saved")
