@@ -1,7 +1,8 @@
 //! A session without a screen: what happens as lines or JSON, and an exit code at the end. Knows the
 //! engine by its [`Handle`] alone.
 //!
-//! A reader that goes away (`| head`) ends the lines, not the uploads.
+//! A reader that goes away (`| head`) ends the lines, not the uploads. One that stops reading is waited
+//! for at the end alone, and then only until someone asks for the end.
 
 mod lines;
 mod watch;
@@ -77,7 +78,7 @@ pub async fn run(
     handle: Handle,
     mut events: mpsc::UnboundedReceiver<Event>,
     mut stops: mpsc::Receiver<()>,
-    out: impl Write,
+    out: impl Write + Send + 'static,
     style: Style,
     screens: value::Receiver<usize>,
 ) -> Report {
@@ -141,7 +142,24 @@ pub async fn run(
         took: begun.elapsed(),
     };
     lines.summary(&report);
+    written(lines, &mut stops, wishes > 0).await;
     report
+}
+
+/// Waits until all lines are written: as long as their reader takes, but a moment only once someone
+/// has asked for the end.
+async fn written(lines: Lines, stops: &mut mpsc::Receiver<()>, asked: bool) {
+    let at_most = if asked { GRACE } else { Duration::MAX };
+    let flushed = tokio::task::spawn_blocking(move || lines.flush(at_most));
+    let asked = async {
+        if stops.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        _ = flushed => {}
+        () = asked => {}
+    }
 }
 
 /// Screens attached from elsewhere, now and before.

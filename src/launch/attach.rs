@@ -9,6 +9,7 @@ use super::{
     DONE, LEFT, Stopped, background, load, logs,
     screen::Shown,
     sessions,
+    told::{print, say},
 };
 use crate::{
     attach::{self, Attached, NotAttached, Owner, Places, Role},
@@ -45,7 +46,9 @@ async fn look(global: &Global, screen: Shown, file: &Path, places: &Places) -> R
     match exit {
         Exit::Detached => {
             let name = sessions::name(&owner.session, &owner.file);
-            eprintln!("reelhaul: the session goes on; see it again with: reelhaul attach {name}");
+            say(&format!(
+                "the session goes on; see it again with: reelhaul attach {name}"
+            ));
             Ok(DONE)
         }
         Exit::EngineGone if last.phase != Phase::Stopped => Err(lost(&owner)),
@@ -81,7 +84,7 @@ pub(super) async fn detach(global: &Global, asked: cli::Detach) -> Result<u8, St
     let file = find(asked.session.as_deref(), &places, "detach").await?;
     let told = attach::detach(&file, &places).await;
     let outcome = told.map_err(|error| not_attached(&file, &error))?;
-    println!("{}", crate::error::clean(&outcome.words));
+    print(&crate::error::clean(&outcome.words));
     Ok(if outcome.refused { LEFT } else { DONE })
 }
 

@@ -3,7 +3,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, IsTerminal, Read, Seek, SeekFrom, Write},
+    io::{self, IsTerminal, Read, Seek, SeekFrom},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::{self, Child, Stdio},
@@ -16,21 +16,17 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{
-    DONE, LEFT, Stopped,
-    screen::{Seen, left},
-    sessions,
-};
+use super::{DONE, LEFT, Stopped, screen::Seen, sessions, told::say};
 use crate::{
     attach::{self, Limits, Places, Role, Served},
     cli::{Cli, Global},
     config,
     engine::{
-    session::folder::beside,
         Handle,
         protocol::{Command, Phase},
     },
     headless::{self, Report, Style},
+    session::folder::beside,
 };
 
 /// How long the new process may take until it serves the session: it reads the session's file and
@@ -109,7 +105,7 @@ pub(super) async fn stop_for_another(handle: &Handle) -> Seen {
         }
     }
     let last = handle.summary().borrow().clone();
-    match (last.counts.unsettled(), left(&last)) {
+    match (last.counts.unsettled(), last.counts.left()) {
         (1.., _) => Seen::Detached,
         (0, 1..) => Seen::Over(LEFT),
         (0, 0) => Seen::Over(DONE),
@@ -128,11 +124,6 @@ pub(super) async fn hand_over(global: &Global, id: &str, file: &Path) -> Result<
     ));
     say(&format!("its log is in {}", crate::path::shown(&there.log)));
     Ok(DONE)
-}
-
-/// Tells the person on the terminal, which may be gone by now: `eprintln!` would panic.
-fn say(words: &str) {
-    let _ = writeln!(io::stderr(), "reelhaul: {words}");
 }
 
 /// Leaves the session (the system's, not ours) that this process's terminal belongs to, so that
@@ -172,7 +163,6 @@ pub async fn go_on_in_background(
         Stopped::left(format!(
             "the session could not go on in the background: {words}\nit is saved; go on with: \
              reelhaul resume {name}"
-    let before = log.metadata().map_err(io)?.len();
         ))
     };
     let io = |error: io::Error| failed(error.to_string());
@@ -182,6 +172,7 @@ pub async fn go_on_in_background(
     let mut options = OpenOptions::new();
     options.read(true).append(true).create(true);
     let mut log = options.mode(0o600).open(&path).map_err(io)?;
+    let before = log.metadata().map_err(io)?.len();
     let errors = log.try_clone().map_err(io)?;
     let mut child = command(program, global, &file)
         .stderr(errors)

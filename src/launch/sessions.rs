@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use bytesize::ByteSize;
 
-use super::{DONE, Stopped};
+use super::{DONE, Stopped, told::print};
 use crate::{
     config,
     engine::{protocol::State, queue::Queue},
@@ -52,7 +52,10 @@ pub(super) fn list() -> Result<u8, Stopped> {
     let folder = folder()?;
     let files = folder.list();
     if files.is_empty() {
-        println!("no sessions are saved in {}", folder.path().display());
+        print(&format!(
+            "no sessions are saved in {}",
+            folder.path().display()
+        ));
     }
     for path in files {
         let name = path
@@ -62,7 +65,7 @@ pub(super) fn list() -> Result<u8, Stopped> {
             .into_owned();
         let name = crate::error::clean(&name);
         match glance(&path) {
-            Err(stopped) => println!("{name}  {}", stopped.words),
+            Err(stopped) => print(&format!("{name}  {}", stopped.words)),
             Ok((opened, queue)) => {
                 let counts = queue.counts();
                 let bytes = queue.bytes();
@@ -75,14 +78,14 @@ pub(super) fn list() -> Result<u8, Stopped> {
                 } else {
                     String::new()
                 };
-                println!(
+                print(&format!(
                     "{name}  to {}: {} of {} files done{failed}, {} of {}{held}",
                     crate::error::clean(&opened.header.destination),
                     counts.of(State::Done),
                     queue.len() - counts.of(State::Skipped),
                     iec(bytes.acknowledged),
                     iec(bytes.total),
-                );
+                ));
             }
         }
     }
