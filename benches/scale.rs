@@ -115,7 +115,7 @@ fn saved(files: u32) -> PathBuf {
     let path = scratch().join(format!("session-{files}.toml"));
     let mut session = session(&path);
     let placed = session.compact(Settings::default(), (1..=files).map(kept));
-    placed.unwrap().blocking_recv().unwrap();
+    placed.unwrap().blocking_recv().unwrap().unwrap();
     path
 }
 

@@ -1,7 +1,8 @@
 //! A session without a screen: what happens as lines or JSON, and an exit code at the end. Knows the
 //! engine by its [`Handle`] alone.
 //!
-//! A reader that goes away (`| head`) ends the lines, not the uploads.
+//! A reader that goes away (`| head`) ends the lines, not the uploads. One that stops reading is waited
+//! for at the end alone, and then only until someone asks for the end.
 
 mod lines;
 mod watch;
@@ -55,19 +56,13 @@ impl Report {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         let saved = self.summary.phase == Phase::Stopped && self.summary.save_error.is_none();
-        let all = left(&self.summary) == 0 && self.unreadable == 0;
+        let all = self.summary.counts.left() == 0 && self.unreadable == 0;
         match (saved, self.interrupted, all) {
             (true, true, _) => 130,
             (true, false, true) => 0,
             _ => 1,
         }
     }
-}
-
-/// How many uploads are neither done nor left out on purpose.
-fn left(summary: &Summary) -> usize {
-    let counts = &summary.counts;
-    counts.total() - counts.of(State::Done) - counts.of(State::Skipped)
 }
 
 /// Writes what happens to `out` until everything is settled and no walk is under way; then stops the
@@ -83,7 +78,7 @@ pub async fn run(
     handle: Handle,
     mut events: mpsc::UnboundedReceiver<Event>,
     mut stops: mpsc::Receiver<()>,
-    out: impl Write,
+    out: impl Write + Send + 'static,
     style: Style,
     screens: value::Receiver<usize>,
 ) -> Report {
@@ -147,7 +142,24 @@ pub async fn run(
         took: begun.elapsed(),
     };
     lines.summary(&report);
+    written(lines, &mut stops, wishes > 0).await;
     report
+}
+
+/// Waits until all lines are written: as long as their reader takes, but a moment only once someone
+/// has asked for the end.
+async fn written(lines: Lines, stops: &mut mpsc::Receiver<()>, asked: bool) {
+    let at_most = if asked { GRACE } else { Duration::MAX };
+    let flushed = tokio::task::spawn_blocking(move || lines.flush(at_most));
+    let asked = async {
+        if stops.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        _ = flushed => {}
+        () = asked => {}
+    }
 }
 
 /// Screens attached from elsewhere, now and before.
@@ -180,7 +192,7 @@ impl Visits {
     /// Whether a person may still want something of a session that stands still.
     fn keep(&self, summary: &Summary) -> bool {
         let paused = summary.counts.of(State::Paused) > 0;
-        left(summary) > 0 && (self.now || (self.ever && paused))
+        summary.counts.left() > 0 && (self.now || (self.ever && paused))
     }
 }
 

@@ -7,6 +7,7 @@ mod destinations;
 mod logs;
 mod screen;
 mod sessions;
+mod told;
 mod upload;
 
 use std::fmt::Display;
@@ -19,6 +20,9 @@ use crate::{
     secret::Secret,
     settings::Bandwidth,
 };
+
+use told::print;
+pub use told::{finish, say};
 
 /// All queued files are uploaded.
 pub const DONE: u8 = 0;
@@ -78,7 +82,7 @@ pub async fn run(cli: Cli) -> Result<u8, Stopped> {
             let chosen = destinations::choose(&config, check.name.as_deref()).await?;
             match chosen.destination.check().await {
                 Ok(words) => {
-                    println!("{words}");
+                    print(&words);
                     Ok(DONE)
                 }
                 Err(error) => Err(destinations::unusable(&error)),
@@ -95,7 +99,7 @@ pub async fn run(cli: Cli) -> Result<u8, Stopped> {
 fn load(global: &cli::Global) -> Result<Config, Stopped> {
     let config = Config::load(global.config.as_deref())?;
     for warning in &config.warnings {
-        eprintln!("reelhaul: {warning}");
+        say(warning);
     }
     Ok(config)
 }
@@ -151,13 +155,13 @@ async fn sandbox(global: &cli::Global, asked: cli::Sandbox) -> Result<u8, Stoppe
     let starting = |error| Stopped::usage(format!("the sandbox can't start: {error}"));
     let listener = destinations::listen(asked.listen, options.speed).map_err(listening)?;
     let sandbox = Sandbox::start(listener, options).await.map_err(starting)?;
-    println!("sandbox listens on {}", sandbox.url());
-    println!(
-        "  JW Player: site_id = {:?}, secret = {:?}",
+    print(&format!(
+        "sandbox listens on {}\n  JW Player: site_id = {:?}, secret = {:?}\n  api.video: api_key = {:?}",
+        sandbox.url(),
         crate::sandbox::SITE,
-        crate::sandbox::SECRET
-    );
-    println!("  api.video: api_key = {:?}", crate::sandbox::API_KEY);
+        crate::sandbox::SECRET,
+        crate::sandbox::API_KEY
+    ));
     let mut stops = headless::stop_signals(true).map_err(Stopped::left)?;
     let _ = stops.recv().await;
     sandbox.stop().await;

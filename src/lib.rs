@@ -21,6 +21,7 @@
 //! | [`destination`] | the trait, its limits, and the vendors behind it |
 //! | [`body`] | one part on its way: file range → MD5 → blocks |
 //! | [`scan`] | walks trees for media |
+//! | [`outlet`] | text for readers that may stop reading |
 //!
 //! Who talks to it, by a [`engine::Handle`] alone:
 //!
@@ -44,6 +45,9 @@
 //! must not be lost (marker, ticket, plan) is on disk before the next step; receipts follow within a
 //! fifth of a second. On resume the destination is asked what it has: the server is the truth.
 
+// A reader that has gone makes these panic: see `launch::say` and `outlet`.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod attach;
 pub mod body;
 pub mod cli;
@@ -57,6 +61,7 @@ pub mod headless;
 pub mod identity;
 pub mod launch;
 pub mod metadata;
+pub mod outlet;
 pub mod path;
 pub mod plan;
 pub mod sandbox;

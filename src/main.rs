@@ -24,18 +24,20 @@ fn main() -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("reelhaul: the program can't start its threads: {error}");
+            launch::say(&format!("the program can't start its threads: {error}"));
+            launch::finish();
             return ExitCode::from(launch::LEFT);
         }
     };
     let code = match runtime.block_on(launch::run(cli)) {
         Ok(code) => code,
         Err(stopped) => {
-            eprintln!("reelhaul: {}", stopped.words);
+            launch::say(&stopped.words);
             stopped.code
         }
     };
     // A disk that hangs may hold a reading thread for ever; the end does not wait for it.
     runtime.shutdown_background();
+    launch::finish();
     ExitCode::from(code)
 }

@@ -412,6 +412,30 @@ fn what_can_not_go_on_in_the_background_is_told_at_once() {
     assert!(words.contains("go on with: reelhaul resume"), "{words}");
 }
 
+#[test]
+fn going_to_the_background_writes_over_no_file() {
+    let (server, home, _, run) = slow_upload(2, &["--session", "archive.log"]);
+    server.wait_for_bytes(BEGUN);
+    run.signal("TERM");
+    run.end().assert_code(130);
+    let session = home.dir.path().join("archive.log");
+    let saved = fs::read_to_string(&session).unwrap();
+    let log = home.dir.path().join("archive.log.log");
+    fs::write(&log, "what was there\n").unwrap();
+    home.write_config("");
+    let (starter, global, places) = (starter(&home), Global::default(), places(&home));
+    let refused = runtime().block_on(go_on_in_background(&starter, &global, &session, &places));
+    let words = refused.unwrap_err().words;
+    assert!(!words.contains("what was there"), "{words}");
+    assert_eq!(fs::read_to_string(&session).unwrap(), saved);
+    let told = fs::read_to_string(&log).unwrap();
+    let new = told.strip_prefix("what was there\n");
+    assert!(
+        new.is_some_and(|new| new.starts_with("reelhaul: ")),
+        "{told}"
+    );
+}
+
 /// The program, as it is in this home.
 fn starter(home: &Home) -> PathBuf {
     let path = home.dir.path().join("starter");

@@ -44,6 +44,9 @@ const TICK: Duration = Duration::from_millis(200);
 /// How long the line is watched at least before the number of parts is thought over.
 const LOOK: Duration = Duration::from_secs(3);
 
+/// How long after a changed order could not be saved it is tried again: all uploads are written.
+const REORDER_AGAIN: Duration = Duration::from_mins(1);
+
 /// How long the engine waits for things, and when it gives up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
@@ -419,12 +422,15 @@ impl Actor {
         let reordered = self.reorder_at.is_some_and(|at| at <= Instant::now());
         if reordered || self.session.store.should_compact() {
             self.reorder_at = None;
-            // Compaction that fails leaves the old file going on; the next append tells why.
-            drop(self.compact());
+            // The old file goes on; appends to it tell of a disk that takes nothing at all.
+            if let Err(error) = self.compact() {
+                tracing::warn!("the session can't be written anew: {error}");
+                self.reorder_at = reordered.then(|| Instant::now() + REORDER_AGAIN);
+            }
         }
     }
 
-    fn compact(&mut self) -> std::io::Result<oneshot::Receiver<()>> {
+    fn compact(&mut self) -> std::io::Result<oneshot::Receiver<std::io::Result<()>>> {
         let (session, queue) = (&mut self.session, &self.queue);
         tokio::task::block_in_place(|| session.compact(self.settings, queue.kept()))
     }
@@ -447,7 +453,7 @@ impl Actor {
         if self.reorder_at.is_some() {
             drop(self.compact());
         }
-        let saving = self.session.store.append_durable(String::new());
+        let saving = self.session.store.barrier();
         let saved = tokio::time::timeout(Duration::from_secs(5), saving).await;
         if !matches!(saved, Ok(Ok(()))) {
             tracing::error!(

@@ -11,7 +11,10 @@ use crate::{
     settings::Settings,
 };
 
-/// The number of an upload, unique within its session and never used again.
+/// The number of an upload, unique within its session and never used again as long as that is open:
+/// what is known by it (a screen's marked rows, lines) does not outlive the engine. The numbers of
+/// the last ones may be given anew after they were taken out, once the session was written without
+/// them and opened again.
 pub type UploadId = u32;
 
 /// Where an upload stands.
@@ -467,6 +470,12 @@ impl Counts {
     #[must_use]
     pub fn total(&self) -> usize {
         self.0.iter().map(|count| *count as usize).sum()
+    }
+
+    /// How many are neither done nor left out.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.total() - self.of(State::Done) - self.of(State::Skipped)
     }
 
     /// How many something will still happen to by itself.

@@ -139,6 +139,12 @@ impl Queue {
             Record::Upload(kept) if kept.id as usize > self.uploads.len() + GAP => {
                 Err(bad(format!("the id {} can't be right", kept.id)))
             }
+            Record::Upload(kept) if self.bytes.total.checked_add(kept.identity.size).is_none() => {
+                Err(bad(format!(
+                    "the size of the upload {} can't be right",
+                    kept.id
+                )))
+            }
             Record::Upload(kept) => {
                 self.insert(*kept);
                 Ok(())
@@ -147,9 +153,28 @@ impl Queue {
                 Err(bad(format!("there is no upload with the id {id}")))
             }
             Record::Log(id, change) => {
+                self.fits(id, &change).map_err(bad)?;
                 self.apply(id, &change);
                 Ok(())
             }
+        }
+    }
+
+    /// Whether a change from a file, which a person may have written, is one that can be.
+    fn fits(&self, id: UploadId, change: &Change) -> Result<(), String> {
+        let Some(upload) = self.get(id) else {
+            return Ok(());
+        };
+        let (size, bytes) = (upload.identity.size, self.bytes.total);
+        match change {
+            Change::Plan(plan) if plan.file_size() != size => Err(format!(
+                "this plan is for a file of {} bytes, and the upload {id} has {size}",
+                plan.file_size()
+            )),
+            Change::Fresh(identity) if bytes.checked_add(identity.size).is_none() => {
+                Err(format!("the size of the upload {id} can't be right"))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -230,12 +255,12 @@ impl Queue {
         };
         if come {
             self.counts.add(state);
-            self.bytes.total += size;
-            self.bytes.acknowledged += acknowledged;
+            self.bytes.total = self.bytes.total.saturating_add(size);
+            self.bytes.acknowledged = self.bytes.acknowledged.saturating_add(acknowledged);
         } else {
             self.counts.subtract(state);
-            self.bytes.total -= size;
-            self.bytes.acknowledged -= acknowledged;
+            self.bytes.total = self.bytes.total.saturating_sub(size);
+            self.bytes.acknowledged = self.bytes.acknowledged.saturating_sub(acknowledged);
         }
     }
 
@@ -271,7 +296,7 @@ impl Queue {
         let acknowledged = self.bytes.acknowledged;
         self.with(id, |upload| apply(upload, change));
         if matches!(change, Change::Part(..)) {
-            self.bytes.sent += self.bytes.acknowledged - acknowledged;
+            self.bytes.sent += self.bytes.acknowledged.saturating_sub(acknowledged);
         }
         if matches!(change, Change::Released | Change::Fresh(_)) {
             self.look_again_from(id);
@@ -578,6 +603,32 @@ mod tests {
     }
 
     #[test]
+    fn sizes_that_cant_be_are_refused_before_anything_is_counted_by_them() {
+        let mut queue = queue(2);
+        queue
+            .restore(Record::Log(1, Change::Begun("m".into())))
+            .unwrap();
+        let plan = Record::Log(1, Change::Plan(plan(20 * MIB, MIB)));
+        let refused = queue.restore(plan).unwrap_err().words;
+        assert!(
+            refused.contains("20971520 bytes") && refused.contains("10485760"),
+            "{refused}"
+        );
+        let huge = Change::Fresh(file(u64::MAX));
+        assert!(queue.restore(Record::Log(2, huge)).is_err());
+        let huge = Kept {
+            id: 3,
+            path: "/t/huge.mp4".into(),
+            identity: file(u64::MAX),
+            state: State::Queued,
+            reason: None,
+            progress: None,
+        };
+        assert!(queue.restore(Record::Upload(Box::new(huge))).is_err());
+        assert_eq!(queue.bytes().total, 20 * MIB);
+    }
+
+    #[test]
     fn moving_keeps_the_order_of_those_moved() {
         let mut queue = queue(5);
         queue.move_to(&[2, 4], Place::Top);
@@ -635,7 +686,7 @@ mod tests {
                 match step {
                     0 | 1 => if queue.begun(id).is_none() { begin(&mut queue, id) },
                     2..=5 => queue.apply(id, &Change::Part(part, None)),
-                    6 => queue.apply(id, &Change::Lost(vec![part])),
+                    6 => queue.apply(id, &Change::Lost([part].into())),
                     7 => queue.apply(id, &Change::Paused),
                     8 => queue.apply(id, &Change::Failed(error())),
                     9 => queue.apply(id, &Change::Skipped(error())),

@@ -367,7 +367,7 @@ impl Begun {
     }
 
     /// The destination lacks these parts.
-    pub fn lose(&mut self, numbers: &[PartNumber]) {
+    pub fn lose(&mut self, numbers: &BTreeSet<PartNumber>) {
         for number in numbers {
             self.verified.remove(number);
             let length = self
@@ -375,7 +375,7 @@ impl Begun {
                 .and_then(|plan| plan.part(*number))
                 .map(|part| part.length);
             if let (Some(length), Some(_)) = (length, self.progress.receipts.remove(number)) {
-                self.acknowledged -= length;
+                self.acknowledged = self.acknowledged.saturating_sub(length);
                 self.again.insert(*number);
             }
         }

@@ -2,7 +2,7 @@
 //! a part, complete. Each ends as a [`Done`] for the actor, which alone decides what follows.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io,
     os::unix::fs::FileExt,
@@ -95,7 +95,7 @@ pub struct Checked {
     /// Parts that are there and were not known to be, with their MD5 where it is known.
     pub found: Vec<(PartNumber, Option<Md5>)>,
     /// Parts that were known to be there and are not, or not as they were sent.
-    pub lost: Vec<PartNumber>,
+    pub lost: BTreeSet<PartNumber>,
     /// Parts whose MD5 there is ours.
     pub verified: Vec<PartNumber>,
     /// All of it is there, and complete.
@@ -108,7 +108,7 @@ pub enum Completion {
     /// The destination agreed.
     Agreed,
     /// These parts have to be sent again first.
-    Missing(Vec<PartNumber>),
+    Missing(BTreeSet<PartNumber>),
 }
 
 /// How long steps may take.
@@ -226,7 +226,9 @@ pub async fn check(
                 (_, None) => None,
             };
             match (theirs, ours) {
-                (Some(theirs), Some(ours)) if *theirs != ours => checked.lost.push(*number),
+                (Some(theirs), Some(ours)) if *theirs != ours => {
+                    checked.lost.insert(*number);
+                }
                 (theirs, ours) => {
                     if theirs.is_some() {
                         checked.verified.push(*number);
@@ -424,7 +426,8 @@ pub async fn complete(
             (Some(Some(theirs)), Some(Some(ours))) => theirs == ours,
             (there, _) => there.is_some(),
         };
-        let missing: Vec<PartNumber> = (1..=plan.count()).filter(|number| !good(number)).collect();
+        let missing: BTreeSet<PartNumber> =
+            (1..=plan.count()).filter(|number| !good(number)).collect();
         if !missing.is_empty() {
             return Ok(Completion::Missing(missing));
         }
@@ -493,3 +496,6 @@ pub fn named(path: &Path) -> String {
         |n| crate::path::shown(Path::new(n)),
     )
 }
+
+#[cfg(test)]
+mod tests;

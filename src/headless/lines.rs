@@ -10,9 +10,10 @@ use std::{
 use bytesize::ByteSize;
 use serde_json::{Map, Value, json};
 
-use super::{Report, left};
+use super::Report;
 use crate::{
     engine::protocol::{ByteTotals, Counts, Event, LimitedBy, State, Summary, UploadId},
+    outlet::Outlet,
     path::shown,
     plan::PartNumber,
 };
@@ -35,9 +36,10 @@ pub(super) struct Tally {
 
 /// Where lines go.
 #[derive(Debug)]
-pub(super) struct Lines<W> {
-    /// `None` once nobody reads any more.
-    out: Option<W>,
+pub(super) struct Lines {
+    out: Outlet,
+    /// Whether somebody still reads.
+    read: bool,
     style: Style,
     tally: Tally,
     /// Where the files under way are: later events name them by number.
@@ -45,10 +47,15 @@ pub(super) struct Lines<W> {
     told: Option<(Counts, ByteTotals, LimitedBy)>,
 }
 
-impl<W: Write> Lines<W> {
-    pub(super) fn new(out: W, style: Style) -> Self {
+impl Lines {
+    pub(super) fn new(out: impl Write + Send + 'static, style: Style) -> Self {
+        let left_out = match style {
+            Style::Human => left_out_words,
+            Style::Json => left_out_json,
+        };
         Self {
-            out: Some(out),
+            out: Outlet::new(out, left_out),
+            read: true,
             style,
             tally: Tally::default(),
             running: HashMap::new(),
@@ -60,9 +67,8 @@ impl<W: Write> Lines<W> {
         self.tally
     }
 
-    /// Writes what happened, in one go.
+    /// Writes what happened.
     pub(super) fn events(&mut self, events: impl IntoIterator<Item = Event>) {
-        let mut text = String::new();
         for event in events {
             match &event {
                 Event::Skipped { .. } => self.tally.skipped += 1,
@@ -77,14 +83,14 @@ impl<W: Write> Lines<W> {
                 Style::Human => self.event_words(&event),
             };
             if let Some(line) = line {
-                text.push_str(&line);
-                text.push('\n');
+                // Of a part that is not told nothing depends: its file's end is.
+                let passing = matches!(event, Event::Part { .. });
+                self.write(&(line + "\n"), passing);
             }
             if let Event::Done { id, .. } | Event::Failed { id, part: None, .. } = &event {
                 self.running.remove(id);
             }
         }
-        self.write(&text);
     }
 
     /// Writes how far it is, if that is anything new.
@@ -105,17 +111,18 @@ impl<W: Write> Lines<W> {
             Style::Json => progress_json(summary),
             Style::Human => progress_words(summary),
         };
-        self.write(&(line + "\n"));
+        self.write(&(line + "\n"), true);
     }
 
     /// Writes that the end was asked for; `first` tells whether to wait for what is in flight.
     pub(super) fn stopping(&mut self, first: bool) {
         if self.style == Style::Human {
-            self.write(if first {
+            let words = if first {
                 "stopping    parts in flight are waited for; once more stops at once\n"
             } else {
                 "stopping    now\n"
-            });
+            };
+            self.write(words, false);
         }
     }
 
@@ -125,15 +132,26 @@ impl<W: Write> Lines<W> {
             Style::Json => summary_json(report),
             Style::Human => summary_words(report, self.tally),
         };
-        self.write(&(line + "\n"));
+        self.write(&(line + "\n"), false);
     }
 
-    fn write(&mut self, text: &str) {
-        let Some(out) = &mut self.out else { return };
-        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-        if let Err(error) = written {
+    /// Waits until all is written, but no longer than this. Blocks.
+    pub(super) fn flush(&self, at_most: Duration) {
+        self.out.flush(at_most);
+    }
+
+    /// Writes a line, or leaves one that is only of the moment out when the reader does not keep up.
+    fn write(&mut self, line: &str, passing: bool) {
+        if !self.read {
+            return;
+        }
+        if let Some(error) = self.out.failed() {
             tracing::warn!("nothing more is told: the output can't be written: {error}");
-            self.out = None;
+            self.read = false;
+        } else if passing {
+            self.out.offer(line);
+        } else {
+            self.out.push(line);
         }
     }
 
@@ -192,6 +210,15 @@ impl<W: Write> Lines<W> {
             }
         })
     }
+}
+
+/// What stands in the place of lines that were left out because nobody took them.
+fn left_out_words(lines: u64) -> String {
+    format!("left out    {lines} lines that were not read in time\n")
+}
+
+fn left_out_json(lines: u64) -> String {
+    tagged("left_out", json!({ "lines": lines })) + "\n"
 }
 
 fn of_part(name: &str, part: Option<PartNumber>) -> String {
@@ -313,7 +340,7 @@ fn summary_words(report: &Report, tally: Tally) -> String {
     )];
     for (count, word) in [
         (failed as u64, "failed"),
-        (left(summary).saturating_sub(failed) as u64, "left"),
+        (counts.left().saturating_sub(failed) as u64, "left"),
         (tally.unreadable, "unreadable"),
         (tally.skipped, "skipped"),
     ] {
@@ -328,10 +355,7 @@ fn summary_words(report: &Report, tally: Tally) -> String {
     }
     let next = match &summary.save_error {
         Some(error) => format!("\n            the session is not saved: {error}"),
-        None if left(summary) > 0 => {
-            let session = &summary.session;
-            format!("\n            to go on: reelhaul resume {session}")
-        }
+        // How to go on is for those to say who know where the session is kept.
         None => String::new(),
     };
     let took = seconds(report.took.as_secs());

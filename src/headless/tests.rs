@@ -241,7 +241,7 @@ async fn json_is_one_object_a_line_and_the_summary_is_the_last() {
 }
 
 #[tokio::test]
-async fn lines_for_people_steer_no_terminal_and_say_how_to_go_on() {
+async fn lines_for_people_steer_no_terminal_and_end_with_the_sum() {
     let page = Page::default();
     let stage = Stage::new(Style::Human, page.clone()).await;
     stage.say_all();
@@ -255,7 +255,6 @@ async fn lines_for_people_steer_no_terminal_and_say_how_to_go_on() {
         "retrying    /a/odd\u{fffd}\u{fffd}[31m.mp4 part 2 in 2s: it broke",
         "failed      /a/odd\u{fffd}\u{fffd}[31m.mp4: no; mend it",
         "summary     1 of 3 files done, 1 failed, 1 left, 1 unreadable, 1 skipped, 0 B sent in 0s",
-        "            to go on: reelhaul resume s-1",
     ] {
         assert!(text.lines().any(|l| l == line), "{line}\n{text}");
     }
@@ -397,6 +396,84 @@ async fn a_reader_that_goes_away_ends_the_lines_and_not_the_uploads() {
     assert_eq!(stage.told().await, Command::Stop);
     let report = stage.end(&[State::Done]).await;
     assert_eq!(report.unreadable, 1);
+}
+
+/// A reader that has stopped reading, and never goes on before it is told to.
+struct Stuck(std::sync::mpsc::Receiver<()>, Page);
+
+impl Write for Stuck {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // It goes on for good once the other end is dropped.
+        let _ = self.0.recv();
+        self.1.write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_keeps_no_wish_to_end_from_being_heard() {
+    let (go_on, stuck) = std::sync::mpsc::channel();
+    let page = Page::default();
+    let mut stage = Stage::new(Style::Human, Stuck(stuck, page.clone())).await;
+    stage.say_all();
+    stage.show(Phase::Running, &[State::Uploading]);
+    stage.stops.send(()).await.unwrap();
+    assert_eq!(stage.told().await, Command::Stop);
+    let report = stage.end(&[State::Uploading]).await;
+    assert_eq!(report.exit_code(), 130);
+    assert_eq!(page.text(), "", "nobody read");
+    drop(go_on);
+}
+
+#[tokio::test]
+async fn lines_wait_for_their_reader_until_someone_asks_for_the_end() {
+    let (go_on, stuck) = std::sync::mpsc::channel();
+    let page = Page::default();
+    let mut stage = Stage::new(Style::Json, Stuck(stuck, page.clone())).await;
+    stage.say_all();
+    stage.show(Phase::Settled, &[State::Done]);
+    assert_eq!(stage.told().await, Command::Stop);
+    stage.show(Phase::Stopped, &[State::Done]);
+    for _ in 0..8 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!stage.report.is_finished());
+    stage.stops.send(()).await.unwrap();
+    stage.report.await.unwrap();
+    assert_eq!(page.text(), "", "nobody read");
+    drop(go_on);
+}
+
+#[tokio::test]
+async fn parts_alone_are_left_out_for_a_reader_that_stopped_and_that_is_told() {
+    const PARTS: u32 = 30_000;
+    let (go_on, stuck) = std::sync::mpsc::channel();
+    let page = Page::default();
+    let mut stage = Stage::new(Style::Json, Stuck(stuck, page.clone())).await;
+    for part in 0..PARTS {
+        stage.say(Event::Part {
+            id: 7,
+            part,
+            bytes: 1,
+            attempt: 1,
+        });
+    }
+    stage.say_all();
+    stage.show(Phase::Settled, &[State::Done]);
+    assert_eq!(stage.told().await, Command::Stop);
+    stage.show(Phase::Stopped, &[State::Done]);
+    drop(go_on);
+    stage.report.await.unwrap();
+    let objects = page.objects();
+    let named = |name: &str| objects.iter().filter(|o| o["event"] == name).count();
+    let left_out: u64 = objects.iter().filter_map(|o| o["lines"].as_u64()).sum();
+    assert!(left_out > 0);
+    assert_eq!(named("part") as u64 + left_out, u64::from(PARTS) + 1);
+    for name in ["queued", "started", "done", "failed", "summary"] {
+        assert_eq!(named(name), 1, "{name}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval_at},
 };
 
-use super::{EVERY, Lines, Style};
+use super::{EVERY, Lines, Style, written};
 use crate::engine::{
     Handle,
     protocol::{Phase, Summary},
@@ -29,7 +29,7 @@ impl Watched {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Ended(summary) => u8::from(super::left(summary) > 0),
+            Self::Ended(summary) => u8::from(summary.counts.left() > 0),
             Self::Lost => 1,
             Self::Left => 0,
         }
@@ -41,7 +41,7 @@ impl Watched {
 pub async fn watch(
     handle: Handle,
     mut stops: mpsc::Receiver<()>,
-    out: impl Write,
+    out: impl Write + Send + 'static,
     style: Style,
 ) -> Watched {
     let mut lines = Lines::new(out, style);
@@ -62,6 +62,7 @@ pub async fn watch(
     }
     let last = summary.borrow().clone();
     lines.progress(&last);
+    written(lines, &mut stops, false).await;
     if last.phase == Phase::Stopped {
         Watched::Ended(Box::new(last))
     } else {

@@ -7,15 +7,16 @@ use std::{
 
 use super::{
     DONE, LEFT, Stopped, background, load, logs,
-    screen::{Shown, left},
+    screen::Shown,
     sessions,
+    told::{print, say},
 };
 use crate::{
     attach::{self, Attached, NotAttached, Owner, Places, Role},
     cli::{self, Global},
     engine::protocol::Phase,
     headless::{self, Style, Watched},
-    session::lock::{Lock, Locked},
+    session::lock,
     tui::{self, Exit},
 };
 
@@ -45,11 +46,13 @@ async fn look(global: &Global, screen: Shown, file: &Path, places: &Places) -> R
     match exit {
         Exit::Detached => {
             let name = sessions::name(&owner.session, &owner.file);
-            eprintln!("reelhaul: the session goes on; see it again with: reelhaul attach {name}");
+            say(&format!(
+                "the session goes on; see it again with: reelhaul attach {name}"
+            ));
             Ok(DONE)
         }
         Exit::EngineGone if last.phase != Phase::Stopped => Err(lost(&owner)),
-        Exit::Quit | Exit::Finished | Exit::EngineGone if left(&last) > 0 => Ok(LEFT),
+        Exit::Quit | Exit::Finished | Exit::EngineGone if last.counts.left() > 0 => Ok(LEFT),
         Exit::Quit | Exit::Finished | Exit::EngineGone => Ok(DONE),
     }
 }
@@ -81,7 +84,7 @@ pub(super) async fn detach(global: &Global, asked: cli::Detach) -> Result<u8, St
     let file = find(asked.session.as_deref(), &places, "detach").await?;
     let told = attach::detach(&file, &places).await;
     let outcome = told.map_err(|error| not_attached(&file, &error))?;
-    println!("{}", crate::error::clean(&outcome.words));
+    print(&crate::error::clean(&outcome.words));
     Ok(if outcome.refused { LEFT } else { DONE })
 }
 
@@ -139,11 +142,11 @@ fn not_attached(file: &Path, error: &NotAttached) -> Stopped {
         let words = format!("there is no session {name}; `reelhaul sessions` lists them");
         return Stopped::usage(words);
     }
-    match Lock::take(file) {
-        Err(Locked::InUse(holder)) => Stopped::left(format!(
+    match lock::holder(file) {
+        Some(holder) => Stopped::left(format!(
             "the session {name} is in use by {holder}, which does not take screens; its log says why"
         )),
-        _ => Stopped::usage(format!(
+        None => Stopped::usage(format!(
             "the session {name} does not run; go on with it: reelhaul resume {name}"
         )),
     }

@@ -3,7 +3,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, IsTerminal, Read, Seek, SeekFrom, Write},
+    io::{self, IsTerminal, Read, Seek, SeekFrom},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::{self, Child, Stdio},
@@ -16,11 +16,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{
-    DONE, LEFT, Stopped,
-    screen::{Seen, left},
-    sessions,
-};
+use super::{DONE, LEFT, Stopped, screen::Seen, sessions, told::say};
 use crate::{
     attach::{self, Limits, Places, Role, Served},
     cli::{Cli, Global},
@@ -30,6 +26,7 @@ use crate::{
         protocol::{Command, Phase},
     },
     headless::{self, Report, Style},
+    session::folder::beside,
 };
 
 /// How long the new process may take until it serves the session: it reads the session's file and
@@ -108,7 +105,7 @@ pub(super) async fn stop_for_another(handle: &Handle) -> Seen {
         }
     }
     let last = handle.summary().borrow().clone();
-    match (last.counts.unsettled(), left(&last)) {
+    match (last.counts.unsettled(), last.counts.left()) {
         (1.., _) => Seen::Detached,
         (0, 1..) => Seen::Over(LEFT),
         (0, 0) => Seen::Over(DONE),
@@ -127,11 +124,6 @@ pub(super) async fn hand_over(global: &Global, id: &str, file: &Path) -> Result<
     ));
     say(&format!("its log is in {}", crate::path::shown(&there.log)));
     Ok(DONE)
-}
-
-/// Tells the person on the terminal, which may be gone by now: `eprintln!` would panic.
-fn say(words: &str) {
-    let _ = writeln!(io::stderr(), "reelhaul: {words}");
 }
 
 /// Leaves the session (the system's, not ours) that this process's terminal belongs to, so that
@@ -175,10 +167,12 @@ pub async fn go_on_in_background(
     };
     let io = |error: io::Error| failed(error.to_string());
     let file = std::path::absolute(session_file).map_err(io)?;
-    let path = file.with_extension("log");
+    let path = beside(&file, "log");
+    // What is there stays: it is an older log of this session's, or not ours at all.
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(true);
+    options.read(true).append(true).create(true);
     let mut log = options.mode(0o600).open(&path).map_err(io)?;
+    let before = log.metadata().map_err(io)?.len();
     let errors = log.try_clone().map_err(io)?;
     let mut child = command(program, global, &file)
         .stderr(errors)
@@ -189,7 +183,7 @@ pub async fn go_on_in_background(
             process: child.id(),
             log: path,
         }),
-        Ok(false) => Err(failed(last_words(&mut log))),
+        Ok(false) => Err(failed(last_words(&mut log, before))),
         Err(error) => Err(io(error)),
     }
 }
@@ -240,13 +234,13 @@ async fn until_served(child: &mut Child, file: &Path, places: &Places) -> io::Re
     }
 }
 
-/// What a process said last, of what it wrote to this file.
-fn last_words(log: &mut File) -> String {
+/// What a process said last, of what it wrote to this file behind what was there before.
+fn last_words(log: &mut File, before: u64) -> String {
     const MOST: u64 = 2000;
     let mut text = Vec::new();
     let length = log.metadata().map_or(0, |found| found.len());
     let read = log
-        .seek(SeekFrom::Start(length.saturating_sub(MOST)))
+        .seek(SeekFrom::Start(length.saturating_sub(MOST).max(before)))
         .and_then(|_| log.take(MOST).read_to_end(&mut text));
     let text = String::from_utf8_lossy(&text);
     match (

@@ -1,12 +1,12 @@
-//! Where the log goes: stderr, the log pane, a file.
+//! Where the log goes: stderr, the log pane, a file. Nobody who logs waits for any of them.
 
-use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, sync::Mutex};
+use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt};
 
 use tracing_subscriber::{
     EnvFilter, Layer, Registry, layer::SubscriberExt, util::SubscriberInitExt,
 };
 
-use super::Stopped;
+use super::{Stopped, told};
 use crate::cli::Global;
 
 type Layers = Vec<Box<dyn Layer<Registry> + Send + Sync>>;
@@ -29,7 +29,7 @@ pub(super) fn to_stderr(global: &Global) -> Result<(), Stopped> {
     let ansi = std::env::var_os("NO_COLOR").is_none()
         && std::io::IsTerminal::is_terminal(&std::io::stderr());
     let stderr = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(told::stderr)
         .with_ansi(ansi)
         .with_target(false)
         .with_filter(filter(global.verbose));
@@ -51,8 +51,9 @@ fn start(global: &Global, mut layers: Layers) -> Result<(), Stopped> {
         let file = options
             .open(path)
             .map_err(|error| Stopped::usage(format!("the log file {}: {error}", path.display())))?;
+        let file = told::log_to(file);
         let file = tracing_subscriber::fmt::layer()
-            .with_writer(Mutex::new(file))
+            .with_writer(move || file)
             .with_ansi(false)
             .with_filter(filter(global.verbose.max(1)));
         layers.push(file.boxed());

@@ -10,10 +10,7 @@ use crate::{
     attach::Served,
     cli::{self, Global, OnHangup},
     config::{Colour, Config},
-    engine::{
-        Handle,
-        protocol::{State, Summary},
-    },
+    engine::Handle,
     headless::Style,
     tui::{self, Depth, Detach, Exit, KeyMap},
 };
@@ -119,7 +116,7 @@ pub(super) async fn show(
         () = asked => Ok(Exit::Detached),
     };
     let gone = background::terminal_is_gone();
-    let left = left(&summary.borrow());
+    let left = summary.borrow().counts.left();
     match exit {
         // A terminal that is gone may also be told by a frame that can't be drawn.
         Ok(Exit::Detached) | Err(_) if gone && detach == Detach::AskedOrHungUp => Ok(Seen::HungUp),
@@ -128,10 +125,4 @@ pub(super) async fn show(
         Ok(Exit::Quit | Exit::Finished | Exit::EngineGone) => Ok(Seen::Over(LEFT)),
         Err(error) => Err(Stopped::left(error)),
     }
-}
-
-/// How many uploads are neither done nor left out.
-pub(super) fn left(summary: &Summary) -> usize {
-    let counts = &summary.counts;
-    counts.total() - counts.of(State::Done) - counts.of(State::Skipped)
 }

@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 
 use bytesize::ByteSize;
 
-use super::{DONE, Stopped};
+use super::{DONE, Stopped, told::print};
 use crate::{
     config,
     engine::{protocol::State, queue::Queue},
     session::{
-        Folder,
-        lock::{Lock, Locked},
+        Folder, lock,
         read::{Opened, read},
         record::Record,
     },
@@ -23,7 +22,13 @@ pub(super) fn folder() -> Result<Folder, Stopped> {
 
 /// What a person calls a session on the command line: its id, or its file when that is elsewhere.
 pub(super) fn name(id: &str, file: &Path) -> String {
-    if folder().is_ok_and(|folder| folder.file(id) == file) {
+    // The folder may be reached through a symlink; the file's own name goes through none.
+    let own = |folder: Folder| {
+        let here = folder.file(id);
+        here == file
+            || matches!((here.canonicalize(), file.canonicalize()), (Ok(a), Ok(b)) if a == b)
+    };
+    if folder().is_ok_and(own) {
         crate::error::clean(id)
     } else {
         crate::path::shown(file)
@@ -42,16 +47,15 @@ fn glance(path: &Path) -> Result<(Opened, Queue), Stopped> {
     Ok((opened, queue))
 }
 
-fn unfinished(queue: &Queue) -> usize {
-    queue.len() - queue.counts().of(State::Done) - queue.counts().of(State::Skipped)
-}
-
 /// `reelhaul sessions`: a line for each, the one changed last first.
 pub(super) fn list() -> Result<u8, Stopped> {
     let folder = folder()?;
     let files = folder.list();
     if files.is_empty() {
-        println!("no sessions are saved in {}", folder.path().display());
+        print(&format!(
+            "no sessions are saved in {}",
+            folder.path().display()
+        ));
     }
     for path in files {
         let name = path
@@ -61,29 +65,27 @@ pub(super) fn list() -> Result<u8, Stopped> {
             .into_owned();
         let name = crate::error::clean(&name);
         match glance(&path) {
-            Err(stopped) => println!("{name}  {}", stopped.words),
+            Err(stopped) => print(&format!("{name}  {}", stopped.words)),
             Ok((opened, queue)) => {
                 let counts = queue.counts();
                 let bytes = queue.bytes();
                 let iec = |bytes| ByteSize(bytes).display().iec().to_string();
-                let held = match Lock::take(&path) {
-                    Err(Locked::InUse(holder)) => format!(", running in {holder}"),
-                    _ => String::new(),
-                };
+                let held = lock::holder(&path)
+                    .map_or_else(String::new, |holder| format!(", running in {holder}"));
                 let failed = counts.of(State::Failed) + counts.of(State::Changed);
                 let failed = if failed > 0 {
                     format!(", {failed} failed")
                 } else {
                     String::new()
                 };
-                println!(
+                print(&format!(
                     "{name}  to {}: {} of {} files done{failed}, {} of {}{held}",
                     crate::error::clean(&opened.header.destination),
                     counts.of(State::Done),
                     queue.len() - counts.of(State::Skipped),
                     iec(bytes.acknowledged),
                     iec(bytes.total),
-                );
+                ));
             }
         }
     }
@@ -94,8 +96,8 @@ pub(super) fn list() -> Result<u8, Stopped> {
 pub(super) fn newest_unfinished() -> Result<PathBuf, Stopped> {
     let folder = folder()?;
     let unfinished = |path: &PathBuf| {
-        matches!(glance(path), Ok((_, queue)) if unfinished(&queue) > 0)
-            && !matches!(Lock::take(path), Err(Locked::InUse(_)))
+        matches!(glance(path), Ok((_, queue)) if queue.counts().left() > 0)
+            && lock::holder(path).is_none()
     };
     folder.list().into_iter().find(unfinished).ok_or_else(|| {
         Stopped::usage("no session is unfinished; `reelhaul sessions` lists what is saved")

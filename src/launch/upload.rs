@@ -13,8 +13,9 @@ use super::{
     Stopped, background,
     destinations::{self, Chosen},
     load,
-    screen::{self, Seen, Shown, left},
+    screen::{self, Seen, Shown},
     sessions,
+    told::say,
 };
 use crate::{
     cli::{self, Global, OnHangup, Tuning},
@@ -142,7 +143,7 @@ pub(super) async fn demo(global: &Global, asked: cli::Demo) -> Result<u8, Stoppe
     };
     let config = load(global)?;
     let failed = |error| Stopped::left(format!("the demo's files can't be written: {error}"));
-    eprintln!("writing a small media tree …");
+    say("writing a small media tree …");
     let (seed, shrink) = (2026, asked.shrink);
     let tree = tokio::task::spawn_blocking(move || demo::temporary_tree(seed, shrink)).await;
     let tree = tree.map_err(Stopped::left)?.map_err(failed)?;
@@ -337,11 +338,13 @@ async fn run(
 
 /// What is to be said after the end: how to go on, where there is something to go on with.
 fn farewell(summary: &Summary, id: &str, file: &Path) {
-    let left = left(summary);
+    let left = summary.counts.left();
     if let Some(error) = &summary.save_error {
-        eprintln!("reelhaul: the session could not be saved: {error}");
+        say(&format!("the session could not be saved: {error}"));
     } else if left > 0 && file.exists() {
         let name = sessions::name(id, file);
-        eprintln!("reelhaul: {left} files are left; go on with: reelhaul resume {name}");
+        say(&format!(
+            "{left} files are left; go on with: reelhaul resume {name}"
+        ));
     }
 }

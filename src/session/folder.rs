@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::{
     lock::{Lock, Locked},
-    read::{Opened, Unreadable, read},
+    read::{Opened, Unreadable, read, read_head},
     record::{self, BadTable, Header, Kept, Record},
     store::Store,
 };
@@ -25,7 +25,7 @@ pub struct Open {
     pub header: Header,
     /// Its file.
     pub store: Store,
-    /// Where it is.
+    /// Where it is: the one name its file goes by, absolute and without symlinks.
     pub path: PathBuf,
     /// How many bytes a crash had torn off its end.
     pub torn: u64,
@@ -35,7 +35,7 @@ pub struct Open {
 
 impl Open {
     /// Writes the session file anew, with these settings and uploads. The answer comes when it is in
-    /// place.
+    /// place, or can't be put there.
     ///
     /// # Errors
     /// When it can't be written beside; the old file goes on.
@@ -43,7 +43,7 @@ impl Open {
         &mut self,
         settings: Settings,
         uploads: impl Iterator<Item = Kept>,
-    ) -> io::Result<oneshot::Receiver<()>> {
+    ) -> io::Result<oneshot::Receiver<io::Result<()>>> {
         let header = Header {
             settings,
             ..self.header.clone()
@@ -140,6 +140,15 @@ impl Folder {
     }
 }
 
+/// The file that goes with a session's: its whole name with this behind it, so that no other file
+/// than ours is likely to be called so.
+pub(crate) fn beside(session: &Path, extension: &str) -> PathBuf {
+    let mut name = session.as_os_str().to_owned();
+    name.push(".");
+    name.push(extension);
+    name.into()
+}
+
 /// Makes a new session in this file.
 ///
 /// # Errors
@@ -149,23 +158,31 @@ pub fn create_at(path: &Path, header: Header) -> Result<Open, Failed> {
         path: path.display().to_string(),
         error,
     };
-    if let Some(folder) = path.parent() {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(io)?;
-    }
-    let lock = Lock::take(path)?;
+    let path = place(path).map_err(io)?;
+    let lock = Lock::take(&path)?;
     let head = record::write_header(&header);
-    let store = Store::create(path, |out| out.write_all(head.as_bytes())).map_err(io)?;
+    let store = Store::create(&path, |out| out.write_all(head.as_bytes())).map_err(io)?;
     Ok(Open {
         header,
         store,
-        path: path.to_owned(),
+        path,
         torn: 0,
         lock,
     })
+}
+
+/// The one name by which a file that is not there yet will go; makes its folder.
+fn place(path: &Path) -> io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        let words = "this names no file";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, words));
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    Ok(folder.canonicalize()?.join(name))
 }
 
 /// Opens a session, handing each of its tables to `each`.
@@ -176,16 +193,21 @@ pub fn open(
     path: &Path,
     mut each: impl FnMut(Record) -> Result<(), BadTable>,
 ) -> Result<Open, Failed> {
+    let unknown = || Failed::Unknown(crate::path::encode(path));
+    // One file has one lock, one store, one socket, whatever it is called by.
+    let path = path.canonicalize().map_err(|_| unknown())?;
     if !path.is_file() {
-        return Err(Failed::Unknown(crate::path::encode(path)));
+        return Err(unknown());
     }
-    let lock = Lock::take(path)?;
+    // Nothing is put beside a file that is no session.
+    read_head(&path)?;
+    let lock = Lock::take(&path)?;
     let mut settings = None;
     let Opened {
         mut header,
         good,
         torn,
-    } = read(path, |record| match record {
+    } = read(&path, |record| match record {
         Record::Settings(tuned) => {
             settings = Some(tuned);
             Ok(())
@@ -193,14 +215,14 @@ pub fn open(
         record => each(record),
     })?;
     header.settings = settings.unwrap_or(header.settings);
-    let store = Store::open(path, good).map_err(|error| Failed::Io {
+    let store = Store::open(&path, good).map_err(|error| Failed::Io {
         path: path.display().to_string(),
         error,
     })?;
     Ok(Open {
         header,
         store,
-        path: path.to_owned(),
+        path,
         torn,
         lock,
     })
@@ -230,4 +252,83 @@ pub fn new_id(day: jiff::civil::Date, destination: &str, random: &mut fastrand::
         })
         .collect();
     format!("{day}-{name}-{tail}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn header() -> Header {
+        Header {
+            format: record::FORMAT,
+            id: "s".into(),
+            destination: "d".into(),
+            settings: Settings::default(),
+        }
+    }
+
+    fn refused(path: &Path) -> Failed {
+        open(path, |_| Ok(())).unwrap_err()
+    }
+
+    #[test]
+    fn one_session_is_open_once_whatever_it_is_called_by() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().join("real");
+        std::fs::create_dir(&real).unwrap();
+        let (other, link) = (folder.path().join("other"), folder.path().join("l.toml"));
+        symlink(&real, &other).unwrap();
+        symlink(real.join("s.toml"), &link).unwrap();
+        // Made through a symlinked folder, opened by each other way.
+        let made = create_at(&other.join("s.toml"), header()).unwrap();
+        for name in [&real.join("s.toml"), &other.join("s.toml"), &link] {
+            let error = refused(name);
+            assert!(
+                matches!(error, Failed::Locked(Locked::InUse(_))),
+                "{}: {error}",
+                name.display()
+            );
+        }
+        drop(made);
+        let opened = open(&link, |_| Ok(())).unwrap();
+        let error = refused(&real.join("s.toml"));
+        assert!(matches!(error, Failed::Locked(Locked::InUse(_))), "{error}");
+        assert_eq!(opened.path, real.canonicalize().unwrap().join("s.toml"));
+    }
+
+    #[test]
+    fn a_new_snapshot_goes_where_the_symlink_points_and_not_in_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let (real, link) = (folder.path().join("r.toml"), folder.path().join("l.toml"));
+        drop(create_at(&real, header()).unwrap());
+        symlink(&real, &link).unwrap();
+        let mut opened = open(&link, |_| Ok(())).unwrap();
+        let placed = opened.compact(Settings::default(), std::iter::empty());
+        placed.unwrap().blocking_recv().unwrap().unwrap();
+        assert!(link.is_symlink());
+        assert!(!real.is_symlink() && real.is_file());
+    }
+
+    #[test]
+    fn a_file_that_is_no_session_is_left_alone_with_all_that_lies_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let [cargo, lock] = ["Cargo.toml", "Cargo.lock"].map(|name| folder.path().join(name));
+        std::fs::write(&cargo, "[package]\nname = \"x\"\n").unwrap();
+        std::fs::write(&lock, "version = 4\n").unwrap();
+        let error = refused(&cargo);
+        assert!(matches!(error, Failed::Unreadable(_)), "{error}");
+        assert_eq!(std::fs::read_to_string(lock).unwrap(), "version = 4\n");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn what_goes_with_a_session_has_its_whole_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("archive.log");
+        let _made = create_at(&file, header()).unwrap();
+        assert_eq!(beside(&file, "log"), folder.path().join("archive.log.log"));
+        assert!(folder.path().join("archive.log.lock").is_file());
+    }
 }

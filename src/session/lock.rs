@@ -5,6 +5,7 @@ use std::{
     io::{self, Read, Seek, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// Why a session can't be locked.
@@ -23,17 +24,24 @@ pub enum Locked {
     },
 }
 
+/// How a holder's name begins: a lock file that says anything else is not ours to write to.
+const OURS: &str = "process ";
+
+/// How often a lock that nobody holds, but someone looks at, is tried: a look takes no time.
+const LOOKS: u32 = 1000;
+
 /// A held lock. It ends when this is dropped, and when the process dies.
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "held, never read")] File);
 
 impl Lock {
-    /// Locks the session at `session`.
+    /// Locks the session at `session`, which has to be the one name its file goes by: without
+    /// symlinks, and absolute.
     ///
     /// # Errors
     /// [`Locked::InUse`] names who holds it.
     pub fn take(session: &Path) -> Result<Self, Locked> {
-        let path = session.with_extension("lock");
+        let path = beside(session);
         let io = |error| Locked::Io {
             path: path.clone(),
             error,
@@ -46,34 +54,74 @@ impl Lock {
             .truncate(false)
             .mode(0o600);
         let mut file = options.open(&path).map_err(io)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::Error(error)) => return Err(io(error)),
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                // Who holds it is a courtesy; that it is held is what counts.
-                let _ = (&mut file).take(200).read_to_string(&mut holder);
-                let holder = crate::error::clean(&holder);
-                let holder = if holder.is_empty() {
-                    "another process".to_owned()
-                } else {
-                    holder
-                };
-                return Err(Locked::InUse(holder));
+        for _ in 0..LOOKS {
+            match file.try_lock() {
+                Ok(()) => {
+                    // On a full disk the lock holds all the same, without a name on it.
+                    drop(sign(&mut file));
+                    return Ok(Self(file));
+                }
+                Err(TryLockError::Error(error)) => return Err(io(error)),
+                Err(TryLockError::WouldBlock) => {}
             }
+            if is_held(&file).map_err(io)? {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
-        let holder = format!(
-            "process {}, since {}\n",
-            std::process::id(),
-            jiff::Timestamp::now()
-        );
-        let written = file
-            .set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| file.write_all(holder.as_bytes()));
-        // On a full disk the lock holds all the same, without a name on it.
-        drop(written);
-        Ok(Self(file))
+        Err(Locked::InUse(name(&mut file)))
+    }
+}
+
+/// Who holds the session at `session`, if anyone does; leaves the lock, and the name in it, as they
+/// are. `None` also where that can't be told.
+#[must_use]
+pub fn holder(session: &Path) -> Option<String> {
+    let session = session.canonicalize().ok()?;
+    let mut file = File::open(beside(&session)).ok()?;
+    is_held(&file).ok()?.then(|| name(&mut file))
+}
+
+/// The lock's file: the session's name and `.lock`.
+fn beside(session: &Path) -> PathBuf {
+    super::folder::beside(session, "lock")
+}
+
+/// Whether a process has this locked for itself. Those who only look share it for this moment, which
+/// keeps none of them from looking, and makes one who would take it try again.
+fn is_held(file: &File) -> io::Result<bool> {
+    match file.try_lock_shared() {
+        Ok(()) => file.unlock().map(|()| false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Writes who holds it into a lock file.
+fn sign(file: &mut File) -> io::Result<()> {
+    let mut before = String::new();
+    let ours = match (&mut *file).take(200).read_to_string(&mut before) {
+        Ok(_) => before.is_empty() || before.starts_with(OURS),
+        Err(_) => false,
+    };
+    if !ours {
+        return Ok(());
+    }
+    let (process, now) = (std::process::id(), jiff::Timestamp::now());
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(format!("{OURS}{process}, since {now}\n").as_bytes())
+}
+
+/// Who holds it, by what is in the lock file. That is a courtesy; that it is held is what counts.
+fn name(file: &mut File) -> String {
+    let mut holder = String::new();
+    let _ = file.take(200).read_to_string(&mut holder);
+    let holder = crate::error::clean(&holder);
+    if holder.starts_with(OURS) {
+        holder
+    } else {
+        "another process".to_owned()
     }
 }
 
@@ -81,10 +129,16 @@ impl Lock {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_second_process_is_told_who_holds_the_session() {
+    fn session() -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let session = folder.path().join("s.toml");
+        std::fs::write(&session, "").unwrap();
+        (folder, session)
+    }
+
+    #[test]
+    fn a_second_process_is_told_who_holds_the_session() {
+        let (_folder, session) = session();
         let held = Lock::take(&session).unwrap();
         let refused = Lock::take(&session).unwrap_err().to_string();
         assert!(
@@ -93,5 +147,50 @@ mod tests {
         );
         drop(held);
         Lock::take(&session).unwrap();
+    }
+
+    #[test]
+    fn looking_who_holds_it_leaves_the_name_there_and_makes_no_file() {
+        let (folder, session) = session();
+        assert_eq!(holder(&session), None);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        let held = Lock::take(&session).unwrap();
+        let told = std::fs::read_to_string(beside(&session)).unwrap();
+        assert_eq!(holder(&session).as_deref(), Some(told.trim()));
+        drop(held);
+        assert_eq!(holder(&session), None);
+        assert_eq!(std::fs::read_to_string(beside(&session)).unwrap(), told);
+    }
+
+    #[test]
+    fn looking_keeps_nobody_from_taking_it() {
+        let (_folder, session) = session();
+        let over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                        let _ = holder(&session);
+                        std::thread::yield_now();
+                    }
+                });
+            }
+            let taken: Result<Vec<_>, _> =
+                (0..500).map(|_| Lock::take(&session).map(drop)).collect();
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+            taken.unwrap();
+        });
+    }
+
+    #[test]
+    fn a_file_of_someone_elses_by_that_name_is_not_written_to() {
+        let (_folder, session) = session();
+        std::fs::write(beside(&session), "version = 4\n").unwrap();
+        let held = Lock::take(&session).unwrap();
+        let refused = Lock::take(&session).unwrap_err().to_string();
+        assert!(refused.contains("another process"), "{refused}");
+        drop(held);
+        let there = std::fs::read_to_string(beside(&session)).unwrap();
+        assert_eq!(there, "version = 4\n");
     }
 }

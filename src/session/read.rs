@@ -3,11 +3,14 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader},
+    io::{self, BufRead, BufReader, Read as _},
     path::Path,
 };
 
 use super::record::{BadTable, Header, Record, read_header, read_table};
+
+/// No head is longer than this, in bytes; a film that was named by mistake is.
+const HEAD: u64 = 1 << 20;
 
 /// Why a session can't be opened. The file is left as it is.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +48,21 @@ pub struct Opened {
     pub torn: u64,
 }
 
+/// Reads the head of a session file alone.
+///
+/// # Errors
+/// [`Unreadable`] when it is none, or one of a newer format.
+pub fn read_head(path: &Path) -> Result<Header, Unreadable> {
+    let io = |error| Unreadable::Io {
+        path: path.display().to_string(),
+        error,
+    };
+    let file = File::open(path).map_err(io)?;
+    let mut tables = Tables::new(BufReader::new(file.take(HEAD)));
+    let head = tables.next().map_err(io)?.unwrap_or_default();
+    read_header(&head.text).map_err(|error| bad(path, &head, error))
+}
+
 /// Reads a session file, handing each table to `each` in order.
 ///
 /// The last table of a file that lost its end (a power cut in the middle of an append) has no blank
@@ -64,22 +82,7 @@ pub fn read(
     let file = File::open(path).map_err(io)?;
     let size = file.metadata().map_err(io)?.len();
     let mut tables = Tables::new(BufReader::with_capacity(1 << 20, file));
-    let bad = |table: &Table, bad: BadTable| {
-        let before = &table.text.as_bytes()[..bad.offset.unwrap_or(0).min(table.text.len())];
-        let line_begin = before
-            .iter()
-            .rposition(|b| *b == b'\n')
-            .map_or(0, |at| at + 1);
-        Unreadable::Bad {
-            path: path.display().to_string(),
-            line: table.line + before.split(|b| *b == b'\n').count() - 1,
-            column: String::from_utf8_lossy(&before[line_begin..])
-                .chars()
-                .count()
-                + 1,
-            words: bad.words,
-        }
-    };
+    let bad = |table: &Table, error| bad(path, table, error);
     let head = tables.next().map_err(io)?.unwrap_or_default();
     let header = read_header(&head.text).map_err(|error| bad(&head, error))?;
     let mut good = head.text.len() as u64;
@@ -107,6 +110,24 @@ pub fn read(
         good,
         torn: size.saturating_sub(good),
     })
+}
+
+/// Where in the file a table is bad, and why.
+fn bad(path: &Path, table: &Table, bad: BadTable) -> Unreadable {
+    let before = &table.text.as_bytes()[..bad.offset.unwrap_or(0).min(table.text.len())];
+    let line_begin = before
+        .iter()
+        .rposition(|b| *b == b'\n')
+        .map_or(0, |at| at + 1);
+    Unreadable::Bad {
+        path: path.display().to_string(),
+        line: table.line + before.split(|b| *b == b'\n').count() - 1,
+        column: String::from_utf8_lossy(&before[line_begin..])
+            .chars()
+            .count()
+            + 1,
+        words: bad.words,
+    }
 }
 
 /// The text of one table, or of the head.

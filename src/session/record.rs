@@ -1,7 +1,7 @@
 //! The tables of a session file, to and from text; pure.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::{self, Write as _},
     path::PathBuf,
 };
@@ -86,7 +86,7 @@ pub enum Change {
     /// A part was acknowledged; with the MD5 taken on the way.
     Part(PartNumber, Option<Md5>),
     /// The destination lacks these parts after all.
-    Lost(Vec<PartNumber>),
+    Lost(BTreeSet<PartNumber>),
     /// All parts are there and the destination agreed.
     Completed,
     /// The destination accepted it.
@@ -524,7 +524,7 @@ fn log(table: LogTable) -> Result<Record, BadTable> {
             .ok_or_else(|| BadTable::new("`file_size` is missing"))?;
         Change::Plan(read_plan(runs, size)?)
     } else if let Some(lost) = table.lost {
-        Change::Lost(read_numbers(&lost, u32::MAX)?)
+        Change::Lost(read_numbers(&lost, u32::MAX)?.into_iter().collect())
     } else if let Some(size) = table.size {
         let modified = table
             .modified
@@ -714,7 +714,7 @@ mod tests {
             Change::Plan(plan()),
             Change::Part(3, Some([9; 16])),
             Change::Part(3, None),
-            Change::Lost(vec![1, 2, 3, 9]),
+            Change::Lost([1, 2, 3, 9].into()),
             Change::Completed,
             Change::Done,
             Change::Released,

@@ -2,8 +2,8 @@
 //! in the old one's place. Knows nothing of what the text says.
 //!
 //! One thread owns the file. Whoever must not go on before a change is on disk waits for
-//! [`Store::append_durable`]; everything else is on disk at most [`BATCH`] later. There are never
-//! more than ten syncs a second. A disk that is full or gone stops nobody else: what could not be
+//! [`Store::append_durable`] or [`Store::barrier`]; everything else is on disk at most [`BATCH`]
+//! later. There are never more than ten syncs a second. A disk that is full or gone stops nobody else: what could not be
 //! written is kept, tried again every second, and those who wait for it wait.
 
 use std::{
@@ -36,8 +36,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 const SHORT_LOG: u64 = 256 * 1024;
 
 enum Job {
-    Append(String, Option<oneshot::Sender<()>>),
-    Replace(NamedTempFile, u64, oneshot::Sender<()>),
+    Append(String),
+    Barrier(oneshot::Sender<()>),
+    Replace(NamedTempFile, u64, oneshot::Sender<io::Result<()>>),
 }
 
 #[derive(Debug, Default)]
@@ -95,16 +96,7 @@ impl Store {
     fn start(path: &Path, file: File, length: u64, snapshot: u64) -> Self {
         let (jobs, taken) = mpsc::channel();
         let shared = Arc::new(Shared::default());
-        let mut writer = Writer {
-            path: path.to_owned(),
-            file,
-            length,
-            waiting: Vec::new(),
-            waiters: Vec::new(),
-            oldest: None,
-            last_sync: None,
-            shared: Arc::clone(&shared),
-        };
+        let mut writer = Writer::new(path.to_owned(), file, length, Arc::clone(&shared));
         let thread = std::thread::Builder::new()
             .name("session".into())
             .spawn(move || writer.run(&taken))
@@ -129,21 +121,26 @@ impl Store {
 
     /// Appends tables that nobody waits for.
     pub fn append(&mut self, text: String) {
-        self.count(&text);
-        self.send(Job::Append(text, None));
+        if text.is_empty() {
+            return;
+        }
+        self.appended += 1;
+        self.log += text.len() as u64;
+        self.send(Job::Append(text));
     }
 
     /// Appends tables; the answer comes when they are on disk.
     pub fn append_durable(&mut self, text: String) -> oneshot::Receiver<()> {
-        self.count(&text);
-        let (done, answer) = oneshot::channel();
-        self.send(Job::Append(text, Some(done)));
-        answer
+        self.append(text);
+        self.barrier()
     }
 
-    fn count(&mut self, text: &str) {
-        self.appended += 1;
-        self.log += text.len() as u64;
+    /// The answer comes when all that was appended before is on disk.
+    #[must_use]
+    pub fn barrier(&self) -> oneshot::Receiver<()> {
+        let (reached, answer) = oneshot::channel();
+        self.send(Job::Barrier(reached));
+        answer
     }
 
     /// Whether the log has outgrown the snapshot, so that [`Self::compact`] pays.
@@ -160,13 +157,16 @@ impl Store {
     pub fn compact(
         &mut self,
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-    ) -> io::Result<oneshot::Receiver<()>> {
+    ) -> io::Result<oneshot::Receiver<io::Result<()>>> {
+        // Counted as snapshot, a log that could not be replaced is worth another try only when it
+        // has grown by as much again: a million uploads are not written at every step.
+        let log = std::mem::take(&mut self.log);
+        self.snapshot += log;
         let (temporary, length) = beside(&self.path, write)?;
         let (done, answer) = oneshot::channel();
         self.send(Job::Replace(temporary, length, done));
         self.appended += 1;
         self.snapshot = length;
-        self.log = 0;
         Ok(answer)
     }
 
@@ -207,7 +207,7 @@ fn beside(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<(NamedTempFile, u64)> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     // A temporary file of tempfile's has mode 0600.
     let temporary = tempfile::Builder::new()
         .prefix(".saving-")
@@ -222,8 +222,14 @@ fn beside(
 
 /// Makes a rename in the folder of `path` last.
 fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(folder_of(path))?.sync_all()
+}
+
+/// The folder a file is in; that of a bare name is the one the program is in.
+fn folder_of(path: &Path) -> &Path {
     path.parent()
-        .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 /// The thread's side.
@@ -234,13 +240,29 @@ struct Writer {
     length: u64,
     waiting: Vec<u8>,
     waiters: Vec<oneshot::Sender<()>>,
-    /// Since when `waiting` is not empty.
+    /// Since when something is to be brought to disk: `waiting` is not empty, or `renamed`.
     oldest: Option<Instant>,
+    /// Whether a new snapshot is in place, and its folder has yet to be synced.
+    renamed: bool,
     last_sync: Option<Instant>,
     shared: Arc<Shared>,
 }
 
 impl Writer {
+    fn new(path: PathBuf, file: File, length: u64, shared: Arc<Shared>) -> Self {
+        Self {
+            path,
+            file,
+            length,
+            waiting: Vec::new(),
+            waiters: Vec::new(),
+            oldest: None,
+            renamed: false,
+            last_sync: None,
+            shared,
+        }
+    }
+
     fn run(&mut self, jobs: &mpsc::Receiver<Job>) {
         let mut taken = 0;
         let mut failed_at: Option<Instant> = None;
@@ -252,27 +274,18 @@ impl Writer {
                 Some(due) => jobs.recv_timeout(due.saturating_duration_since(Instant::now())),
             };
             let over = match job {
-                Ok(Job::Append(text, waiter)) => {
-                    taken += 1;
-                    self.waiting.extend_from_slice(text.as_bytes());
-                    self.waiters.extend(waiter);
-                    self.oldest.get_or_insert_with(Instant::now);
-                    if self.due(failed_at).is_none_or(|due| due > Instant::now()) {
-                        continue;
-                    }
-                    false
-                }
-                Ok(Job::Replace(temporary, length, done)) => {
-                    taken += 1;
-                    match self.replace(temporary, length) {
-                        Ok(()) => drop(done.send(())),
-                        Err(error) => self.tell(Some(&error)),
-                    }
+                Ok(job) => {
+                    taken += u64::from(!matches!(job, Job::Barrier(_)));
+                    self.take(job);
                     false
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => false,
                 Err(mpsc::RecvTimeoutError::Disconnected) => true,
             };
+            let later = self.due(failed_at).is_some_and(|due| due > Instant::now());
+            if later && !over {
+                continue;
+            }
             match self.write() {
                 Ok(()) => {
                     failed_at = None;
@@ -293,7 +306,24 @@ impl Writer {
         }
     }
 
-    /// When what waits has to be written.
+    fn take(&mut self, job: Job) {
+        match job {
+            Job::Append(text) => {
+                self.waiting.extend_from_slice(text.as_bytes());
+                self.oldest.get_or_insert_with(Instant::now);
+            }
+            Job::Barrier(waiter) => self.waiters.push(waiter),
+            Job::Replace(temporary, length, done) => {
+                // The old file goes on where that fails, and whatever waits goes there.
+                let replaced = self.replace(temporary, length);
+                if let Err(Err(error)) = done.send(replaced) {
+                    tracing::warn!("the session can't be written anew: {error}");
+                }
+            }
+        }
+    }
+
+    /// When what waits has to be written; `None` when nothing does.
     fn due(&self, failed_at: Option<Instant>) -> Option<Instant> {
         let oldest = self.oldest?;
         let wanted = if self.waiters.is_empty() {
@@ -307,6 +337,9 @@ impl Writer {
     }
 
     fn write(&mut self) -> io::Result<()> {
+        if self.renamed {
+            self.settle()?;
+        }
         if self.waiting.is_empty() {
             return Ok(());
         }
@@ -328,9 +361,20 @@ impl Writer {
         // The new snapshot says all that was waiting.
         self.length = length;
         self.waiting.clear();
-        self.oldest = None;
+        self.renamed = true;
+        self.oldest = Some(Instant::now());
         self.last_sync = Some(Instant::now());
-        sync_folder(&self.path)
+        self.settle()
+    }
+
+    /// Makes the new snapshot's name last.
+    fn settle(&mut self) -> io::Result<()> {
+        sync_folder(&self.path)?;
+        self.renamed = false;
+        if self.waiting.is_empty() {
+            self.oldest = None;
+        }
+        Ok(())
     }
 
     fn tell(&self, error: Option<&io::Error>) {
@@ -398,11 +442,60 @@ mod tests {
         store.append("one\n".into());
         let placed = store.compact(|out| out.write_all(b"head, one\n")).unwrap();
         store.append("two\n".into());
-        placed.blocking_recv().unwrap();
+        placed.blocking_recv().unwrap().unwrap();
         drop(store);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "head, one\ntwo\n");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_barrier_is_reached_with_nothing_to_write_and_leaves_nothing_due() {
+        let (_folder, path, mut store) = new();
+        store.append(String::new());
+        assert!(store.saved(), "nothing was appended");
+        store.barrier().blocking_recv().unwrap();
+        store.append("one\n".into());
+        store.barrier().blocking_recv().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "head\none\n");
+
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        let mut writer = Writer::new(path, file, 9, Arc::default());
+        writer.take(Job::Barrier(oneshot::channel().0));
+        assert_eq!(writer.due(None), None);
+        writer.write().unwrap();
+        assert_eq!(writer.due(None), None);
+    }
+
+    #[test]
+    fn a_snapshot_that_cant_be_put_in_place_is_told_and_the_old_file_goes_on() {
+        let (folder, path, mut store) = new();
+        // Where a folder is, no file can be put.
+        let moved = folder.path().join("moved");
+        std::fs::rename(&path, &moved).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        store.append("one\n".into());
+        let placed = store.compact(|out| out.write_all(b"head, one\n")).unwrap();
+        assert!(placed.blocking_recv().unwrap().is_err());
+        store
+            .append_durable("two\n".into())
+            .blocking_recv()
+            .unwrap();
+        assert_eq!(std::fs::read_to_string(moved).unwrap(), "head\none\ntwo\n");
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(left.len(), 2, "{left:?}");
+    }
+
+    #[test]
+    fn a_snapshot_that_cant_be_written_is_not_tried_again_at_once() {
+        let (_folder, _path, mut store) = new();
+        store.append("x".repeat(usize::try_from(SHORT_LOG).unwrap() + 1));
+        assert!(store.should_compact());
+        let full = store.compact(|_| Err(io::ErrorKind::StorageFull.into()));
+        assert!(full.is_err());
+        assert!(!store.should_compact());
+        store.append("x".repeat(usize::try_from(SHORT_LOG).unwrap() + 100));
+        assert!(store.should_compact(), "but it is tried again");
     }
 
     #[test]

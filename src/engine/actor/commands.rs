@@ -340,7 +340,8 @@ impl Actor {
             Err(error) => return Outcome::refused(format!("the session can't be saved: {error}")),
         };
         match tokio::time::timeout(SAVE_WAIT, saving).await {
-            Ok(Ok(())) => Outcome::new(self.queue.len(), "saved"),
+            Ok(Ok(Ok(()))) => Outcome::new(self.queue.len(), "saved"),
+            Ok(Ok(Err(error))) => Outcome::refused(format!("the session can't be saved: {error}")),
             _ => Outcome::refused(match self.session.store.error() {
                 Some(error) => format!("the session can't be saved: {error}"),
                 None => "saving takes its time and goes on".to_owned(),

@@ -1,6 +1,6 @@
 //! How steps ended, and what follows from that: the next step, another try, or the end.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -250,7 +250,7 @@ impl Actor {
         }
     }
 
-    pub(super) fn missing(&mut self, id: UploadId, parts: Vec<PartNumber>) {
+    pub(super) fn missing(&mut self, id: UploadId, parts: BTreeSet<PartNumber>) {
         let words = format!(
             "the destination lacks {} parts; they are sent again",
             parts.len()

@@ -179,7 +179,7 @@ impl Actor {
 
     fn summary(&self, phase: Phase) -> Summary {
         let bytes = self.queue.bytes();
-        let left = bytes.total - bytes.acknowledged;
+        let left = bytes.total.saturating_sub(bytes.acknowledged);
         let in_flight = self.flights.in_flight().min(left);
         let troubles = |id: &UploadId| self.queue.begun(*id).map(Begun::troubles);
         let (retrying, failed) = self

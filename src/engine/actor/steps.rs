@@ -102,7 +102,7 @@ impl Actor {
             };
             let recover = begun.recover;
             // Marker and plan were kept before; this only waits for the disk.
-            let saved = self.session.store.append_durable(String::new());
+            let saved = self.session.store.barrier();
             self.step(id, Step::Creating);
             return self.spawn_step(id, async move {
                 let created = worker::create(&*destination, saved, &media, recover).await;
