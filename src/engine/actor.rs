@@ -132,6 +132,7 @@ pub(super) struct Actor {
     speed: Speed,
     tuning: Tuning,
     errors: u64,
+    unreadable: usize,
     random: fastrand::Rng,
     told: Summary,
 }
@@ -154,6 +155,9 @@ struct Speed {
     steady: Steady,
     history: Vec<u64>,
     sampled: Instant,
+    /// When bytes of parts in flight were last seen to move, or none was in flight.
+    moved: Instant,
+    taken: u64,
     noted: Instant,
     noted_taken: u64,
 }
@@ -225,6 +229,8 @@ impl Actor {
                 steady: Steady::default(),
                 history: Vec::new(),
                 sampled: now,
+                moved: now,
+                taken: 0,
                 noted: now,
                 noted_taken: 0,
             },
@@ -237,6 +243,7 @@ impl Actor {
                 trouble: false,
             },
             errors: 0,
+            unreadable: 0,
             random: fastrand::Rng::new(),
             told: Summary::default(),
         };

@@ -521,8 +521,20 @@ pub enum LimitedBy {
     /// Nothing is to be sent.
     #[default]
     Idle,
+    /// Nothing more is begun until the person has mended something and tries again.
+    Halted {
+        /// What happened, and what they can do.
+        why: String,
+    },
     /// The line takes no more.
     Line,
+    /// Parts are on their way, and nothing of them has moved for a while.
+    Stalled {
+        /// For how long, in milliseconds.
+        for_ms: u64,
+    },
+    /// More parts could go out, but no more files may be under way at once.
+    Files,
     /// The cap a person set.
     Bandwidth,
     /// Everything is paused.
@@ -604,6 +616,8 @@ pub struct Summary {
     pub parts_failed: u32,
     /// Errors since the program started, retried ones too.
     pub errors: u64,
+    /// Files and folders that a walk could not read, since the program started.
+    pub unreadable: usize,
     /// What holds the speed back.
     pub limited_by: LimitedBy,
     /// What the engine is about.

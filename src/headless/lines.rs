@@ -97,10 +97,11 @@ impl Lines {
     pub(super) fn progress(&mut self, summary: &Summary) {
         let mut limited_by = summary.limited_by.clone();
         // That less is left to wait is no news.
-        if let LimitedBy::Destination { left_ms, .. } | LimitedBy::Offline { left_ms, .. } =
-            &mut limited_by
+        if let LimitedBy::Destination { left_ms: time, .. }
+        | LimitedBy::Offline { left_ms: time, .. }
+        | LimitedBy::Stalled { for_ms: time } = &mut limited_by
         {
-            *left_ms = 0;
+            *time = 0;
         }
         let now = Some((summary.counts, summary.bytes, limited_by));
         if self.told == now {
@@ -324,6 +325,10 @@ fn progress_words(summary: &Summary) -> String {
             "the destination asks to wait {}: {why}",
             seconds(left_ms.div_ceil(1000))
         )),
+        LimitedBy::Halted { why } => parts.push(format!("stopped: {why}")),
+        LimitedBy::Stalled { for_ms } => {
+            parts.push(format!("nothing has moved for {}", seconds(for_ms / 1000)));
+        }
         _ => {}
     }
     parts.join(" · ")

@@ -116,7 +116,10 @@ pub(super) async fn show(
         () = asked => Ok(Exit::Detached),
     };
     let gone = background::terminal_is_gone();
-    let left = summary.borrow().counts.left();
+    let left = {
+        let summary = summary.borrow();
+        summary.counts.left() + summary.unreadable
+    };
     match exit {
         // A terminal that is gone may also be told by a frame that can't be drawn.
         Ok(Exit::Detached) | Err(_) if gone && detach == Detach::AskedOrHungUp => Ok(Seen::HungUp),

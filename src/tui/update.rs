@@ -23,8 +23,8 @@ use super::{
 };
 use crate::{
     engine::protocol::{
-        AddPaths, Command, Details, Outcome, Parts, Phase, Preview, Query, Show, SortBy, Summary,
-        UploadId, Window, WindowQuery,
+        AddPaths, Command, Details, LimitedBy, Outcome, Parts, Phase, Preview, Query, Show, SortBy,
+        State, Summary, UploadId, Window, WindowQuery,
     },
     format,
     settings::Settings,
@@ -199,11 +199,7 @@ fn summary_came(app: &mut App, summary: Summary) -> Vec<Effect> {
     app.summary = summary;
     dialogs::walk_went_on(app);
     let phase = app.summary.phase;
-    if phase == Phase::Running {
-        app.end_told = false;
-    }
-    if phase == Phase::Settled && was == Phase::Running && !app.end_told {
-        app.end_told = true;
+    if phase == Phase::Settled && was == Phase::Running && is_an_end(app) {
         if app.dialog.is_none() && app.typing.is_none() && app.summary.counts.total() > 0 {
             app.dialog = Some(Dialog::Summary);
         }
@@ -218,6 +214,18 @@ fn summary_came(app: &mut App, summary: Summary) -> Vec<Effect> {
         }
         _ => vec![Effect::Refresh],
     }
+}
+
+/// Whether this end is to be told by itself: when all is done, each time; when something failed, the
+/// first time. A pause is the person's own, and a retry that failed again is seen where it was asked.
+fn is_an_end(app: &mut App) -> bool {
+    let counts = &app.summary.counts;
+    let halted = matches!(app.summary.limited_by, LimitedBy::Halted { .. });
+    if counts.of(State::Paused) > 0 || halted {
+        return false;
+    }
+    let first = !std::mem::replace(&mut app.end_told, true);
+    first || counts.left() == 0
 }
 
 fn end_of(app: &App) -> Exit {

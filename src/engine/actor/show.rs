@@ -1,5 +1,7 @@
 //! What the engine answers when it is asked, and what it tells by itself: plain values for screens.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::{Actor, LOOK};
@@ -23,6 +25,9 @@ use crate::{
 
 /// How many values of [`Summary::history`] are kept: ten minutes.
 const HISTORY: usize = 300;
+
+/// For how long nothing moves before that is worth a word.
+const STALLED: Duration = Duration::from_secs(5);
 
 impl Actor {
     pub(super) fn query(&mut self, query: Query) -> Reply {
@@ -108,6 +113,9 @@ impl Actor {
         self.speed.meter.sample(now, taken);
         let seconds = (now - self.speed.sampled).as_secs_f64();
         self.speed.sampled = now;
+        if taken != self.speed.taken || self.flights.is_empty() {
+            (self.speed.moved, self.speed.taken) = (now, taken);
+        }
         if !self.flights.is_empty() {
             self.speed.steady.sample(self.speed.meter.rate(), seconds);
         }
@@ -212,6 +220,7 @@ impl Actor {
             parts_retrying: retrying,
             parts_failed: failed,
             errors: self.errors,
+            unreadable: self.unreadable,
             limited_by: self.limited_by(),
             phase,
             walk: self.walks.show(),
@@ -224,9 +233,8 @@ impl Actor {
         let now = Instant::now();
         if let Some(error) = &self.halted {
             let next = error.kind.next_step();
-            return LimitedBy::Destination {
+            return LimitedBy::Halted {
                 why: format!("{error} — {next}"),
-                left_ms: 0,
             };
         }
         if self.all_paused() {
@@ -260,8 +268,17 @@ impl Actor {
         if self.cap.holds() {
             return LimitedBy::Bandwidth;
         }
+        let still = now - self.speed.moved;
+        let room = self.flights.len() < usize::from(self.parts_limit());
+        let files_full = self.active.len() >= usize::from(self.settings.files_in_flight.max(1));
         if self.flights.starved(now) {
             LimitedBy::Disk
+        } else if still >= STALLED {
+            LimitedBy::Stalled {
+                for_ms: millis(still),
+            }
+        } else if room && files_full && self.queue.counts().of(State::Queued) > 0 {
+            LimitedBy::Files
         } else {
             LimitedBy::Line
         }

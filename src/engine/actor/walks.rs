@@ -167,6 +167,7 @@ impl Actor {
         }
         for unreadable in batch.unreadable {
             self.errors += 1;
+            self.unreadable += 1;
             let path = crate::path::shown(&unreadable.path);
             tracing::error!("{path} can't be read: {}", unreadable.reason);
             self.happened(|| Event::Unreadable {

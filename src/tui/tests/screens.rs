@@ -212,6 +212,53 @@ fn the_end_is_told_once_by_itself() {
     screen.press("<esc>");
     screen.told();
     assert!(screen.app.dialog.is_none());
+    screen.world.summary.phase = Phase::Running;
+    screen.told();
+    screen.world.summary.phase = Phase::Settled;
+    screen.told();
+    assert!(
+        screen.app.dialog.is_none(),
+        "a retry that failed again is seen where it was asked for"
+    );
+}
+
+#[test]
+fn a_pause_or_a_stop_is_no_end_that_takes_the_keys() {
+    let mut screen = busy(120, 40);
+    assert!(screen.world.summary.counts.of(State::Paused) > 0);
+    screen.world.summary.phase = Phase::Settled;
+    screen.told();
+    assert!(screen.app.dialog.is_none());
+
+    screen.world.rows.retain(|row| row.state == State::Queued);
+    screen.world.count();
+    let why = "create: answered 401 — mend the key".into();
+    screen.world.summary.limited_by = LimitedBy::Halted { why };
+    screen.world.summary.phase = Phase::Running;
+    screen.told();
+    screen.world.summary.phase = Phase::Settled;
+    screen.told();
+    assert!(screen.app.dialog.is_none());
+    let text = screen.text();
+    assert!(
+        text.contains("stopped, R tries again: create: answered 401"),
+        "{text}"
+    );
+    assert!(!text.contains("everything is done"));
+}
+
+#[test]
+fn what_could_not_be_read_is_no_good_end() {
+    let mut world = World::busy();
+    world.rows.retain(|row| row.state == State::Done);
+    world.count();
+    world.summary.unreadable = 2;
+    world.summary.phase = Phase::Settled;
+    let mut screen = Screen::new(world, 120, 40);
+    screen.told();
+    let text = screen.text();
+    assert!(text.contains("done, but 2 paths could not be read"));
+    assert!(!text.contains("Everything is done"));
 }
 
 #[test]
@@ -235,6 +282,12 @@ fn what_holds_the_speed_back_is_told_in_words() {
         (LimitedBy::Disk, "limited by the disk"),
         (LimitedBy::Bandwidth, "held at unlimited"),
         (LimitedBy::Paused, "everything is paused"),
+        (
+            LimitedBy::Stalled { for_ms: 27_900 },
+            "nothing has moved for 27s",
+        ),
+        (LimitedBy::Files, "limited to 2 files at once"),
+        (LimitedBy::Idle, "no part is on its way yet"),
     ] {
         screen.world.summary.limited_by = limit;
         screen.told();

@@ -255,9 +255,23 @@ pub(super) fn says(app: &App) -> (String, ratatui::style::Style) {
     let seconds = |left_ms: u64| format::duration(left_ms.div_ceil(1000));
     match &summary.limited_by {
         _ if summary.counts.total() == 0 => ("nothing is queued".to_owned(), theme.dim),
+        LimitedBy::Halted { why } => {
+            let again = app.key(Action::RetryAll);
+            let words = format!("stopped, {again} tries again");
+            (join(&words, why), theme.bad)
+        }
         _ if summary.phase == Phase::Settled => end(app),
-        LimitedBy::Idle => ("nothing to send".to_owned(), theme.dim),
+        LimitedBy::Idle => idle(app),
         LimitedBy::Line => ("limited by the line".to_owned(), theme.dim),
+        LimitedBy::Stalled { for_ms } => (
+            format!("nothing has moved for {}", format::duration(for_ms / 1000)),
+            theme.warn,
+        ),
+        LimitedBy::Files => {
+            let files = usize::from(summary.settings.files_in_flight);
+            let words = format!("limited to {} at once", format::count(files, "file"));
+            (words, theme.dim)
+        }
         LimitedBy::Bandwidth => (format!("held at {}", summary.settings.bandwidth), theme.dim),
         LimitedBy::Paused => ("everything is paused".to_owned(), theme.warn),
         LimitedBy::Disk => ("limited by the disk".to_owned(), theme.warn),
@@ -275,12 +289,26 @@ pub(super) fn says(app: &App) -> (String, ratatui::style::Style) {
     }
 }
 
-/// Whether nothing failed and nothing is held back.
+/// What there is to wait for while no part is on its way.
+fn idle(app: &App) -> (String, ratatui::style::Style) {
+    let (summary, theme) = (&app.summary, &app.theme);
+    let unsettled = summary.counts.unsettled();
+    if summary.save_error.is_some() {
+        let words = "nothing goes out until the session can be saved";
+        (words.to_owned(), theme.bad)
+    } else if unsettled == 0 {
+        ("nothing to send".to_owned(), theme.dim)
+    } else if summary.counts.of(State::Processing) == unsettled {
+        let words = "all is sent; the destination works on it";
+        (words.to_owned(), theme.dim)
+    } else {
+        ("no part is on its way yet".to_owned(), theme.dim)
+    }
+}
+
+/// Whether everything is done or left out on purpose.
 pub(super) fn ended_well(app: &App) -> bool {
-    let counts = &app.summary.counts;
-    [State::Failed, State::Changed, State::Paused]
-        .iter()
-        .all(|state| counts.of(*state) == 0)
+    app.summary.counts.left() == 0 && app.summary.unreadable == 0
 }
 
 /// How it ended, as far as nothing more happens by itself.
@@ -289,6 +317,10 @@ fn end(app: &App) -> (String, ratatui::style::Style) {
     let counts = &app.summary.counts;
     let of = |state| counts.of(state);
     match (of(State::Failed) + of(State::Changed), of(State::Paused)) {
+        (0, 0) if app.summary.unreadable > 0 => {
+            let what = format::count(app.summary.unreadable, "path");
+            (format!("done, but {what} could not be read"), theme.bad)
+        }
         (0, 0) => ("everything is done".to_owned(), theme.good),
         (0, paused) => (
             format!("the rest is paused: {}", format::count(paused, "file")),

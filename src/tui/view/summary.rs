@@ -51,7 +51,14 @@ pub(super) fn draw(app: &App, area: Rect, buf: &mut Buffer) {
             format::count(counts.of(State::Skipped), "file"),
             theme.text,
         ),
-        ("", String::new(), theme.text),
+        match summary.unreadable {
+            0 => ("", String::new(), theme.text),
+            unreadable => (
+                "unreadable",
+                format!("{}; the log names them", format::count(unreadable, "path")),
+                theme.bad,
+            ),
+        },
         (
             "uploaded",
             format!(
