@@ -155,9 +155,10 @@ impl World {
     async fn script(&self, faults: serde_json::Value) {
         let url = format!("{}/_sandbox/faults", self.sandbox.url());
         let client = reqwest::Client::new();
-        let request = match faults.is_null() {
-            true => client.delete(url),
-            false => client.post(url).json(&faults),
+        let request = if faults.is_null() {
+            client.delete(url)
+        } else {
+            client.post(url).json(&faults)
         };
         request.send().await.unwrap().error_for_status().unwrap();
     }
