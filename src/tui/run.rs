@@ -26,7 +26,7 @@ use super::{
     update::{self, Effect, Msg, moving, update},
     view,
 };
-use crate::engine::Handle;
+use crate::{engine::Handle, journal::Journal};
 
 /// What comes from outside.
 #[derive(Debug)]
@@ -101,6 +101,7 @@ pub(super) async fn run_with<B: Backend>(
     let mut summary = handle.summary();
     let mut pace = Pace::new(options.fps);
     let mut connected = true;
+    let mut their_log = options.log.as_ref().map(Journal::reader);
     let mut waiting: Vec<Msg> = vec![Msg::Summary(Box::new(summary.borrow_and_update().clone()))];
     loop {
         for msg in std::mem::take(&mut waiting) {
@@ -182,6 +183,15 @@ pub(super) async fn run_with<B: Backend>(
                 }
             }
             () = log_view::logged() => waiting.push(Msg::Logged),
+            lines = async {
+                match &mut their_log {
+                    Some(log) => log.next().await,
+                    None => std::future::pending().await,
+                }
+            } => {
+                lines.iter().for_each(log_view::repeat);
+                waiting.push(Msg::Logged);
+            }
             () = sleep_until(wake.unwrap_or(begun)), if wake.is_some() => {
                 app.now = begun.elapsed();
                 if expires.is_some_and(|at| at <= Instant::now()) {
