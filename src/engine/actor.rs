@@ -22,6 +22,7 @@ use self::walks::{Walked, Walks};
 use super::{
     Request, Server,
     flights::Flights,
+    incidents::Incidents,
     protocol::{Event, Phase, Summary, UploadId},
     queue::Queue,
     rate::{Cap, Meter, Steady},
@@ -133,6 +134,7 @@ pub(super) struct Actor {
     tuning: Tuning,
     errors: u64,
     unreadable: usize,
+    incidents: Incidents,
     random: fastrand::Rng,
     told: Summary,
 }
@@ -244,6 +246,7 @@ impl Actor {
             },
             errors: 0,
             unreadable: 0,
+            incidents: Incidents::default(),
             random: fastrand::Rng::new(),
             told: Summary::default(),
         };

@@ -9,6 +9,7 @@ use std::{io, path::PathBuf, time::Duration};
 
 use crossterm::event::Event;
 use futures_util::{Stream, StreamExt as _};
+use jiff::tz::TimeZone;
 use ratatui::{Terminal, backend::Backend, layout::Rect};
 use tokio::{
     runtime::RuntimeFlavor,
@@ -215,6 +216,7 @@ fn begin(options: &Options, size: Rect) -> App {
     app.session_file.clone_from(&options.session_file);
     app.here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     app.home = std::env::var_os("HOME").map(PathBuf::from);
+    app.zone = TimeZone::system();
     app.size = size;
     app
 }

@@ -129,8 +129,12 @@ pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Effect> {
         }
         Msg::Details(details) => {
             if let Some(Dialog::Details(shown, _)) = &mut app.dialog {
+                let of = |details: &Option<Box<Details>>| Some(details.as_ref()?.row.id);
                 if details.is_some() {
-                    *shown = details;
+                    // One may look at another file before the answer for the last came.
+                    if shown.is_none() || of(shown) == of(&details) {
+                        *shown = details;
+                    }
                 } else {
                     app.dialog = None;
                     say(app, Tone::Bad, "that file is no longer in the queue");
@@ -211,6 +215,10 @@ fn summary_came(app: &mut App, summary: Summary) -> Vec<Effect> {
         // What a change would do is another thing with every part that goes out.
         Some(Dialog::Tuning(tuning)) if tuning.draft != app.summary.settings => {
             vec![Effect::Refresh, Effect::Ask(Query::Preview(tuning.draft))]
+        }
+        Some(Dialog::Details(Some(details), _)) => {
+            let id = details.row.id;
+            vec![Effect::Refresh, Effect::Ask(Query::Details(id))]
         }
         _ => vec![Effect::Refresh],
     }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Actor, LOOK};
+use super::{Actor, LOOK, steps::announce};
 use crate::{
-    destination::LineSeen,
+    destination::{self, LineSeen},
     engine::{
         Server,
         flights::millis,
@@ -19,7 +19,6 @@ use crate::{
         upload::{Begun, Upload},
         window,
     },
-    metadata,
     settings::Concurrency,
 };
 
@@ -28,6 +27,9 @@ const HISTORY: usize = 300;
 
 /// For how long nothing moves before that is worth a word.
 const STALLED: Duration = Duration::from_secs(5);
+
+/// What is told of a marker that is still to be made; of a done upload it is not kept.
+const UNMADE: &str = "(reelhaul's own mark)";
 
 impl Actor {
     pub(super) fn query(&mut self, query: Query) -> Reply {
@@ -92,15 +94,28 @@ impl Actor {
             .and_then(Begun::plan)
             .map(|plan| plan.runs().to_vec())
             .unwrap_or_default();
+        let marker = begun.map(|begun| begun.progress.marker.clone());
+        let announced = announce(
+            &upload.path,
+            upload.identity.size,
+            marker.clone().unwrap_or_else(|| UNMADE.to_owned()),
+            begun.map_or(0, Begun::count),
+        );
+        let address = |media| self.destination.address(media);
         Some(Details {
             row: window::row(id, upload, &self.flights),
-            modified: upload.identity.modified.to_string(),
-            title: metadata::title(&upload.path),
-            mime: metadata::mime(&upload.path).unwrap_or_default().to_owned(),
-            marker: begun.map(|begun| begun.progress.marker.clone()),
+            modified: upload.identity.modified,
+            queued: upload.times.queued.known(),
+            begun: upload.times.begun.known(),
+            done: upload.times.done.known(),
+            metadata: destination::in_words(&self.destination.metadata(&announced)),
+            mime: announced.mime,
+            marker,
             media: upload.media().map(str::to_owned),
+            address: upload.media().and_then(address),
             plan: runs.into_iter().map(Into::into).collect(),
-            attempts: begun.map_or(0, |begun| begun.attempts),
+            attempts: upload.attempts,
+            incidents: self.incidents.of(id),
             failure: upload.reason().cloned(),
         })
     }

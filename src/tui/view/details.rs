@@ -1,5 +1,6 @@
 //! Everything about one upload that may be shown.
 
+use jiff::Timestamp;
 use ratatui::{
     buffer::Buffer,
     layout::Rect,
@@ -32,11 +33,10 @@ pub(super) fn draw(
         );
         return;
     };
-    let lines = lines(app, details, usize::from(area.width));
-    let most = lines.len().saturating_sub(usize::from(area.height));
-    for (index, line) in lines
+    let skip = scroll.min(hidden(app, details, area));
+    for (index, line) in lines(app, details, usize::from(area.width))
         .into_iter()
-        .skip(usize::from(scroll).min(most))
+        .skip(usize::from(skip))
         .take(usize::from(area.height))
         .enumerate()
     {
@@ -59,6 +59,12 @@ pub(super) fn height(app: &App, dialog: &Dialog) -> usize {
         .len(),
         _ => 1,
     }
+}
+
+/// How many lines there is no room for at once.
+pub(super) fn hidden(app: &App, details: &Details, area: Rect) -> u16 {
+    let lines = lines(app, details, usize::from(area.width)).len();
+    u16::try_from(lines.saturating_sub(usize::from(area.height))).unwrap_or(u16::MAX)
 }
 
 fn lines(app: &App, details: &Details, width: usize) -> Vec<Line<'static>> {
@@ -106,14 +112,36 @@ fn lines(app: &App, details: &Details, width: usize) -> Vec<Line<'static>> {
     if upload.rate > 0 {
         tell("speed", format::rate(upload.rate), text);
     }
-    tell("modified", details.modified.clone(), text);
-    tell("title", details.title.clone(), text);
+    let zone = &app.zone;
+    let moment = |at: Timestamp| at.to_zoned(zone.clone()).strftime("%F %T").to_string();
+    tell("modified", moment(details.modified), text);
+    for (label, at) in [("queued", details.queued), ("begun", details.begun)] {
+        if let Some(at) = at {
+            tell(label, moment(at), text);
+        }
+    }
+    if let Some(done) = details.done {
+        let took = details.begun.map_or_else(String::new, |begun| {
+            format!(
+                ", {} after it was begun",
+                format::duration(seconds(begun, done))
+            )
+        });
+        tell("done", moment(done) + &took, text);
+    }
     tell("type", details.mime.clone(), text);
     if let Some(media) = &details.media {
         tell("media", media.clone(), theme.accent);
     }
+    if let Some(address) = &details.address {
+        tell("address", address.clone(), text);
+    }
     if let Some(marker) = &details.marker {
         tell("marker", marker.clone(), text);
+    }
+    for (index, (name, value)) in details.metadata.iter().enumerate() {
+        let label = if index == 0 { "metadata" } else { "" };
+        tell(label, format!("{name}: {value}"), text);
     }
     if upload.parts > 0 {
         tell(
@@ -138,10 +166,33 @@ fn lines(app: &App, details: &Details, width: usize) -> Vec<Line<'static>> {
             text,
         );
     }
+    let requests = usize::try_from(details.attempts).unwrap_or(usize::MAX);
     tell(
         "attempts",
-        format!("{} requests for parts", details.attempts),
+        format!(
+            "{} for parts since the program started; {} went wrong",
+            format::count(requests, "request"),
+            format::thousands(details.incidents.len())
+        ),
         text,
     );
+    for incident in &details.incidents {
+        let what = match incident.part {
+            Some(part) => format!("part {part}"),
+            None => "the file".to_owned(),
+        };
+        let words = format!(
+            "{} {what}, try {}: {}",
+            moment(incident.at),
+            incident.attempt,
+            incident.message
+        );
+        tell("", words, theme.warn);
+    }
     out
+}
+
+/// How long it was from one moment to the other.
+fn seconds(from: Timestamp, to: Timestamp) -> u64 {
+    u64::try_from(to.as_second() - from.as_second()).unwrap_or(0)
 }

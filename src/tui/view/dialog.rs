@@ -15,7 +15,7 @@ use crate::{
     tui::{
         Detach,
         action::Action,
-        app::{App, Confirm, Dialog},
+        app::{App, Confirm, Dialog, Help},
         layout::centered,
         update::failed_under,
     },
@@ -59,6 +59,16 @@ pub(super) fn draw(app: &App, buf: &mut Buffer) {
         Dialog::Quit => lines(app, &quit_lines(app), inner, buf),
         Dialog::Part => lines(app, &part_lines(app, inner.width), inner, buf),
     }
+    if let Some(words) = further(app, dialog) {
+        let width = u16::try_from(words.len()).unwrap_or(u16::MAX);
+        let place = Rect {
+            x: area.right().saturating_sub(width + 2).max(area.x),
+            y: area.bottom().saturating_sub(1),
+            width: width.min(area.width),
+            height: 1.min(area.height),
+        };
+        put(buf, place, Span::styled(words, app.theme.dim));
+    }
     for (area, key, words) in placed(app, dialog) {
         let line = Line::from(vec![
             Span::styled(key.0, app.theme.key),
@@ -75,6 +85,32 @@ fn inside(area: Rect) -> Rect {
     Rect {
         height: inner.height.saturating_sub(2),
         ..inner
+    }
+}
+
+/// How many lines of the open dialog there is no room for at once.
+pub(crate) fn hidden(app: &App) -> u16 {
+    let Some(dialog) = &app.dialog else { return 0 };
+    let inner = inside(frame(app, dialog).1);
+    match dialog {
+        Dialog::Help(help) => help::hidden(app, help, inner),
+        Dialog::Details(Some(details), _) => details::hidden(app, details, inner),
+        _ => 0,
+    }
+}
+
+/// How much is further down, where a dialog says more than it has room for.
+fn further(app: &App, dialog: &Dialog) -> Option<String> {
+    let (Dialog::Help(Help { scroll, .. }) | Dialog::Details(_, scroll)) = dialog else {
+        return None;
+    };
+    match (hidden(app), hidden(app).saturating_sub(*scroll)) {
+        (0, _) => None,
+        (_, 0) => Some(" end ".to_owned()),
+        (_, left) => Some(format!(
+            " {} further down ",
+            format::count(left.into(), "line")
+        )),
     }
 }
 
@@ -202,7 +238,10 @@ fn keys(app: &App, dialog: &Dialog) -> Vec<DialogKey> {
     let act = |action: Action, code: KeyCode, words: &'static str| (app.key(action), code, words);
     let esc = |words| key("esc", KeyCode::Esc, words);
     match dialog {
-        Dialog::Help(_) => vec![esc("close"), key("↑↓", KeyCode::PageDown, "scroll")],
+        Dialog::Help(_) | Dialog::Details(..) if hidden(app) > 0 => {
+            vec![esc("close"), key("↑↓", KeyCode::PageDown, "scroll")]
+        }
+        Dialog::Help(_) => vec![esc("close")],
         Dialog::Add(state) if state.walking.is_some() => vec![esc("close")],
         Dialog::Add(_) => vec![
             key("enter", KeyCode::Enter, "add"),
