@@ -105,12 +105,9 @@ impl Journal {
     }
 
     /// Keeps a line, made safe to show and bounded in its length, and forgets the oldest for it.
-    pub fn push(&self, line: Line) {
-        let line = Line {
-            target: clean(&line.target),
-            words: clean_within(&line.words, LONGEST),
-            ..line
-        };
+    pub fn push(&self, mut line: Line) {
+        line.target = clean(&line.target);
+        line.words = clean_within(&line.words, LONGEST);
         let mut lines = self.lines();
         if lines.len() == KEPT {
             lines.pop_front();

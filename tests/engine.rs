@@ -244,6 +244,7 @@ async fn pausing_stops_what_is_in_flight_and_going_on_sends_the_rest() {
     assert_eq!(paused.phase, Phase::Settled);
     world.tell(Command::Resume(Targets::All)).await;
     let end = world.until_state(State::Done).await;
+    assert!(end.sending_ms > 0);
     assert_eq!(
         end.bytes.sent,
         40 * MIB,

@@ -25,7 +25,7 @@ use super::{
     incidents::Incidents,
     protocol::{Event, Phase, Summary, UploadId},
     queue::Queue,
-    rate::{Cap, Meter, Steady},
+    rate::{Cap, Meter, Steady, Stopwatch},
     retry::{Backoff, Gate},
     schedule::{self, Room, Start},
     tune::Tuner,
@@ -156,6 +156,8 @@ struct Speed {
     meter: Meter,
     steady: Steady,
     history: Vec<u64>,
+    /// For how long parts were in flight.
+    sending: Stopwatch,
     sampled: Instant,
     /// When bytes of parts in flight were last seen to move, or none was in flight.
     moved: Instant,
@@ -230,6 +232,7 @@ impl Actor {
                 meter: Meter::new(now),
                 steady: Steady::default(),
                 history: Vec::new(),
+                sending: Stopwatch::default(),
                 sampled: now,
                 moved: now,
                 taken: 0,

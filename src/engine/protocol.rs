@@ -633,6 +633,8 @@ pub struct Summary {
     pub history: Vec<u64>,
     /// Seconds left, where that can be told.
     pub eta: Option<u64>,
+    /// For how many milliseconds parts were in flight since the program started.
+    pub sending_ms: u64,
     /// Parts in flight.
     pub parts_running: u32,
     /// Parts that wait to be tried again.

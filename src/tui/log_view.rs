@@ -65,7 +65,7 @@ where
 }
 
 /// Shows a line that was logged by another process, at another time.
-pub(crate) fn repeat(line: &journal::Line) {
+fn repeat(line: &journal::Line) {
     let level = match line.level {
         journal::Level::Error => log::Level::Error,
         journal::Level::Warn => log::Level::Warn,
@@ -102,9 +102,15 @@ pub fn init_logging() -> Result<(), tracing_subscriber::util::TryInitError> {
     tracing_subscriber::registry().with(log_layer()).try_init()
 }
 
-/// Waits until something is logged.
-pub(crate) async fn logged() {
-    LOGGED.notified().await;
+/// Waits until something is logged here, or by the process whose log this reads, and takes it in.
+pub(crate) async fn logged(elsewhere: &mut Option<journal::Reader>) {
+    let Some(log) = elsewhere else {
+        return LOGGED.notified().await;
+    };
+    tokio::select! {
+        () = LOGGED.notified() => {}
+        lines = log.next() => lines.iter().for_each(repeat),
+    }
 }
 
 /// Takes what was logged since the last time into what is shown.

@@ -183,16 +183,7 @@ pub(super) async fn run_with<B: Backend>(
                     waiting.push(Msg::Gone);
                 }
             }
-            () = log_view::logged() => waiting.push(Msg::Logged),
-            lines = async {
-                match &mut their_log {
-                    Some(log) => log.next().await,
-                    None => std::future::pending().await,
-                }
-            } => {
-                lines.iter().for_each(log_view::repeat);
-                waiting.push(Msg::Logged);
-            }
+            () = log_view::logged(&mut their_log) => waiting.push(Msg::Logged),
             () = sleep_until(wake.unwrap_or(begun)), if wake.is_some() => {
                 app.now = begun.elapsed();
                 if expires.is_some_and(|at| at <= Instant::now()) {

@@ -9,7 +9,7 @@ pub(super) mod tuning;
 
 use std::{path::PathBuf, time::Duration};
 
-use crossterm::event::{Event, KeyEvent, KeyEventKind};
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::layout::Rect;
 use tui_input::{Input, backend::crossterm::EventHandler as _};
 
@@ -295,11 +295,18 @@ fn paste(app: &mut App, text: &str) {
 
 fn key_pressed(app: &mut App, key: KeyEvent) -> Vec<Effect> {
     let action = app.keys.action(app.focus, key);
+    let alt = key.modifiers.contains(KeyModifiers::ALT);
+    if alt && action.is_none() && matches!(key.code, KeyCode::Char(_)) {
+        // A line that gathers what is typed makes this of esc and the next key.
+        let next = KeyEvent::new(key.code, key.modifiers - KeyModifiers::ALT);
+        let mut effects = key_pressed(app, KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE));
+        effects.extend(key_pressed(app, next));
+        return effects;
+    }
     // These work wherever one is, unless their key is one that is typed.
-    let typed = matches!(key.code, crossterm::event::KeyCode::Char(_))
-        && !key.modifiers.intersects(
-            crossterm::event::KeyModifiers::CONTROL | crossterm::event::KeyModifiers::ALT,
-        );
+    let typed = matches!(key.code, KeyCode::Char(_))
+        && !alt
+        && !key.modifiers.contains(KeyModifiers::CONTROL);
     if let (Some(action @ (Action::Stop | Action::Suspend | Action::Redraw)), false) =
         (action, typed)
     {
@@ -315,7 +322,7 @@ fn key_pressed(app: &mut App, key: KeyEvent) -> Vec<Effect> {
 }
 
 fn filter_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
-    use crossterm::event::KeyCode::{Down, Enter, Esc, Up};
+    use KeyCode::{Down, Enter, Esc, Up};
     let Some(field) = &mut app.typing else {
         return Vec::new();
     };

@@ -126,13 +126,15 @@ impl Actor {
         let taken = self.flights.taken();
         self.flights.sample(now);
         self.speed.meter.sample(now, taken);
-        let seconds = (now - self.speed.sampled).as_secs_f64();
         self.speed.sampled = now;
         if taken != self.speed.taken || self.flights.is_empty() {
             (self.speed.moved, self.speed.taken) = (now, taken);
         }
-        if !self.flights.is_empty() {
-            self.speed.steady.sample(self.speed.meter.rate(), seconds);
+        let sent_for = self.speed.sending.look(now, !self.flights.is_empty());
+        // Of the rest before the first part nothing is to be learnt.
+        if !sent_for.is_zero() {
+            let rate = self.speed.meter.rate();
+            self.speed.steady.sample(rate, sent_for.as_secs_f64());
         }
         let since = millis(now - self.speed.noted);
         if since >= Summary::HISTORY_STEP_MS {
@@ -231,6 +233,7 @@ impl Actor {
                 .steady
                 .seconds_for(left - in_flight)
                 .filter(|_| moving),
+            sending_ms: millis(self.speed.sending.total()),
             parts_running: u32::try_from(self.flights.len()).unwrap_or(u32::MAX),
             parts_retrying: retrying,
             parts_failed: failed,

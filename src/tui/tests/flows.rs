@@ -1,5 +1,7 @@
 //! What keys lead to: commands, marks, filters, dialogs.
 
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
+
 use super::{Screen, fake::World};
 use crate::{
     engine::protocol::{Command, Filter, Phase, Place, Query, Show, SortBy, State, Targets},
@@ -470,4 +472,19 @@ fn details_scroll_as_far_as_there_is_something_and_move_with_the_engine() {
     );
     screen.press("<esc>");
     assert!(screen.app.dialog.is_none());
+}
+
+#[test]
+fn esc_and_a_key_that_arrive_as_one_are_two() {
+    let mut screen = screen();
+    let alt = |c| {
+        let key = KeyEvent::new(KeyCode::Char(c), KeyModifiers::ALT);
+        Msg::Input(Event::Key(key))
+    };
+    screen.press("T");
+    screen.send(alt('a'));
+    assert!(matches!(screen.app.dialog, Some(Dialog::Add(_))));
+    screen.send(alt('j'));
+    assert!(screen.app.dialog.is_none());
+    assert_eq!(screen.app.queue.selected, Some(2));
 }

@@ -114,6 +114,14 @@ fn further(app: &App, dialog: &Dialog) -> Option<String> {
     }
 }
 
+/// The height of a dialog that takes what there is, and leaves a tall screen its first and last line.
+fn below_the_header(height: u16) -> u16 {
+    match height {
+        0..14 => height,
+        _ => height - 2,
+    }
+}
+
 fn frame(app: &App, dialog: &Dialog) -> (String, Rect) {
     let size = app.size;
     let tall = |lines: usize| u16::try_from(lines + 4).unwrap_or(u16::MAX);
@@ -123,7 +131,7 @@ fn frame(app: &App, dialog: &Dialog) -> (String, Rect) {
             centered(
                 size,
                 if size.width >= 130 { 126 } else { 74 },
-                size.height.min(46),
+                below_the_header(size.height).min(46),
             ),
         ),
         Dialog::Add(_) => (
@@ -136,7 +144,7 @@ fn frame(app: &App, dialog: &Dialog) -> (String, Rect) {
             centered(
                 size,
                 96,
-                tall(details::height(app, dialog)).min(size.height.saturating_sub(2)),
+                tall(details::height(app, dialog)).min(below_the_header(size.height)),
             ),
         ),
         Dialog::Summary => (
@@ -241,7 +249,7 @@ fn keys(app: &App, dialog: &Dialog) -> Vec<DialogKey> {
         Dialog::Help(_) | Dialog::Details(..) if hidden(app) > 0 => {
             vec![esc("close"), key("↑↓", KeyCode::PageDown, "scroll")]
         }
-        Dialog::Help(_) => vec![esc("close")],
+        Dialog::Help(_) | Dialog::Details(..) => vec![esc("close")],
         Dialog::Add(state) if state.walking.is_some() => vec![esc("close")],
         Dialog::Add(_) => vec![
             key("enter", KeyCode::Enter, "add"),
@@ -260,7 +268,6 @@ fn keys(app: &App, dialog: &Dialog) -> Vec<DialogKey> {
             key("0-9", KeyCode::Backspace, "type"),
             esc("leave as it is"),
         ],
-        Dialog::Details(..) => vec![esc("close")],
         Dialog::Summary => {
             let mut keys = vec![esc("close")];
             if app.summary.counts.of(State::Failed) > 0 {
