@@ -42,7 +42,7 @@ use reelhaul::{
     scan::Scan,
     secret::Secret,
     session::{
-        Change, Header, Kept, Progress,
+        Change, Header, Kept, Progress, Times,
         folder::{self, Open},
         record::{FORMAT, write_change, write_upload},
     },
@@ -90,6 +90,7 @@ fn kept(id: u32) -> Kept {
             123_456_789,
             u64::from(id) + 10_000_000,
         ),
+        times: Times::default(),
         state: State::Queued,
         reason: None,
         progress: None,
@@ -424,6 +425,7 @@ async fn resume() {
         id: 1,
         path: file,
         identity,
+        times: Times::default(),
         state: State::Queued,
         reason: None,
         progress: Some(Progress {

@@ -15,6 +15,7 @@ use std::{fmt, num::NonZeroU64, time::Duration};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::{
     body::PartBody,
@@ -22,6 +23,8 @@ use crate::{
     plan::{Part, PartPlan},
     settings::PartSize,
 };
+
+pub use metadata::in_words;
 
 /// An MD5, as receipts carry it.
 pub type Md5 = [u8; 16];
@@ -214,6 +217,13 @@ pub trait Destination: Send + Sync + fmt::Debug {
     /// # Errors
     /// When the destination can't tell; then nothing may be created.
     async fn recover(&self, marker: &str) -> Result<Option<Ticket>>;
+
+    /// What [`Self::create`] tells of a file, in the destination's words.
+    fn metadata(&self, media: &NewMedia) -> Map<String, Value>;
+
+    /// Where a person can look at a media object: the vendor's page for it, else its address in the
+    /// API. No secrets.
+    fn address(&self, media: &str) -> Option<String>;
 
     /// Makes the media object.
     ///

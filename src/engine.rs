@@ -2,6 +2,7 @@
 
 mod actor;
 pub mod flights;
+mod incidents;
 pub mod protocol;
 pub mod queue;
 pub mod rate;

@@ -153,7 +153,13 @@ impl std::error::Error for Error {}
 /// (where pre-signed links carry their signature) are cut, and the length is bounded.
 #[must_use]
 pub fn clean(text: &str) -> String {
-    let mut out = String::with_capacity(text.len().min(LONGEST));
+    clean_within(text, LONGEST)
+}
+
+/// The same with room for so many characters.
+#[must_use]
+pub fn clean_within(text: &str, longest: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(longest));
     let mut length = 0;
     for word in text
         .split(|c: char| c.is_whitespace() || is_unsafe(c))
@@ -168,7 +174,7 @@ pub fn clean(text: &str) -> String {
             length += 1;
         }
         for c in word.chars() {
-            if length >= LONGEST {
+            if length >= longest {
                 out.push('…');
                 return out;
             }

@@ -30,6 +30,7 @@
 //! | [`tui`] | the screen |
 //! | [`headless`] | lines or JSON |
 //! | [`attach`] | a handle to an engine in another process, over a unix socket |
+//! | [`journal`] | the last lines of that process's log |
 //!
 //! Around it:
 //!
@@ -59,6 +60,7 @@ pub mod error;
 pub mod format;
 pub mod headless;
 pub mod identity;
+pub mod journal;
 pub mod launch;
 pub mod metadata;
 pub mod outlet;

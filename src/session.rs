@@ -12,6 +12,8 @@ mod plain;
 pub mod read;
 pub mod record;
 pub mod store;
+pub mod times;
 
 pub use folder::Folder;
 pub use record::{Change, Header, Kept, Progress};
+pub use times::{Milestone, Moment, Times};

@@ -32,7 +32,7 @@ pub use self::{
     run::run_on,
     theme::Depth,
 };
-use crate::engine::Handle;
+use crate::{engine::Handle, journal::Journal};
 
 /// How the screen behaves.
 #[derive(Debug, Clone)]
@@ -55,6 +55,8 @@ pub struct Options {
     pub detach: Detach,
     /// Where the session is kept, to be told at the end.
     pub session_file: Option<PathBuf>,
+    /// The log of the process that holds the engine, where that is not this one.
+    pub log: Option<Journal>,
     /// Is told how long each frame took, drawing and writing; for measuring.
     pub on_frame: Option<fn(Duration)>,
 }
@@ -71,6 +73,7 @@ impl Default for Options {
             attached: false,
             detach: Detach::Never,
             session_file: None,
+            log: None,
             on_frame: None,
         }
     }

@@ -27,6 +27,7 @@ use reelhaul::{
     launch::background::go_on_in_background,
     settings::{Concurrency, Settings},
 };
+use serde_json::json;
 use support::{Home, MIB, Mode, PART, Running, Server, Source, wait_for};
 use tokio::runtime::Runtime;
 
@@ -160,7 +161,7 @@ fn a_screen_that_reads_nothing_and_one_that_talks_nonsense_do_not_slow_the_uploa
         let screen = attached(&home, Role::Watcher).await;
         let socket = socket(&home);
         let mut deaf = UnixStream::connect(&socket).unwrap();
-        deaf.write_all(&frame(br#"{"hello":{"protocol":1,"role":"watcher"}}"#))
+        deaf.write_all(&frame(br#"{"hello":{"protocol":2,"role":"watcher"}}"#))
             .unwrap();
         let ask = br#"{"query":{"id":1,"query":{"window":{"filter":{"show":"all","text":""},
             "sort":{"by":"queue","descending":false},"start":0,"rows":1000,"follow":null}}}}"#;
@@ -609,4 +610,23 @@ fn a_screen_is_sent_away_from_elsewhere() {
     let refused = home.run(["detach"]);
     refused.assert_code(1);
     finish(&server, &home, &files);
+}
+
+#[test]
+fn an_attached_screen_shows_the_log_of_the_process_that_holds_the_engine() {
+    let (server, home, files, run) = slow_upload(6, &["--parts", "1"]);
+    server.wait_for_bytes(BEGUN);
+    let Some(tmux) = Tmux::start(&home, "attach") else {
+        return;
+    };
+    tmux.wait_for("a.mp4");
+    // Said before this screen was opened, by another process.
+    tmux.tmux(["send-keys", "Tab", "Tab", "z"]);
+    tmux.wait_for("accepts the key");
+    // And what it says from now on.
+    server.script(&json!([{"fault": "error-before", "on": "part", "times": 1}]));
+    server.line(0);
+    tmux.wait_for("a.mp4, part");
+    run.end().assert_code(0);
+    server.report().assert_holds(&files);
 }

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use reelhaul::{
     destination::jwplayer::{JwPlayer, JwPlayerOptions},
     engine::{
@@ -54,6 +55,7 @@ impl World {
         let options = JwPlayerOptions {
             url: sandbox.url(),
             calls_per_minute: 10_000,
+            metadata: "tags = ['archive', 'family']".parse().unwrap(),
             ..JwPlayerOptions::new(SITE, Secret::new(SECRET))
         };
         let settings = Settings {
@@ -243,6 +245,7 @@ async fn pausing_stops_what_is_in_flight_and_going_on_sends_the_rest() {
     assert_eq!(paused.phase, Phase::Settled);
     world.tell(Command::Resume(Targets::All)).await;
     let end = world.until_state(State::Done).await;
+    assert!(end.sending_ms > 0);
     assert_eq!(
         end.bytes.sent,
         40 * MIB,
@@ -297,4 +300,50 @@ async fn starting_over_makes_a_fresh_media_object_and_removes_the_old_one() {
     assert_eq!(state(&before), "deleted");
     assert_ne!(state(&after), "deleted");
     world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_details_of_a_file_tell_its_story_and_what_the_destination_is_told() {
+    let world = World::new(None).await;
+    let faults = r#"[{"fault": "error-before", "on": "part", "part": 2, "times": 1}]"#;
+    let script = reqwest::Client::new()
+        .post(format!("{}/_sandbox/faults", world.sandbox.url()))
+        .body(faults);
+    assert!(script.send().await.unwrap().status().is_success());
+    let before = Timestamp::now();
+    world.add(&world.write("the_film.mp4", 12)).await;
+    world.until_state(State::Done).await;
+    let id = world.rows().await[0].id;
+    let details = world.details(id).await;
+
+    let times = [details.queued, details.begun, details.done].map(Option::unwrap);
+    assert!(times.is_sorted(), "{times:?}");
+    assert!(times[0].as_second() >= before.as_second(), "{times:?}");
+    assert_eq!(details.attempts, 4, "three parts, one of them twice");
+    let [incident] = &details.incidents[..] else {
+        panic!("{:?}", details.incidents)
+    };
+    assert_eq!((incident.part, incident.attempt), (Some(2), 1));
+    let told = |name: &str| {
+        let found = details.metadata.iter().find(|(known, _)| known == name);
+        &found.unwrap_or_else(|| panic!("no {name}")).1
+    };
+    assert_eq!(told("title"), "the film");
+    assert_eq!(told("tags"), "archive, family");
+    let media = details.media.as_ref().unwrap();
+    let api = format!("{}/v2/sites/{SITE}/media/{media}/", world.sandbox.url());
+    assert_eq!(details.address.as_ref(), Some(&api));
+
+    // The moments are in the session, for whoever opens it next.
+    let session = world.home.path().join("test.toml");
+    world.tell(Command::Stop).await;
+    world.ended.await.unwrap();
+    let mut queue = Queue::default();
+    folder::open(&session, |record| queue.restore(record)).unwrap();
+    let kept = queue.get(id).unwrap().times;
+    assert_eq!(
+        [kept.queued, kept.begun, kept.done].map(|at| at.known().unwrap()),
+        times
+    );
+    world.sandbox.stop().await;
 }

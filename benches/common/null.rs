@@ -46,6 +46,12 @@ impl Destination for Null {
     async fn recover(&self, _marker: &str) -> Result<Option<Ticket>> {
         Ok(None)
     }
+    fn metadata(&self, _: &NewMedia) -> serde_json::Map<String, serde_json::Value> {
+        serde_json::Map::new()
+    }
+    fn address(&self, _: &str) -> Option<String> {
+        None
+    }
     async fn create(&self, media: &NewMedia) -> Result<Ticket> {
         if !self.answers {
             std::future::pending::<()>().await;

@@ -24,9 +24,12 @@ use super::{
     Places,
     wire::{self, EngineSays, Owner, PROTOCOL, Role, ScreenSays},
 };
-use crate::engine::{
-    Handle, Request, Server,
-    protocol::{Outcome, Reply, Summary},
+use crate::{
+    engine::{
+        Handle, Request, Server,
+        protocol::{Outcome, Reply, Summary},
+    },
+    journal::Journal,
 };
 
 /// How long an engine may take to answer the first word; it is at work, not at rest.
@@ -40,6 +43,8 @@ pub struct Attached {
     pub handle: Handle,
     /// Who runs it.
     pub owner: Owner,
+    /// The last lines of its process's log, and those that follow; none for a [`Role::Watcher`].
+    pub log: Journal,
 }
 
 /// Why there is no connection.
@@ -187,13 +192,15 @@ impl Line {
         let (handle, server) = Handle::pair();
         server.summary.send_replace(*first);
         let (incoming, outgoing) = (self.incoming, self.outgoing);
+        let log = Journal::default();
+        let heard = log.clone();
         tokio::spawn(async move {
             let Server { requests, summary } = server;
             let owed = Owed::default();
             // Reading and writing never wait for each other, or both ends could wait for ever.
             let ended = tokio::select! {
                 ended = write(requests, outgoing, &owed) => ended,
-                ended = read(incoming, &summary, &owed) => ended,
+                ended = read(incoming, &summary, &owed, &heard) => ended,
             };
             if let Err(error) = ended {
                 tracing::warn!("the connection to the session ended: {error}");
@@ -202,6 +209,7 @@ impl Line {
         Ok(Attached {
             handle,
             owner: self.owner,
+            log,
         })
     }
 }
@@ -287,6 +295,7 @@ async fn read(
     mut incoming: Incoming,
     summary: &watch::Sender<Summary>,
     owed: &Owed,
+    log: &Journal,
 ) -> io::Result<()> {
     while let Some(frame) = incoming.next().await {
         match wire::read(&frame?).map_err(io::Error::other)? {
@@ -294,6 +303,7 @@ async fn read(
             EngineSays::Summary(newest) => {
                 summary.send_replace(*newest);
             }
+            EngineSays::Log(lines) => lines.into_iter().for_each(|line| log.push(line)),
             // A screen that no longer wants an answer has dropped its end.
             EngineSays::Outcome { id, outcome } => {
                 if let Some(Waiting::Outcome(answer)) = owed.take(id) {

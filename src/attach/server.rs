@@ -30,9 +30,12 @@ use super::{
     place::Address,
     wire::{self, EngineSays, Gibberish, Owner, PROTOCOL, Role, ScreenSays},
 };
-use crate::engine::{
-    Gone, Handle, Request,
-    protocol::{Outcome, Reply, Summary},
+use crate::{
+    engine::{
+        Gone, Handle, Request,
+        protocol::{Outcome, Reply, Summary},
+    },
+    journal::{Journal, Reader},
 };
 
 /// How many requests of one screen may be open; it is not listened to until it takes an answer.
@@ -117,8 +120,8 @@ impl Served {
     }
 }
 
-/// Serves an engine to other processes of the same user, until the result is dropped. To be called
-/// by the holder of the session's lock, within a tokio runtime.
+/// Serves an engine, and the log of its process, to other processes of the same user, until the
+/// result is dropped. To be called by the holder of the session's lock, within a tokio runtime.
 ///
 /// # Errors
 /// When no socket can be made in any of the places.
@@ -128,6 +131,7 @@ pub fn serve(
     session_file: &Path,
     places: &Places,
     limits: Limits,
+    journal: Journal,
 ) -> io::Result<Served> {
     let (listener, address) = places.bind(session_file)?;
     let file = std::path::absolute(session_file).unwrap_or_else(|_| session_file.to_owned());
@@ -143,6 +147,7 @@ pub fn serve(
     let house = Arc::new(House {
         leave: leave.clone(),
         handle,
+        journal,
         owner,
         limits,
         count,
@@ -162,6 +167,7 @@ pub fn serve(
 /// What all connections share.
 struct House {
     handle: Handle,
+    journal: Journal,
     owner: Owner,
     limits: Limits,
     count: watch::Sender<usize>,
@@ -268,7 +274,9 @@ async fn serve_one(stream: UnixStream, house: &House) -> Result<(), Cut> {
         ScreenSays::Hello { protocol, .. } => return Err(Cut::OtherProtocol(protocol)),
         _ => return Err(Cut::Silent),
     };
-    let _counted = (role == Role::Screen).then(|| Counted::new(&house.count));
+    let screen = role == Role::Screen;
+    let _counted = screen.then(|| Counted::new(&house.count));
+    let news = screen.then(|| house.journal.reader());
     let (answers, answered) = mpsc::channel(OPEN);
     let gone = CancellationToken::new();
     let listening = async {
@@ -280,7 +288,7 @@ async fn serve_one(stream: UnixStream, house: &House) -> Result<(), Cut> {
     };
     tokio::select! {
         heard = listening => heard,
-        told = tell(outgoing, house.handle.summary(), answered, &gone) => told,
+        told = tell(outgoing, house.handle.summary(), answered, news, &gone) => told,
     }
 }
 
@@ -370,12 +378,13 @@ impl Answer {
     }
 }
 
-/// Tells answers, and of the summaries the newest each time. Ends with the engine, after its last
-/// summary.
+/// Tells answers, of the summaries the newest each time, and what is logged. Ends with the engine,
+/// after its last summary.
 async fn tell(
     mut outgoing: Outgoing,
     mut summary: watch::Receiver<Summary>,
     mut answers: mpsc::Receiver<EngineSays>,
+    mut log: Option<Reader>,
     gone: &CancellationToken,
 ) -> Result<(), Cut> {
     summary.mark_changed();
@@ -390,6 +399,12 @@ async fn tell(
                 outgoing.say(&EngineSays::Summary(newest)).await?;
             }
             Some(answer) = answers.recv() => outgoing.say(&answer).await?,
+            lines = async {
+                match &mut log {
+                    Some(log) => log.next().await,
+                    None => pending().await,
+                }
+            } => outgoing.say(&EngineSays::Log(lines)).await?,
         }
     }
     gone.cancel();

@@ -22,11 +22,14 @@ use super::{
     wire::{EngineSays, ScreenSays},
     *,
 };
-use crate::engine::{
-    Gone, Handle, Request,
-    protocol::{
-        AddPaths, Command, Outcome, Phase, Query, Reply, Summary, Targets, Window, WindowQuery,
+use crate::{
+    engine::{
+        Gone, Handle, Request,
+        protocol::{
+            AddPaths, Command, Outcome, Phase, Query, Reply, Summary, Targets, Window, WindowQuery,
+        },
     },
+    journal::{Journal, KEPT, Level, Line},
 };
 
 /// A folder with a session's file and room for sockets.
@@ -34,6 +37,7 @@ struct Site {
     folder: TempDir,
     file: PathBuf,
     places: Places,
+    journal: Journal,
 }
 
 impl Site {
@@ -46,12 +50,21 @@ impl Site {
             folder,
             file,
             places,
+            journal: Journal::default(),
         }
     }
 
     fn serve(&self, limits: Limits) -> (Served, crate::engine::Server) {
         let (handle, engine) = Handle::pair();
-        let served = serve(handle, "s-1", &self.file, &self.places, limits).unwrap();
+        let served = serve(
+            handle,
+            "s-1",
+            &self.file,
+            &self.places,
+            limits,
+            self.journal.clone(),
+        )
+        .unwrap();
         (served, engine)
     }
 
@@ -355,7 +368,15 @@ async fn where_a_socket_can_not_be_the_next_place_is_taken() {
     let short = site.folder.path().join("run");
     let places = Places::new([long, plain_file, short.clone()]);
     let (handle, engine) = Handle::pair();
-    let served = serve(handle, "s-1", &site.file, &places, Limits::default()).unwrap();
+    let served = serve(
+        handle,
+        "s-1",
+        &site.file,
+        &places,
+        Limits::default(),
+        Journal::default(),
+    )
+    .unwrap();
     assert_eq!(served.path().parent(), Some(&*short));
     // Another way to the same file leads to the same socket.
     let link = site.folder.path().join("link");
@@ -504,4 +525,100 @@ async fn summaries_a_screen_is_too_slow_for_are_left_out() {
         }
     }
     assert!(told < 500, "{told}");
+}
+
+fn logged(number: usize) -> Line {
+    Line {
+        at: jiff::Timestamp::UNIX_EPOCH,
+        level: Level::Info,
+        target: "reelhaul::engine".into(),
+        words: format!("line {number} {}", "x".repeat(900)),
+    }
+}
+
+#[tokio::test]
+async fn a_screen_hears_what_was_logged_before_it_came_and_what_follows() {
+    let site = Site::new();
+    let (_served, _engine) = site.serve(Limits::default());
+    (0..KEPT + 3).for_each(|number| site.journal.push(logged(number)));
+    // The connection lives as long as the handle does.
+    let attached = connect(&site.file, &site.places, Role::Screen).await;
+    let attached = attached.unwrap();
+    let mut log = attached.log.reader();
+    let mut heard = Vec::new();
+    while heard.len() < KEPT {
+        heard.extend(log.next().await);
+    }
+    assert_eq!(heard, (3..KEPT + 3).map(logged).collect::<Vec<_>>());
+    site.journal.push(logged(9999));
+    assert_eq!(log.next().await, [logged(9999)]);
+}
+
+#[tokio::test]
+async fn lines_a_screen_is_too_slow_for_are_left_out_and_counted() {
+    let site = Site::new();
+    let (_served, _engine) = site.serve(Limits::default());
+    let mut slow = site.raw().await;
+    slow.write_all(&hello()).await.unwrap();
+    for number in 0..50_000 {
+        site.journal.push(logged(number));
+        tokio::task::yield_now().await;
+    }
+    let mut frames = Framed::new(slow, wire::frames(wire::FROM_ENGINE));
+    let (mut told, mut left_out) = (0, 0);
+    loop {
+        let frame = frames.next().await.unwrap().unwrap();
+        let EngineSays::Log(lines) = wire::read(&frame).unwrap() else {
+            continue;
+        };
+        for line in &lines {
+            match line.words.split_once(" lines came faster") {
+                Some((count, _)) => left_out += count.parse::<usize>().unwrap(),
+                None => told += 1,
+            }
+        }
+        if lines.last() == Some(&logged(49_999)) {
+            break;
+        }
+    }
+    assert!(left_out > 10_000, "{told} told, {left_out} left out");
+    assert_eq!(told + left_out, 50_000);
+}
+
+#[tokio::test]
+async fn what_an_engine_logs_can_not_steer_the_terminal_of_a_screen() {
+    let site = Site::new();
+    let socket = site.places.of(&site.file).remove(0);
+    fs::create_dir(socket.parent().unwrap()).unwrap();
+    let listener = UnixListener::bind(&socket).unwrap();
+    let owner = Owner {
+        protocol: PROTOCOL,
+        version: String::new(),
+        process: 7,
+        session: "s".into(),
+        file: site.file.clone(),
+    };
+    let serving = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut stream = Framed::new(stream, wire::frames(wire::FROM_ENGINE));
+        let line = Line {
+            target: "a\u{1b}[2J".into(),
+            words: "b\u{1b}]0;title\u{7}\n\u{202e}c".into(),
+            ..logged(1)
+        };
+        for said in [
+            EngineSays::Hello(owner),
+            EngineSays::Summary(Box::default()),
+            EngineSays::Log(vec![line]),
+        ] {
+            stream.send(wire::write(&said).unwrap()).await.unwrap();
+        }
+        stream.next().await
+    });
+    let attached = connect(&site.file, &site.places, Role::Screen).await;
+    let attached = attached.unwrap();
+    let lines = attached.log.reader().next().await;
+    assert_eq!(lines[0].target, "a [2J");
+    assert_eq!(lines[0].words, "b ]0;title c");
+    serving.abort();
 }

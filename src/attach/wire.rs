@@ -7,11 +7,14 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio_util::codec::LengthDelimitedCodec;
 
-use crate::engine::protocol::{Command, Outcome, Query, Reply, Summary};
+use crate::{
+    engine::protocol::{Command, Outcome, Query, Reply, Summary},
+    journal::Line,
+};
 
 /// Which version of these words this is. A change that an older program would not understand, here
 /// or in [`crate::engine::protocol`], counts it up.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// The longest frame from a screen, in bytes: a million numbers of uploads fit.
 pub(super) const FROM_SCREEN: usize = 8 << 20;
@@ -68,6 +71,8 @@ pub(super) enum EngineSays {
     Hello(Owner),
     /// How the session stands now.
     Summary(Box<Summary>),
+    /// What its process logged since it last told; only to a [`Role::Screen`].
+    Log(Vec<Line>),
     /// To a command.
     Outcome {
         /// The command's.

@@ -298,6 +298,14 @@ impl Destination for ApiVideo {
         Ok(None)
     }
 
+    fn metadata(&self, media: &NewMedia) -> Map<String, Value> {
+        request::metadata(media, &self.metadata)
+    }
+
+    fn address(&self, media: &str) -> Option<String> {
+        request::page(&self.http, media).ok().map(Into::into)
+    }
+
     async fn create(&self, media: &NewMedia) -> Result<Ticket> {
         let call = request::create(&self.http, media, &self.metadata)?;
         let id = answer::read_created(&self.ask(&self.writes, call).await?)?;

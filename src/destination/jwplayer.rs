@@ -283,6 +283,14 @@ impl Destination for JwPlayer {
         Ok(found)
     }
 
+    fn metadata(&self, media: &NewMedia) -> Map<String, Value> {
+        Site::metadata(media, &self.metadata)
+    }
+
+    fn address(&self, media: &str) -> Option<String> {
+        self.site.page(media).ok().map(Into::into)
+    }
+
     async fn create(&self, media: &NewMedia) -> Result<Ticket> {
         let answer = self.ask(self.site.create(media, &self.metadata)?).await?;
         answer::read_created(&answer, &media.mime).map_err(|error| of_site(error, &self.site.id))

@@ -22,9 +22,10 @@ use self::walks::{Walked, Walks};
 use super::{
     Request, Server,
     flights::Flights,
+    incidents::Incidents,
     protocol::{Event, Phase, Summary, UploadId},
     queue::Queue,
-    rate::{Cap, Meter, Steady},
+    rate::{Cap, Meter, Steady, Stopwatch},
     retry::{Backoff, Gate},
     schedule::{self, Room, Start},
     tune::Tuner,
@@ -133,6 +134,7 @@ pub(super) struct Actor {
     tuning: Tuning,
     errors: u64,
     unreadable: usize,
+    incidents: Incidents,
     random: fastrand::Rng,
     told: Summary,
 }
@@ -154,6 +156,8 @@ struct Speed {
     meter: Meter,
     steady: Steady,
     history: Vec<u64>,
+    /// For how long parts were in flight.
+    sending: Stopwatch,
     sampled: Instant,
     /// When bytes of parts in flight were last seen to move, or none was in flight.
     moved: Instant,
@@ -228,6 +232,7 @@ impl Actor {
                 meter: Meter::new(now),
                 steady: Steady::default(),
                 history: Vec::new(),
+                sending: Stopwatch::default(),
                 sampled: now,
                 moved: now,
                 taken: 0,
@@ -244,6 +249,7 @@ impl Actor {
             },
             errors: 0,
             unreadable: 0,
+            incidents: Incidents::default(),
             random: fastrand::Rng::new(),
             told: Summary::default(),
         };

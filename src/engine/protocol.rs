@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -422,22 +423,46 @@ pub struct FailedPart {
 pub struct Details {
     /// Its row.
     pub row: Row,
-    /// When the file was last modified, RFC 3339.
-    pub modified: String,
-    /// The title it has, or will have, at the destination.
-    pub title: String,
+    /// When the file was last modified.
+    pub modified: Timestamp,
+    /// When it was queued, where that is known.
+    pub queued: Option<Timestamp>,
+    /// When it was begun, if it was.
+    pub begun: Option<Timestamp>,
+    /// When the destination accepted it, if it did.
+    pub done: Option<Timestamp>,
     /// The media type it is announced as.
     pub mime: String,
+    /// What the destination is told of it when its media object is made, as it is set up now: names
+    /// and values in the destination's words.
+    pub metadata: Vec<(String, String)>,
     /// The marker, once it is made.
     pub marker: Option<String>,
     /// The media object's id, once there is one.
     pub media: Option<String>,
+    /// Where the media object can be looked at, once there is one.
+    pub address: Option<String>,
     /// The plan, as `(first part, count, size in bytes)`.
     pub plan: Vec<(PartNumber, u32, u64)>,
     /// How many requests for parts were begun since the program started.
     pub attempts: u32,
+    /// What went wrong lately since the program started, newest first.
+    pub incidents: Vec<Incident>,
     /// Why it stopped, if it did.
     pub failure: Option<Error>,
+}
+
+/// Something that went wrong with an upload and ended it or was tried again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incident {
+    /// When.
+    pub at: Timestamp,
+    /// With which part; `None`: with a step of the whole upload.
+    pub part: Option<PartNumber>,
+    /// Which try it was, from 1.
+    pub attempt: u32,
+    /// What happened.
+    pub message: String,
 }
 
 /// What a change of settings would do.
@@ -608,6 +633,8 @@ pub struct Summary {
     pub history: Vec<u64>,
     /// Seconds left, where that can be told.
     pub eta: Option<u64>,
+    /// For how many milliseconds parts were in flight since the program started.
+    pub sending_ms: u64,
     /// Parts in flight.
     pub parts_running: u32,
     /// Parts that wait to be tried again.

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     identity::Identity,
     session::{
-        Change, Kept, Progress,
+        Change, Kept, Progress, Times,
         record::{BadTable, Record},
     },
 };
@@ -111,6 +111,7 @@ impl Queue {
             id,
             path,
             identity,
+            times: Times::default(),
             state: State::Queued,
             reason: None,
             progress: None,
@@ -191,6 +192,7 @@ impl Queue {
             id,
             path,
             identity,
+            times,
             state,
             reason,
             progress,
@@ -224,6 +226,8 @@ impl Queue {
         let upload = Upload {
             path,
             identity,
+            times,
+            attempts: 0,
             hold,
             phase,
         };
@@ -402,6 +406,7 @@ fn kept(id: UploadId, upload: &Upload) -> Kept {
         id,
         path: upload.path.to_path_buf(),
         identity: upload.identity,
+        times: upload.times,
         state: Some(upload.state())
             .filter(|state| state.settled())
             .unwrap_or(State::Queued),
@@ -431,9 +436,14 @@ fn apply(upload: &mut Upload, change: &Change) {
         Change::Skipped(error) => upload.hold = Hold::Skipped(Box::new(error.clone())),
         Change::Fresh(identity) => {
             upload.identity = *identity;
+            upload.times = Times {
+                queued: upload.times.queued,
+                ..Times::default()
+            };
             upload.phase = Phase::Waiting;
             upload.hold = Hold::None;
         }
+        Change::At(milestone, at) => upload.times.note(*milestone, *at),
         Change::Removed => {} // the queue's own business
         Change::Ticket(_)
         | Change::Plan(_)
@@ -463,6 +473,7 @@ mod tests {
         },
         error::{Error, Kind},
         plan::PartPlan,
+        session::Milestone,
     };
 
     const MIB: u64 = 1 << 20;
@@ -569,6 +580,8 @@ mod tests {
         let mut queue = queue(5);
         begin(&mut queue, 2);
         queue.apply(2, &Change::Part(3, Some([7; 16])));
+        let at = jiff::Timestamp::from_second(1_700_000_000).unwrap().into();
+        queue.apply(2, &Change::At(Milestone::Begun, at));
         queue.apply(3, &Change::Failed(Error::new(Kind::Refused, "no")));
         begin(&mut queue, 4);
         queue.apply(4, &Change::Done);

@@ -228,6 +228,30 @@ impl Steady {
     }
 }
 
+/// For how long something goes on that rests in between.
+#[derive(Debug, Default)]
+pub struct Stopwatch {
+    total: Duration,
+    /// When it was last seen to go on, if it was the last time.
+    seen: Option<Instant>,
+}
+
+impl Stopwatch {
+    /// Looks whether it goes on; answers how long it did since the last look.
+    pub fn look(&mut self, now: Instant, goes_on: bool) -> Duration {
+        let since = self.seen.map_or(Duration::ZERO, |seen| now - seen);
+        self.seen = goes_on.then_some(now);
+        self.total += since;
+        since
+    }
+
+    /// How long it went on in all.
+    #[must_use]
+    pub fn total(&self) -> Duration {
+        self.total
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU64;
@@ -242,6 +266,23 @@ mod tests {
         while bytes > 0 {
             bytes -= std::future::poll_fn(|context| pace.poll_take(context, bytes)).await;
         }
+    }
+
+    #[test]
+    fn a_rest_is_no_part_of_the_time_something_went_on() {
+        let mut watch = Stopwatch::default();
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let looks = [
+            (0, false),
+            (3600, true),
+            (3610, true),
+            (3612, false),
+            (9000, true),
+        ];
+        let since = looks.map(|(seconds, goes_on)| watch.look(at(seconds), goes_on).as_secs());
+        assert_eq!(since, [0, 0, 10, 2, 0]);
+        assert_eq!(watch.total().as_secs(), 12);
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,7 +14,7 @@ use crate::{
     error::Error,
     identity::Identity,
     plan::{PartNumber, PartPlan},
-    session::{Change, Progress},
+    session::{Change, Progress, Times},
 };
 
 /// One upload. A million of these are held, so it is small until it is begun and again when done.
@@ -24,6 +24,10 @@ pub struct Upload {
     pub path: Box<Path>,
     /// The file as it was when it was queued.
     pub identity: Identity,
+    /// When what happened to it.
+    pub times: Times,
+    /// How many requests for its parts were begun in this run.
+    pub attempts: u32,
     /// What keeps it from going on, if anything.
     pub hold: Hold,
     /// How far it is.
@@ -107,8 +111,6 @@ pub struct Begun {
     pub troubled: BTreeMap<PartNumber, Trouble>,
     /// Bytes acknowledged.
     pub acknowledged: u64,
-    /// How many requests for parts were begun in this run.
-    pub attempts: u32,
     /// How many parts had the destination's own MD5 confirm them in this run.
     pub verified: BTreeSet<PartNumber>,
 }
@@ -305,7 +307,6 @@ impl Begun {
         self.again.remove(&next.number);
         self.troubled.remove(&next.number);
         self.running.insert(next.number, next.attempt);
-        self.attempts += 1;
         while self.running.contains_key(&self.next)
             || self.progress.receipts.contains_key(&self.next)
         {

@@ -34,10 +34,11 @@ pub(super) async fn attach(global: &Global, asked: cli::Attach) -> Result<u8, St
 /// The same screen as the session's own, in this terminal.
 async fn look(global: &Global, screen: Shown, file: &Path, places: &Places) -> Result<u8, Stopped> {
     let look = screen.options(&load(global)?)?;
-    let Attached { handle, owner } = connect(file, places, Role::Screen).await?;
+    let Attached { handle, owner, log } = connect(file, places, Role::Screen).await?;
     let options = tui::Options {
         attached: true,
         session_file: Some(owner.file.clone()),
+        log: Some(log),
         ..look
     };
     let summary = handle.summary();
@@ -68,7 +69,7 @@ fn lost(owner: &Owner) -> Stopped {
 
 /// Lines until the session ends, or this is told to; the session goes on then.
 async fn watch(file: &Path, places: &Places, style: Style) -> Result<u8, Stopped> {
-    let Attached { handle, owner } = connect(file, places, Role::Watcher).await?;
+    let Attached { handle, owner, .. } = connect(file, places, Role::Watcher).await?;
     let stops = headless::stop_signals(true).map_err(Stopped::left)?;
     let watched = headless::watch(handle, stops, stdout(), style).await;
     if watched == Watched::Lost {

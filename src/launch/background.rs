@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{DONE, LEFT, Stopped, screen::Seen, sessions, told::say};
+use super::{DONE, LEFT, Stopped, logs, screen::Seen, sessions, told::say};
 use crate::{
     attach::{self, Limits, Places, Role, Served},
     cli::{Cli, Global},
@@ -44,7 +44,8 @@ pub fn places() -> Result<Places, Stopped> {
 /// Lets other processes attach. A session does not depend on that.
 pub(super) fn serve(handle: &Handle, id: &str, file: &Path) -> Option<Served> {
     let places = places().ok()?;
-    attach::serve(handle.clone(), id, file, &places, Limits::default())
+    let limits = Limits::default();
+    attach::serve(handle.clone(), id, file, &places, limits, logs::journal())
         .inspect_err(|error| tracing::warn!("no other screen can attach: {error}"))
         .ok()
 }

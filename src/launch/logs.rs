@@ -1,13 +1,22 @@
-//! Where the log goes: stderr, the log pane, a file. Nobody who logs waits for any of them.
+//! Where the log goes: stderr, the log pane, a file; and to the screens of other processes. Nobody who
+//! logs waits for any of them.
 
-use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt};
+use std::{fs::OpenOptions, os::unix::fs::OpenOptionsExt, sync::LazyLock};
 
 use tracing_subscriber::{
     EnvFilter, Layer, Registry, layer::SubscriberExt, util::SubscriberInitExt,
 };
 
 use super::{Stopped, told};
-use crate::cli::Global;
+use crate::{cli::Global, journal::Journal};
+
+/// The last lines this process logged: one for a process, as its log is.
+static JOURNAL: LazyLock<Journal> = LazyLock::new(Journal::default);
+
+/// What screens of other processes are shown of the log.
+pub(super) fn journal() -> Journal {
+    JOURNAL.clone()
+}
 
 type Layers = Vec<Box<dyn Layer<Registry> + Send + Sync>>;
 
@@ -58,6 +67,7 @@ fn start(global: &Global, mut layers: Layers) -> Result<(), Stopped> {
             .with_filter(filter(global.verbose.max(1)));
         layers.push(file.boxed());
     }
+    layers.push(JOURNAL.layer().boxed());
     // A log that was started before (a test's) stays.
     drop(tracing_subscriber::registry().with(layers).try_init());
     Ok(())

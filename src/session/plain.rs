@@ -6,7 +6,10 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 
-use super::record::{Change, Kept, Progress, Record, read_md5};
+use super::{
+    record::{Change, Kept, Progress, Record, read_md5},
+    times::{Moment, Times},
+};
 use crate::{destination::Ticket, engine::protocol::State, identity::Identity};
 
 /// The table, if it is one of those. `None` says nothing against it.
@@ -30,6 +33,11 @@ fn upload(mut lines: Lines<'_>) -> Option<Record> {
     } else {
         0
     };
+    let times = Times {
+        queued: lines.moment("queued_at")?,
+        begun: lines.moment("begun_at")?,
+        done: lines.moment("done_at")?,
+    };
     let progress = if lines.has("marker") {
         Some(begun(&mut lines)?)
     } else {
@@ -50,6 +58,7 @@ fn upload(mut lines: Lines<'_>) -> Option<Record> {
         id,
         path,
         identity,
+        times,
         state,
         reason: None,
         progress,
@@ -128,6 +137,14 @@ impl<'a> Lines<'a> {
             .then(|| text.parse().ok())?
     }
 
+    /// A moment, where there is one of this key.
+    fn moment(&mut self, key: &str) -> Option<Moment> {
+        if self.has(key) {
+            return Some(self.time(key)?.into());
+        }
+        Some(Moment::default())
+    }
+
     /// The blank line that ends a table.
     fn end(&self) -> Option<()> {
         (self.0 == "\n").then_some(())
@@ -153,6 +170,10 @@ mod tests {
             id: 7,
             path: path.into(),
             identity: Identity::new(size, seconds, nanoseconds, inode),
+            times: Times {
+                queued: Timestamp::from_second(seconds % (1 << 32)).unwrap().into(),
+                ..Times::default()
+            },
             state: State::Queued,
             reason: None,
             progress: None,
@@ -161,6 +182,8 @@ mod tests {
 
     fn done(mut kept: Kept, media: &str) -> Kept {
         kept.state = State::Done;
+        kept.times.begun = kept.times.queued;
+        kept.times.done = kept.times.queued;
         kept.progress = Some(Progress {
             ticket: Some(Ticket {
                 media: media.into(),

@@ -11,7 +11,10 @@ use serde::{Deserialize, Serialize};
 use toml::value::Datetime;
 use toml_writer::{ToTomlValue as _, TomlStringBuilder};
 
-use super::plain;
+use super::{
+    plain,
+    times::{Milestone, Moment, Times},
+};
 use crate::{
     destination::{Md5, Ticket},
     engine::protocol::{State, UploadId},
@@ -65,6 +68,8 @@ pub struct Kept {
     pub path: PathBuf,
     /// The file as it was when it was queued.
     pub identity: Identity,
+    /// When what happened to it.
+    pub times: Times,
     /// Its state, as far as it says more than the progress does: `queued` for whatever goes on by
     /// itself, else `done`, `paused`, `failed`, `changed` or `skipped`.
     pub state: State,
@@ -101,6 +106,8 @@ pub enum Change {
     Changed(Error),
     /// Left out.
     Skipped(Error),
+    /// This was reached at this moment.
+    At(Milestone, Moment),
     /// Forget what was begun; the file is this now.
     Fresh(Identity),
     /// Taken out of the queue.
@@ -129,6 +136,9 @@ struct UploadTable {
     modified: Datetime,
     #[serde(default)]
     inode: u64,
+    queued_at: Option<Datetime>,
+    begun_at: Option<Datetime>,
+    done_at: Option<Datetime>,
     marker: Option<String>,
     ticket: Option<Ticket>,
     plan: Option<Vec<Run>>,
@@ -152,6 +162,8 @@ struct LogTable {
     plan: Option<Vec<Run>>,
     file_size: Option<u64>,
     lost: Option<String>,
+    begun_at: Option<Datetime>,
+    done_at: Option<Datetime>,
     size: Option<u64>,
     modified: Option<Datetime>,
     inode: Option<u64>,
@@ -251,6 +263,12 @@ impl Writer<'_> {
         }
     }
 
+    fn moment(&mut self, key: &str, moment: Moment) {
+        if moment != Moment::default() {
+            self.value(key, moment);
+        }
+    }
+
     fn reason(&mut self, error: &Error) {
         let kind =
             toml::Value::try_from(error.kind).map_or_else(|_| String::new(), |v| v.to_string());
@@ -296,6 +314,9 @@ pub fn write_upload(out: &mut String, kept: &Kept) {
         _ => writer.text("path_bytes", &path::encode(&kept.path)),
     }
     writer.identity(&kept.identity);
+    writer.moment("queued_at", kept.times.queued);
+    writer.moment("begun_at", kept.times.begun);
+    writer.moment("done_at", kept.times.done);
     if let Some(progress) = &kept.progress {
         writer.text("marker", &progress.marker);
         if let Some(ticket) = &progress.ticket {
@@ -359,6 +380,8 @@ pub fn write_change(out: &mut String, upload: UploadId, change: &Change) {
             writer.reason(error);
             writer.text("state", State::Skipped.word());
         }
+        Change::At(Milestone::Begun, at) => writer.moment("begun_at", *at),
+        Change::At(Milestone::Done, at) => writer.moment("done_at", *at),
         Change::Fresh(identity) => writer.identity(identity),
     }
     out.push('\n');
@@ -437,14 +460,20 @@ pub(super) fn parse_table(text: &str) -> Result<Record, BadTable> {
     })
 }
 
-fn identity(size: u64, modified: &Datetime, inode: u64) -> Result<Identity, BadTable> {
-    let modified: Timestamp = modified
-        .to_string()
+fn time(key: &str, at: &Datetime) -> Result<Timestamp, BadTable> {
+    at.to_string()
         .parse()
-        .map_err(|_| BadTable::new("`modified` is not a time with an offset"))?;
+        .map_err(|_| BadTable::new(format!("`{key}` is not a time with an offset")))
+}
+
+fn moment(key: &str, at: Option<&Datetime>) -> Result<Moment, BadTable> {
+    at.map_or(Ok(Moment::default()), |at| Ok(time(key, at)?.into()))
+}
+
+fn identity(size: u64, modified: &Datetime, inode: u64) -> Result<Identity, BadTable> {
     Ok(Identity {
         size,
-        modified,
+        modified: time("modified", modified)?,
         inode,
     })
 }
@@ -456,6 +485,11 @@ fn upload(table: UploadTable) -> Result<Record, BadTable> {
         _ => return Err(BadTable::new("one of `path` and `path_bytes` is needed")),
     };
     let identity = identity(table.size, &table.modified, table.inode)?;
+    let times = Times {
+        queued: moment("queued_at", table.queued_at.as_ref())?,
+        begun: moment("begun_at", table.begun_at.as_ref())?,
+        done: moment("done_at", table.done_at.as_ref())?,
+    };
     let plan = table
         .plan
         .map(|runs| read_plan(runs, identity.size))
@@ -494,6 +528,7 @@ fn upload(table: UploadTable) -> Result<Record, BadTable> {
         id: table.id,
         path,
         identity,
+        times,
         state,
         reason,
         progress,
@@ -525,6 +560,10 @@ fn log(table: LogTable) -> Result<Record, BadTable> {
         Change::Plan(read_plan(runs, size)?)
     } else if let Some(lost) = table.lost {
         Change::Lost(read_numbers(&lost, u32::MAX)?.into_iter().collect())
+    } else if let Some(at) = table.begun_at {
+        Change::At(Milestone::Begun, time("begun_at", &at)?.into())
+    } else if let Some(at) = table.done_at {
+        Change::At(Milestone::Done, time("done_at", &at)?.into())
     } else if let Some(size) = table.size {
         let modified = table
             .modified
@@ -675,12 +714,21 @@ mod tests {
         }
     }
 
+    fn moment(seconds: i64) -> Moment {
+        Timestamp::from_second(seconds).unwrap().into()
+    }
+
     fn begun() -> Kept {
         let receipts = [(1, Some([7; 16])), (2, None), (5, Some([0xAB; 16]))].into();
         Kept {
             id: 7,
             path: "/archive/2019/wedding.mov".into(),
             identity: file(),
+            times: Times {
+                queued: moment(1_700_000_000),
+                begun: moment(1_700_000_060),
+                done: Moment::default(),
+            },
             state: State::Paused,
             reason: Some(Error::new(Kind::Server, "the server \"failed\"").with_status(500)),
             progress: Some(Progress {
@@ -722,6 +770,8 @@ mod tests {
             Change::Failed(error()),
             Change::Changed(error()),
             Change::Skipped(error()),
+            Change::At(Milestone::Begun, moment(1_700_000_000)),
+            Change::At(Milestone::Done, moment(1_700_000_001)),
             Change::Fresh(file()),
             Change::Removed,
         ] {
@@ -741,6 +791,19 @@ mod tests {
             &Change::Part(10_000, Some([0xFF; 16])),
         );
         assert!(text.len() < 100, "{} bytes", text.len());
+    }
+
+    #[test]
+    fn a_table_from_before_times_were_kept_says_nothing_of_them() {
+        let table = "[[upload]]\nid = 1\npath = \"a\"\nsize = 10\n\
+                     modified = 2019-06-02T10:11:12Z\nstate = \"queued\"\n\n";
+        let Record::Upload(kept) = read_table(table).unwrap() else {
+            panic!("no upload")
+        };
+        assert_eq!(kept.times, Times::default());
+        let mut text = String::new();
+        write_upload(&mut text, &kept);
+        assert_eq!(text, table);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod dialogs;
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
+use jiff::tz::TimeZone;
 use ratatui::layout::Rect;
 use tui_input::Input;
 
@@ -46,6 +47,8 @@ pub(crate) struct App {
     /// Where relative paths begin, and what `~` stands for.
     pub(crate) here: PathBuf,
     pub(crate) home: Option<PathBuf>,
+    /// By which moments are told.
+    pub(crate) zone: TimeZone,
     pub(crate) summary: Summary,
     pub(crate) eta: Eta,
     pub(crate) queue: Queue,
@@ -229,6 +232,7 @@ impl App {
             session_file: None,
             here: PathBuf::from("/"),
             home: None,
+            zone: TimeZone::UTC,
             summary: Summary::default(),
             eta: Eta::default(),
             queue: Queue {

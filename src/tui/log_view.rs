@@ -7,16 +7,20 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use jiff::{Timestamp, Zoned, tz::TimeZone};
 use tokio::sync::Notify;
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Subscriber};
 use tracing_subscriber::{
     Layer,
-    filter::Targets,
     layer::{Context, SubscriberExt as _},
     registry::LookupSpan,
     util::SubscriberInitExt as _,
 };
-use tui_logger::{LevelFilter, TuiTracingSubscriberLayer, TuiWidgetEvent, TuiWidgetState};
+use tui_logger::{
+    Drain, ExtLogRecord, LevelFilter, TuiTracingSubscriberLayer, TuiWidgetEvent, TuiWidgetState,
+};
+
+use crate::journal;
 
 /// How many lines are kept.
 const KEPT: usize = 10_000;
@@ -25,7 +29,16 @@ const KEPT: usize = 10_000;
 static LOGGED: Notify = Notify::const_new();
 
 /// Who has said something so far.
-static SPEAKERS: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+static SPEAKERS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+/// More than this many are not told apart.
+const MOST_SPEAKERS: usize = 200;
+
+fn has_spoken(target: &str) {
+    let mut speakers = SPEAKERS.lock().unwrap_or_else(PoisonError::into_inner);
+    if !speakers.contains(target) && speakers.len() < MOST_SPEAKERS {
+        speakers.insert(target.to_owned());
+    }
+}
 
 /// Hands events to `tui-logger` and wakes the screen.
 #[derive(Debug)]
@@ -33,17 +46,12 @@ struct Tell;
 
 impl<S: Subscriber> Layer<S> for Tell {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let target = event.metadata().target();
-        SPEAKERS
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(target);
+        has_spoken(event.metadata().target());
         LOGGED.notify_one();
     }
 }
 
-/// The layer that feeds the log pane: what reelhaul says from `debug` on, and warnings of the
-/// libraries below it, whose chatter about connections would bury the rest.
+/// The layer that feeds the log pane.
 #[must_use]
 pub fn log_layer<S>() -> impl Layer<S>
 where
@@ -51,10 +59,39 @@ where
 {
     tui_logger::set_default_level(LevelFilter::Trace);
     tui_logger::set_buffer_depth(KEPT);
-    let wanted = Targets::new()
-        .with_default(Level::WARN)
-        .with_target("reelhaul", Level::DEBUG);
-    TuiTracingSubscriberLayer.and_then(Tell).with_filter(wanted)
+    TuiTracingSubscriberLayer
+        .and_then(Tell)
+        .with_filter(journal::wanted())
+}
+
+/// Shows a line that was logged by another process, at another time.
+fn repeat(line: &journal::Line) {
+    let level = match line.level {
+        journal::Level::Error => log::Level::Error,
+        journal::Level::Warn => log::Level::Warn,
+        journal::Level::Info => log::Level::Info,
+        journal::Level::Debug => log::Level::Debug,
+    };
+    has_spoken(&line.target);
+    // `tui-logger` dates what it is handed itself; when it was said travels where a record says
+    // which module said it, which its target tells as well.
+    Drain::new().log(
+        &log::Record::builder()
+            .level(level)
+            .target(&line.target)
+            .module_path(Some(&line.at.to_string()))
+            .args(format_args!("{}", line.words))
+            .build(),
+    );
+}
+
+/// When a line was said, in the time of this place.
+pub(crate) fn said_at(record: &ExtLogRecord) -> Zoned {
+    let elsewhere = record.module_path().and_then(|at| at.parse().ok());
+    elsewhere.map_or_else(
+        || record.timestamp.clone(),
+        |at: Timestamp| at.to_zoned(TimeZone::system()),
+    )
 }
 
 /// Makes the log pane the place where everything logged in this process goes.
@@ -65,9 +102,15 @@ pub fn init_logging() -> Result<(), tracing_subscriber::util::TryInitError> {
     tracing_subscriber::registry().with(log_layer()).try_init()
 }
 
-/// Waits until something is logged.
-pub(crate) async fn logged() {
-    LOGGED.notified().await;
+/// Waits until something is logged here, or by the process whose log this reads, and takes it in.
+pub(crate) async fn logged(elsewhere: &mut Option<journal::Reader>) {
+    let Some(log) = elsewhere else {
+        return LOGGED.notified().await;
+    };
+    tokio::select! {
+        () = LOGGED.notified() => {}
+        lines = log.next() => lines.iter().for_each(repeat),
+    }
 }
 
 /// Takes what was logged since the last time into what is shown.
@@ -87,7 +130,7 @@ const LEVELS: [(LevelFilter, &str); 4] = [
 pub(crate) struct LogView {
     pub(crate) state: TuiWidgetState,
     level: usize,
-    target: Option<&'static str>,
+    target: Option<String>,
     pub(crate) following: bool,
 }
 
@@ -124,9 +167,9 @@ impl LogView {
     /// Shows only the next of those who have said something; after the last, all.
     pub(crate) fn next_target(&mut self) {
         let speakers = SPEAKERS.lock().unwrap_or_else(PoisonError::into_inner);
-        self.target = match self.target {
-            None => speakers.first().copied(),
-            Some(target) => speakers.iter().find(|speaker| **speaker > target).copied(),
+        self.target = match &self.target {
+            None => speakers.first().cloned(),
+            Some(target) => speakers.iter().find(|speaker| *speaker > target).cloned(),
         };
         drop(speakers);
         self.choose();
@@ -158,15 +201,15 @@ impl LogView {
     }
 
     /// Whose lines alone are shown.
-    pub(crate) fn target_word(&self) -> Option<&'static str> {
-        self.target
-            .map(|target| target.trim_start_matches("reelhaul::"))
+    pub(crate) fn target_word(&self) -> Option<&str> {
+        let target = self.target.as_deref()?;
+        Some(target.trim_start_matches("reelhaul::"))
     }
 
     fn choose(&mut self) {
         let level = LEVELS[self.level].0;
         self.following = true;
-        self.state = match self.target {
+        self.state = match &self.target {
             None => TuiWidgetState::new().set_default_display_level(level),
             Some(target) => TuiWidgetState::new()
                 .set_default_display_level(LevelFilter::Off)

@@ -9,6 +9,7 @@ use std::{io, path::PathBuf, time::Duration};
 
 use crossterm::event::Event;
 use futures_util::{Stream, StreamExt as _};
+use jiff::tz::TimeZone;
 use ratatui::{Terminal, backend::Backend, layout::Rect};
 use tokio::{
     runtime::RuntimeFlavor,
@@ -26,7 +27,7 @@ use super::{
     update::{self, Effect, Msg, moving, update},
     view,
 };
-use crate::engine::Handle;
+use crate::{engine::Handle, journal::Journal};
 
 /// What comes from outside.
 #[derive(Debug)]
@@ -101,6 +102,7 @@ pub(super) async fn run_with<B: Backend>(
     let mut summary = handle.summary();
     let mut pace = Pace::new(options.fps);
     let mut connected = true;
+    let mut their_log = options.log.as_ref().map(Journal::reader);
     let mut waiting: Vec<Msg> = vec![Msg::Summary(Box::new(summary.borrow_and_update().clone()))];
     loop {
         for msg in std::mem::take(&mut waiting) {
@@ -181,7 +183,7 @@ pub(super) async fn run_with<B: Backend>(
                     waiting.push(Msg::Gone);
                 }
             }
-            () = log_view::logged() => waiting.push(Msg::Logged),
+            () = log_view::logged(&mut their_log) => waiting.push(Msg::Logged),
             () = sleep_until(wake.unwrap_or(begun)), if wake.is_some() => {
                 app.now = begun.elapsed();
                 if expires.is_some_and(|at| at <= Instant::now()) {
@@ -205,6 +207,7 @@ fn begin(options: &Options, size: Rect) -> App {
     app.session_file.clone_from(&options.session_file);
     app.here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     app.home = std::env::var_os("HOME").map(PathBuf::from);
+    app.zone = TimeZone::system();
     app.size = size;
     app
 }

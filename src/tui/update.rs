@@ -9,7 +9,7 @@ pub(super) mod tuning;
 
 use std::{path::PathBuf, time::Duration};
 
-use crossterm::event::{Event, KeyEvent, KeyEventKind};
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::layout::Rect;
 use tui_input::{Input, backend::crossterm::EventHandler as _};
 
@@ -129,8 +129,12 @@ pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Effect> {
         }
         Msg::Details(details) => {
             if let Some(Dialog::Details(shown, _)) = &mut app.dialog {
+                let of = |details: &Option<Box<Details>>| Some(details.as_ref()?.row.id);
                 if details.is_some() {
-                    *shown = details;
+                    // One may look at another file before the answer for the last came.
+                    if shown.is_none() || of(shown) == of(&details) {
+                        *shown = details;
+                    }
                 } else {
                     app.dialog = None;
                     say(app, Tone::Bad, "that file is no longer in the queue");
@@ -212,6 +216,10 @@ fn summary_came(app: &mut App, summary: Summary) -> Vec<Effect> {
         Some(Dialog::Tuning(tuning)) if tuning.draft != app.summary.settings => {
             vec![Effect::Refresh, Effect::Ask(Query::Preview(tuning.draft))]
         }
+        Some(Dialog::Details(Some(details), _)) => {
+            let id = details.row.id;
+            vec![Effect::Refresh, Effect::Ask(Query::Details(id))]
+        }
         _ => vec![Effect::Refresh],
     }
 }
@@ -287,11 +295,18 @@ fn paste(app: &mut App, text: &str) {
 
 fn key_pressed(app: &mut App, key: KeyEvent) -> Vec<Effect> {
     let action = app.keys.action(app.focus, key);
+    let alt = key.modifiers.contains(KeyModifiers::ALT);
+    if alt && action.is_none() && matches!(key.code, KeyCode::Char(_)) {
+        // A line that gathers what is typed makes this of esc and the next key.
+        let next = KeyEvent::new(key.code, key.modifiers - KeyModifiers::ALT);
+        let mut effects = key_pressed(app, KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE));
+        effects.extend(key_pressed(app, next));
+        return effects;
+    }
     // These work wherever one is, unless their key is one that is typed.
-    let typed = matches!(key.code, crossterm::event::KeyCode::Char(_))
-        && !key.modifiers.intersects(
-            crossterm::event::KeyModifiers::CONTROL | crossterm::event::KeyModifiers::ALT,
-        );
+    let typed = matches!(key.code, KeyCode::Char(_))
+        && !alt
+        && !key.modifiers.contains(KeyModifiers::CONTROL);
     if let (Some(action @ (Action::Stop | Action::Suspend | Action::Redraw)), false) =
         (action, typed)
     {
@@ -307,7 +322,7 @@ fn key_pressed(app: &mut App, key: KeyEvent) -> Vec<Effect> {
 }
 
 fn filter_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
-    use crossterm::event::KeyCode::{Down, Enter, Esc, Up};
+    use KeyCode::{Down, Enter, Esc, Up};
     let Some(field) = &mut app.typing else {
         return Vec::new();
     };

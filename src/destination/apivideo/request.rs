@@ -3,7 +3,7 @@
 //! Sources: the vendor's `OpenAPI` file and its official clients.
 
 use reqwest::{
-    Method,
+    Method, Url,
     header::{CONTENT_RANGE, CONTENT_TYPE, HeaderValue},
 };
 use serde_json::{Map, Value, json};
@@ -23,9 +23,9 @@ use crate::{
 /// The metadata key under which the marker is kept.
 pub(super) const MARKER: &str = "reelhaul";
 
-/// Makes a video.
-pub(super) fn create(http: &Http, media: &NewMedia, metadata: &Map<String, Value>) -> Result<Call> {
-    let mut body = metadata.clone();
+/// What a create says of a file.
+pub(super) fn metadata(media: &NewMedia, person: &Map<String, Value>) -> Map<String, Value> {
+    let mut body = person.clone();
     body.entry("title")
         .or_insert_with(|| media.title.clone().into());
     let mark = json!({"key": MARKER, "value": media.marker});
@@ -33,8 +33,24 @@ pub(super) fn create(http: &Http, media: &NewMedia, metadata: &Map<String, Value
         Value::Array(pairs) => pairs.push(mark),
         other => *other = json!([mark]),
     }
+    body
+}
+
+/// Makes a video.
+pub(super) fn create(http: &Http, media: &NewMedia, person: &Map<String, Value>) -> Result<Call> {
     let call = Call::new("create", Method::POST, http.at(&["videos"])?);
-    Ok(call.json(&body.into()))
+    Ok(call.json(&metadata(media, person).into()))
+}
+
+/// Where a person can look at a video: the vendor's player, else the API.
+pub(super) fn page(http: &Http, video: &str) -> Result<Url> {
+    if !matches!(http.host(), "ws.api.video" | "sandbox.api.video") {
+        return http.at(&["videos", video]);
+    }
+    let mut page = http.at(&["vod", video])?;
+    page.set_host(Some("embed.api.video"))
+        .map_err(|_| Error::new(Kind::Server, "an address that can't be one"))?;
+    Ok(page)
 }
 
 /// Sends a part, or the whole file, as a form with this boundary. Its body is streamed.
@@ -153,6 +169,15 @@ mod tests {
             serde_json::from_slice::<Value>(&call.body).unwrap(),
             json!({"title": "Wedding", "public": false, "metadata": [
                 {"key": "camera", "value": "A"}, {"key": "reelhaul", "value": "m-7f3a"}]})
+        );
+    }
+
+    #[test]
+    fn a_video_is_looked_at_in_the_vendors_player() {
+        let page = page(&http(), "vi4k0jvEUuaTdRAEjQ4Jfrgz").unwrap();
+        assert_eq!(
+            page.as_str(),
+            "https://embed.api.video/vod/vi4k0jvEUuaTdRAEjQ4Jfrgz"
         );
     }
 

@@ -71,20 +71,25 @@ impl Site {
         Ok(call.query(pairs))
     }
 
-    /// Makes a media object: `direct` for a file that goes in one part, as one call less is needed.
-    pub(super) fn create(&self, media: &NewMedia, metadata: &Map<String, Value>) -> Result<Call> {
-        let direct = media.parts <= 1 && media.size <= DIRECT_MOST;
-        let mut metadata = metadata.clone();
+    /// What a create says of a file.
+    pub(super) fn metadata(media: &NewMedia, person: &Map<String, Value>) -> Map<String, Value> {
+        let mut metadata = person.clone();
         metadata
             .entry("title")
             .or_insert_with(|| media.title.clone().into());
         metadata.insert("external_id".into(), media.marker.clone().into());
+        metadata
+    }
+
+    /// Makes a media object: `direct` for a file that goes in one part, as one call less is needed.
+    pub(super) fn create(&self, media: &NewMedia, metadata: &Map<String, Value>) -> Result<Call> {
+        let direct = media.parts <= 1 && media.size <= DIRECT_MOST;
         let body = json!({
             "upload": {
                 "method": if direct { "direct" } else { "multipart" },
                 "mime_type": media.mime,
             },
-            "metadata": metadata,
+            "metadata": Self::metadata(media, metadata),
         });
         let call = Call::new("create", Method::POST, self.media()?).authorized(&self.secret);
         Ok(call.json(&body))
@@ -97,6 +102,17 @@ impl Site {
             .at(&["v2", "sites", &self.id, "media", media, "reupload", ""])?;
         let call = Call::new("get a new link", Method::PUT, url).authorized(&self.secret);
         Ok(call.json(&json!({ "upload": { "method": "direct", "mime_type": mime } })))
+    }
+
+    /// Where a person can look at a media object: the vendor's dashboard, else the API.
+    pub(super) fn page(&self, media: &str) -> Result<Url> {
+        if self.http.host() != "api.jwplayer.com" {
+            return self.http.at(&["v2", "sites", &self.id, "media", media, ""]);
+        }
+        let mut page = self.http.at(&["p", &self.id, "media", media])?;
+        page.set_host(Some("dashboard.jwplayer.com"))
+            .map_err(|_| Error::new(Kind::Server, "an address that can't be one"))?;
+        Ok(page)
     }
 
     /// Asks for one media object.
@@ -193,6 +209,27 @@ mod tests {
             size: 100 << 20,
             parts,
         }
+    }
+
+    #[test]
+    fn a_media_object_is_looked_at_on_the_vendors_dashboard_or_in_the_api_of_another_server() {
+        assert_eq!(
+            site().page("Xy12").unwrap().as_str(),
+            "https://dashboard.jwplayer.com/p/AbCd1234/media/Xy12"
+        );
+        let options = HttpOptions {
+            url: "https://uploads.example/jw".into(),
+            allow_http: false,
+            ca: None,
+        };
+        let elsewhere = Site {
+            http: Http::new(&options).unwrap(),
+            ..site()
+        };
+        assert_eq!(
+            elsewhere.page("../Xy12").unwrap().as_str(),
+            "https://uploads.example/jw/v2/sites/AbCd1234/media/..%2FXy12/"
+        );
     }
 
     fn told(call: &Call) -> (String, String, String) {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::Actor;
@@ -14,7 +15,7 @@ use crate::{
     error::{Error, Kind, Result},
     identity::Identity,
     plan::{PartNumber, PartPlan},
-    session::Change,
+    session::{Change, Milestone},
 };
 
 impl Actor {
@@ -92,7 +93,7 @@ impl Actor {
                 let words = format!("it is larger than the destination takes ({most})");
                 return self.end_upload(id, &Error::new(Kind::Refused, words));
             }
-            if let Some(wait) = upload.identity.unrest(&now, jiff::Timestamp::now()) {
+            if let Some(wait) = upload.identity.unrest(&now, Timestamp::now()) {
                 return self.let_rest(id, &now, wait);
             }
             let marker = begun.progress.marker.clone();
@@ -104,6 +105,8 @@ impl Actor {
                 return self.end_upload(id, &Error::new(Kind::Refused, words));
             }
             self.keep(id, &Change::Begun(marker));
+            let now = Timestamp::now().into();
+            self.keep(id, &Change::At(Milestone::Begun, now));
             self.keep(id, &Change::Plan(plan));
             // The plan is on disk before anything is created: nothing was.
             self.queue.with_begun(id, |begun| begun.recover = false);

@@ -28,6 +28,7 @@ impl Actor {
         let now = Instant::now();
         let random = self.random.f64();
         let failures = self.queue.begun(id).map_or(0, |begun| begun.step_failures) + 1;
+        self.incidents.note(id, None, failures, &error);
         let retries = self.settings.retries;
         let verdict = judge(&error, failures, retries, &self.timing.backoff, now, random);
         let place = self.place(id, None);

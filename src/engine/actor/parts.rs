@@ -11,7 +11,7 @@ use crate::{
         protocol::{Event, UploadId},
         rate::Meter,
         retry::{Verdict, judge},
-        upload::{NextPart, Trouble},
+        upload::{NextPart, Phase, Trouble},
         worker::{self, Done, PartJob, Sent},
     },
     error::{Error, Kind, Result},
@@ -43,7 +43,12 @@ impl Actor {
             progress: Arc::clone(&progress),
             patience: self.timing.patience,
         };
-        self.queue.with_begun(id, |begun| begun.start(next));
+        self.queue.with(id, |upload| {
+            if let Phase::Begun(begun) = &mut upload.phase {
+                begun.start(next);
+                upload.attempts += 1;
+            }
+        });
         self.under_way += 1;
         let abort = self
             .steps
@@ -133,6 +138,8 @@ impl Actor {
         all_taken: bool,
     ) {
         self.errors += 1;
+        self.incidents
+            .note(id, Some(next.number), next.attempt, &error);
         let now = Instant::now();
         let random = self.random.f64();
         let retries = self.settings.retries;

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::Actor;
@@ -14,7 +15,7 @@ use crate::{
         worker::Done,
     },
     error::{Error, Kind, Result},
-    session::Change,
+    session::{Change, Milestone},
 };
 
 /// How many media objects are asked about at once.
@@ -182,6 +183,8 @@ impl Actor {
                     media: upload.media().unwrap_or_default().to_owned(),
                     size: upload.identity.size,
                 };
+                let now = Timestamp::now().into();
+                self.keep(id, &Change::At(Milestone::Done, now));
                 self.keep(id, &Change::Done);
                 self.deactivate(id);
                 return self.happened(|| event);

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Actor, LOOK};
+use super::{Actor, LOOK, steps::announce};
 use crate::{
-    destination::LineSeen,
+    destination::{self, LineSeen},
     engine::{
         Server,
         flights::millis,
@@ -19,7 +19,6 @@ use crate::{
         upload::{Begun, Upload},
         window,
     },
-    metadata,
     settings::Concurrency,
 };
 
@@ -28,6 +27,9 @@ const HISTORY: usize = 300;
 
 /// For how long nothing moves before that is worth a word.
 const STALLED: Duration = Duration::from_secs(5);
+
+/// What is told of a marker that is still to be made; of a done upload it is not kept.
+const UNMADE: &str = "(reelhaul's own mark)";
 
 impl Actor {
     pub(super) fn query(&mut self, query: Query) -> Reply {
@@ -92,15 +94,28 @@ impl Actor {
             .and_then(Begun::plan)
             .map(|plan| plan.runs().to_vec())
             .unwrap_or_default();
+        let marker = begun.map(|begun| begun.progress.marker.clone());
+        let announced = announce(
+            &upload.path,
+            upload.identity.size,
+            marker.clone().unwrap_or_else(|| UNMADE.to_owned()),
+            begun.map_or(0, Begun::count),
+        );
+        let address = |media| self.destination.address(media);
         Some(Details {
             row: window::row(id, upload, &self.flights),
-            modified: upload.identity.modified.to_string(),
-            title: metadata::title(&upload.path),
-            mime: metadata::mime(&upload.path).unwrap_or_default().to_owned(),
-            marker: begun.map(|begun| begun.progress.marker.clone()),
+            modified: upload.identity.modified,
+            queued: upload.times.queued.known(),
+            begun: upload.times.begun.known(),
+            done: upload.times.done.known(),
+            metadata: destination::in_words(&self.destination.metadata(&announced)),
+            mime: announced.mime,
+            marker,
             media: upload.media().map(str::to_owned),
+            address: upload.media().and_then(address),
             plan: runs.into_iter().map(Into::into).collect(),
-            attempts: begun.map_or(0, |begun| begun.attempts),
+            attempts: upload.attempts,
+            incidents: self.incidents.of(id),
             failure: upload.reason().cloned(),
         })
     }
@@ -111,13 +126,15 @@ impl Actor {
         let taken = self.flights.taken();
         self.flights.sample(now);
         self.speed.meter.sample(now, taken);
-        let seconds = (now - self.speed.sampled).as_secs_f64();
         self.speed.sampled = now;
         if taken != self.speed.taken || self.flights.is_empty() {
             (self.speed.moved, self.speed.taken) = (now, taken);
         }
-        if !self.flights.is_empty() {
-            self.speed.steady.sample(self.speed.meter.rate(), seconds);
+        let sent_for = self.speed.sending.look(now, !self.flights.is_empty());
+        // Of the rest before the first part nothing is to be learnt.
+        if !sent_for.is_zero() {
+            let rate = self.speed.meter.rate();
+            self.speed.steady.sample(rate, sent_for.as_secs_f64());
         }
         let since = millis(now - self.speed.noted);
         if since >= Summary::HISTORY_STEP_MS {
@@ -216,6 +233,7 @@ impl Actor {
                 .steady
                 .seconds_for(left - in_flight)
                 .filter(|_| moving),
+            sending_ms: millis(self.speed.sending.total()),
             parts_running: u32::try_from(self.flights.len()).unwrap_or(u32::MAX),
             parts_retrying: retrying,
             parts_failed: failed,

@@ -1,6 +1,6 @@
 //! The steps of an upload, each begun here; how they end is for [`super::ended`].
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use super::Actor;
 use crate::{
@@ -90,16 +90,8 @@ impl Actor {
             return self.look_again(id, path);
         };
         let Some(ticket) = begun.progress.ticket.clone() else {
-            let media = NewMedia {
-                marker: begun.progress.marker.clone(),
-                title: metadata::title(&path),
-                file_name: metadata::file_name(&path),
-                mime: metadata::mime(&path)
-                    .unwrap_or("application/octet-stream")
-                    .to_owned(),
-                size: identity.size,
-                parts: plan.count(),
-            };
+            let marker = begun.progress.marker.clone();
+            let media = announce(&path, identity.size, marker, plan.count());
             let recover = begun.recover;
             // Marker and plan were kept before; this only waits for the disk.
             let saved = self.session.store.barrier();
@@ -160,6 +152,20 @@ impl Actor {
             let cleared = worker::clear(&*destination, &marker, ticket, path).await;
             Done::Cleared(id, cleared)
         });
+    }
+}
+
+/// What a destination is told of a file when its media object is made.
+pub(super) fn announce(path: &Path, size: u64, marker: String, parts: u32) -> NewMedia {
+    NewMedia {
+        marker,
+        title: metadata::title(path),
+        file_name: metadata::file_name(path),
+        mime: metadata::mime(path)
+            .unwrap_or("application/octet-stream")
+            .to_owned(),
+        size,
+        parts,
     }
 }
 

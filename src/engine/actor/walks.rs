@@ -2,6 +2,7 @@
 
 use std::{ops::ControlFlow, path::PathBuf};
 
+use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Actor;
@@ -134,13 +135,16 @@ impl Actor {
         };
         self.walks.at = batch.at;
         let mut text = String::new();
+        let now = Timestamp::now().into();
         for found in batch.found {
             let (seconds, nanoseconds) = found.modified;
             let nanoseconds = i32::try_from(nanoseconds).unwrap_or(0);
             let identity = Identity::new(found.size, seconds, nanoseconds, found.inode.1);
-            let Some(kept) = self.queue.add(found.path, identity) else {
+            let Some(mut kept) = self.queue.add(found.path, identity) else {
                 continue;
             };
+            kept.times.queued = now;
+            self.queue.with(kept.id, |upload| upload.times.queued = now);
             self.walks.files += 1;
             self.walks.bytes += found.size;
             record::write_upload(&mut text, &kept);

@@ -400,16 +400,37 @@ impl World {
     }
 }
 
+fn at(text: &str) -> jiff::Timestamp {
+    text.parse().unwrap()
+}
+
 fn details(row: &Row) -> Details {
     Details {
         row: row.clone(),
-        modified: "2019-06-02T10:11:12Z".into(),
-        title: "Dinner and speeches, camera B, unedited".into(),
+        modified: at("2019-06-02T10:11:12Z"),
+        queued: Some(at("2026-11-23T08:00:01Z")),
+        begun: Some(at("2026-11-23T08:14:30Z")),
+        done: (row.state == State::Done).then(|| at("2026-11-23T09:20:00Z")),
         mime: "video/quicktime".into(),
         marker: Some("reelhaul-k3f9-2-7d1c".into()),
         media: Some("abcd1234".into()),
+        address: Some("https://dashboard.jwplayer.com/p/AbCd1234/media/abcd1234".into()),
+        metadata: [
+            ("title", "Dinner and speeches, camera B, unedited"),
+            ("custom_params.camera", "B"),
+            ("external_id", "reelhaul-k3f9-2-7d1c"),
+            ("tags", "family, wedding, 2019"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec(),
         plan: vec![(1, 40, 16 * MIB), (41, 34, 32 * MIB)],
         attempts: 31,
+        incidents: vec![Incident {
+            at: at("2026-11-23T08:31:02Z"),
+            part: Some(9),
+            attempt: 4,
+            message: "send: HTTP 503 Slow Down: please reduce your request rate".into(),
+        }],
         failure: None,
     }
 }

@@ -1,5 +1,7 @@
 //! What keys lead to: commands, marks, filters, dialogs.
 
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
+
 use super::{Screen, fake::World};
 use crate::{
     engine::protocol::{Command, Filter, Phase, Place, Query, Show, SortBy, State, Targets},
@@ -438,4 +440,51 @@ fn what_a_change_would_do_is_asked_anew_as_the_uploads_go_on() {
             .iter()
             .any(|effect| matches!(effect, Effect::Ask(Query::Preview(_))))
     );
+}
+
+#[test]
+fn details_scroll_as_far_as_there_is_something_and_move_with_the_engine() {
+    let mut screen = screen();
+    screen.press("ji");
+    assert!(!screen.text().contains("31 requests"), "{}", screen.text());
+    // One key up is felt at once, however often one went down.
+    screen.press(&"j".repeat(100));
+    let bottom = screen.text();
+    assert!(
+        bottom.contains("503 Slow Down") && bottom.contains(" end "),
+        "{bottom}"
+    );
+    screen.press("k");
+    assert!(
+        screen.text().contains("1 line further down"),
+        "{}",
+        screen.text()
+    );
+    screen.press("g");
+    assert!(screen.text().contains("│ file "), "{}", screen.text());
+
+    screen.world.rows[1].acknowledged = 600 << 20;
+    screen.told();
+    assert!(
+        screen.text().contains("600 MiB (50 %)"),
+        "{}",
+        screen.text()
+    );
+    screen.press("<esc>");
+    assert!(screen.app.dialog.is_none());
+}
+
+#[test]
+fn esc_and_a_key_that_arrive_as_one_are_two() {
+    let mut screen = screen();
+    let alt = |c| {
+        let key = KeyEvent::new(KeyCode::Char(c), KeyModifiers::ALT);
+        Msg::Input(Event::Key(key))
+    };
+    screen.press("T");
+    screen.send(alt('a'));
+    assert!(matches!(screen.app.dialog, Some(Dialog::Add(_))));
+    screen.send(alt('j'));
+    assert!(screen.app.dialog.is_none());
+    assert_eq!(screen.app.queue.selected, Some(2));
 }

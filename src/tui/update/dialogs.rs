@@ -10,7 +10,8 @@ use crate::{
     tui::{
         Exit,
         action::Action,
-        app::{Add, AddField, App, Dialog, Marks, Tone},
+        app::{Add, AddField, App, Dialog, Help, Marks, Tone},
+        view,
     },
 };
 
@@ -20,12 +21,14 @@ pub(super) fn key(app: &mut App, key: KeyEvent, action: Option<Action>) -> Vec<E
         Some(Dialog::Help(_)) => help_key(app, key),
         Some(Dialog::Add(_)) => add_key(app, key),
         Some(Dialog::Tuning(_)) => tuning::key(app, key, action),
-        Some(Dialog::Details(_, scroll)) => {
-            match (key.code, action) {
-                (_, Some(Action::Up)) => *scroll = scroll.saturating_sub(1),
-                (_, Some(Action::Down)) => *scroll = scroll.saturating_add(1),
-                (_, Some(Action::PageUp)) => *scroll = scroll.saturating_sub(8),
-                (_, Some(Action::PageDown)) => *scroll = scroll.saturating_add(8),
+        Some(Dialog::Details(..)) => {
+            match action {
+                Some(Action::Up) => scroll(app, -1),
+                Some(Action::Down) => scroll(app, 1),
+                Some(Action::PageUp) => scroll(app, -PAGE),
+                Some(Action::PageDown) => scroll(app, PAGE),
+                Some(Action::First) => scroll(app, i16::MIN),
+                Some(Action::Last) => scroll(app, i16::MAX),
                 _ => return close(app, key, action),
             }
             Vec::new()
@@ -68,6 +71,17 @@ pub(super) fn key(app: &mut App, key: KeyEvent, action: Option<Action>) -> Vec<E
     }
 }
 
+/// Lines a page goes.
+const PAGE: i16 = 8;
+
+/// Moves through a dialog that says more than it has room for, no further than there is something.
+pub(super) fn scroll(app: &mut App, lines: i16) {
+    let most = view::dialog::hidden(app);
+    if let Some(Dialog::Help(Help { scroll, .. }) | Dialog::Details(_, scroll)) = &mut app.dialog {
+        *scroll = (*scroll).min(most).saturating_add_signed(lines).min(most);
+    }
+}
+
 fn close(app: &mut App, key: KeyEvent, action: Option<Action>) -> Vec<Effect> {
     let closes = matches!(
         key.code,
@@ -90,10 +104,10 @@ fn help_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
         KeyCode::Esc if !help.search.value().is_empty() => help.search.reset(),
         KeyCode::Esc | KeyCode::Enter | KeyCode::F(1) => app.dialog = None,
         KeyCode::Char('?' | 'q') if help.search.value().is_empty() => app.dialog = None,
-        KeyCode::Up => help.scroll = help.scroll.saturating_sub(1),
-        KeyCode::Down => help.scroll = help.scroll.saturating_add(1),
-        KeyCode::PageUp => help.scroll = help.scroll.saturating_sub(10),
-        KeyCode::PageDown => help.scroll = help.scroll.saturating_add(10),
+        KeyCode::Up => scroll(app, -1),
+        KeyCode::Down => scroll(app, 1),
+        KeyCode::PageUp => scroll(app, -PAGE),
+        KeyCode::PageDown => scroll(app, PAGE),
         _ => {
             help.search.handle_event(&Event::Key(key));
             help.scroll = 0;

@@ -2,10 +2,10 @@
 
 use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
-use super::{Effect, act, key_pressed, moving};
+use super::{Effect, act, dialogs, key_pressed, moving};
 use crate::tui::{
     action::{Action, Pane},
-    app::{App, Dialog},
+    app::App,
     layout, view,
 };
 
@@ -73,17 +73,9 @@ fn click(app: &mut App, x: u16, y: u16) -> Vec<Effect> {
 }
 
 fn wheel(app: &mut App, x: u16, y: u16, up: bool) -> Vec<Effect> {
-    match &mut app.dialog {
-        Some(Dialog::Help(help)) => {
-            help.scroll = step(help.scroll, up);
-            return Vec::new();
-        }
-        Some(Dialog::Details(_, scroll)) => {
-            *scroll = step(*scroll, up);
-            return Vec::new();
-        }
-        Some(_) => return Vec::new(),
-        None => {}
+    if app.dialog.is_some() {
+        dialogs::scroll(app, if up { -3 } else { 3 });
+        return Vec::new();
     }
     match layout::areas(app).pane_at(x, y) {
         Some(Pane::Queue) => {
@@ -107,13 +99,5 @@ fn wheel(app: &mut App, x: u16, y: u16, up: bool) -> Vec<Effect> {
             act(app, if up { Action::Left } else { Action::Right })
         }
         _ => Vec::new(),
-    }
-}
-
-fn step(scroll: u16, up: bool) -> u16 {
-    if up {
-        scroll.saturating_sub(3)
-    } else {
-        scroll.saturating_add(3)
     }
 }

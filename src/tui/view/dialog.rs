@@ -15,7 +15,7 @@ use crate::{
     tui::{
         Detach,
         action::Action,
-        app::{App, Confirm, Dialog},
+        app::{App, Confirm, Dialog, Help},
         layout::centered,
         update::failed_under,
     },
@@ -59,6 +59,16 @@ pub(super) fn draw(app: &App, buf: &mut Buffer) {
         Dialog::Quit => lines(app, &quit_lines(app), inner, buf),
         Dialog::Part => lines(app, &part_lines(app, inner.width), inner, buf),
     }
+    if let Some(words) = further(app, dialog) {
+        let width = u16::try_from(words.len()).unwrap_or(u16::MAX);
+        let place = Rect {
+            x: area.right().saturating_sub(width + 2).max(area.x),
+            y: area.bottom().saturating_sub(1),
+            width: width.min(area.width),
+            height: 1.min(area.height),
+        };
+        put(buf, place, Span::styled(words, app.theme.dim));
+    }
     for (area, key, words) in placed(app, dialog) {
         let line = Line::from(vec![
             Span::styled(key.0, app.theme.key),
@@ -78,6 +88,40 @@ fn inside(area: Rect) -> Rect {
     }
 }
 
+/// How many lines of the open dialog there is no room for at once.
+pub(crate) fn hidden(app: &App) -> u16 {
+    let Some(dialog) = &app.dialog else { return 0 };
+    let inner = inside(frame(app, dialog).1);
+    match dialog {
+        Dialog::Help(help) => help::hidden(app, help, inner),
+        Dialog::Details(Some(details), _) => details::hidden(app, details, inner),
+        _ => 0,
+    }
+}
+
+/// How much is further down, where a dialog says more than it has room for.
+fn further(app: &App, dialog: &Dialog) -> Option<String> {
+    let (Dialog::Help(Help { scroll, .. }) | Dialog::Details(_, scroll)) = dialog else {
+        return None;
+    };
+    match (hidden(app), hidden(app).saturating_sub(*scroll)) {
+        (0, _) => None,
+        (_, 0) => Some(" end ".to_owned()),
+        (_, left) => Some(format!(
+            " {} further down ",
+            format::count(left.into(), "line")
+        )),
+    }
+}
+
+/// The height of a dialog that takes what there is, and leaves a tall screen its first and last line.
+fn below_the_header(height: u16) -> u16 {
+    match height {
+        0..14 => height,
+        _ => height - 2,
+    }
+}
+
 fn frame(app: &App, dialog: &Dialog) -> (String, Rect) {
     let size = app.size;
     let tall = |lines: usize| u16::try_from(lines + 4).unwrap_or(u16::MAX);
@@ -87,7 +131,7 @@ fn frame(app: &App, dialog: &Dialog) -> (String, Rect) {
             centered(
                 size,
                 if size.width >= 130 { 126 } else { 74 },
-                size.height.min(46),
+                below_the_header(size.height).min(46),
             ),
         ),
         Dialog::Add(_) => (
@@ -100,7 +144,7 @@ fn frame(app: &App, dialog: &Dialog) -> (String, Rect) {
             centered(
                 size,
                 96,
-                tall(details::height(app, dialog)).min(size.height.saturating_sub(2)),
+                tall(details::height(app, dialog)).min(below_the_header(size.height)),
             ),
         ),
         Dialog::Summary => (
@@ -202,7 +246,10 @@ fn keys(app: &App, dialog: &Dialog) -> Vec<DialogKey> {
     let act = |action: Action, code: KeyCode, words: &'static str| (app.key(action), code, words);
     let esc = |words| key("esc", KeyCode::Esc, words);
     match dialog {
-        Dialog::Help(_) => vec![esc("close"), key("↑↓", KeyCode::PageDown, "scroll")],
+        Dialog::Help(_) | Dialog::Details(..) if hidden(app) > 0 => {
+            vec![esc("close"), key("↑↓", KeyCode::PageDown, "scroll")]
+        }
+        Dialog::Help(_) | Dialog::Details(..) => vec![esc("close")],
         Dialog::Add(state) if state.walking.is_some() => vec![esc("close")],
         Dialog::Add(_) => vec![
             key("enter", KeyCode::Enter, "add"),
@@ -221,7 +268,6 @@ fn keys(app: &App, dialog: &Dialog) -> Vec<DialogKey> {
             key("0-9", KeyCode::Backspace, "type"),
             esc("leave as it is"),
         ],
-        Dialog::Details(..) => vec![esc("close")],
         Dialog::Summary => {
             let mut keys = vec![esc("close")];
             if app.summary.counts.of(State::Failed) > 0 {

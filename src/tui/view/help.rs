@@ -20,17 +20,38 @@ const PROMPT: &str = "search ";
 /// Draws the keys that match what is looked for, in as many columns as there is room for.
 pub(super) fn draw(app: &App, help: &Help, area: Rect, buf: &mut Buffer) {
     let theme = &app.theme;
-    let search = help.search.value();
     put(
         buf,
         row(area, 0),
         Line::from(vec![
             Span::styled(PROMPT, theme.dim),
-            Span::styled(format::printable(search), theme.strong),
+            Span::styled(format::printable(help.search.value()), theme.strong),
         ]),
     );
-    let wanted = search.to_lowercase();
-    let mut lines: Vec<Line<'_>> = Vec::new();
+    let skip = help.scroll.min(hidden(app, help, area));
+    let mut lines = lines(app, help).into_iter().skip(usize::from(skip));
+    for column in columns(area) {
+        for index in 0..column.height {
+            if let Some(line) = lines.next() {
+                put(buf, row(column, index), line);
+            }
+        }
+    }
+}
+
+/// How many lines there is no room for at once.
+pub(super) fn hidden(app: &App, help: &Help, area: Rect) -> u16 {
+    let room: usize = columns(area)
+        .iter()
+        .map(|column| usize::from(column.height))
+        .sum();
+    u16::try_from(lines(app, help).len().saturating_sub(room)).unwrap_or(u16::MAX)
+}
+
+fn lines(app: &App, help: &Help) -> Vec<Line<'static>> {
+    let theme = &app.theme;
+    let wanted = help.search.value().to_lowercase();
+    let mut lines: Vec<Line<'static>> = Vec::new();
     let mut group: Option<Group> = None;
     for (in_group, keys, id, words) in app.keys.help() {
         let all = format!("{keys} {id} {words} {}", in_group.words()).to_lowercase();
@@ -52,31 +73,23 @@ pub(super) fn draw(app: &App, help: &Help, area: Rect, buf: &mut Buffer) {
     if lines.is_empty() {
         lines.push(Line::styled("no key does that", theme.dim));
     }
+    lines
+}
+
+/// Where the lines go, below what is looked for.
+fn columns(area: Rect) -> Vec<Rect> {
     let below = Rect {
         y: area.y + 2.min(area.height),
         height: area.height.saturating_sub(2),
         ..area
     };
-    let columns: Vec<Rect> = if below.width >= 110 {
-        Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)])
-            .spacing(2)
-            .split(below)
-            .to_vec()
-    } else {
-        vec![below]
-    };
-    let height = usize::from(below.height);
-    let room = height * columns.len();
-    let most = lines.len().saturating_sub(room);
-    let skip = usize::from(help.scroll).min(most);
-    let mut lines = lines.into_iter().skip(skip);
-    for column in columns {
-        for index in 0..column.height {
-            if let Some(line) = lines.next() {
-                put(buf, row(column, index), line);
-            }
-        }
+    if below.width < 110 {
+        return vec![below];
     }
+    Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)])
+        .spacing(2)
+        .split(below)
+        .to_vec()
 }
 
 pub(super) fn cursor(help: &Help, area: Rect) -> Option<(u16, u16)> {

@@ -11,7 +11,7 @@ use tui_logger::{ExtLogRecord, LogFormatter, TuiLoggerWidget};
 use super::{Piece, fit, frame, pane_name, wrap};
 use crate::{
     format::{self, printable},
-    tui::{action::Pane, app::App, layout, theme::Theme},
+    tui::{action::Pane, app::App, layout, log_view, theme::Theme},
 };
 
 /// Draws the log with its frame.
@@ -59,7 +59,7 @@ impl LogFormatter for Lines {
             "INFO" => ("", self.0.text),
             _ => ("debug ", self.0.dim),
         };
-        let time = record.timestamp.strftime("%H:%M:%S").to_string();
+        let time = log_view::said_at(record).strftime("%H:%M:%S").to_string();
         let text = format!(
             "{word}{}",
             printable(record.msg().trim()).replace('\u{fffd}', " ")

@@ -25,7 +25,8 @@ pub(super) fn draw(app: &App, area: Rect, buf: &mut Buffer) {
     let bytes = &summary.bytes;
     let failed = counts.of(State::Failed) + counts.of(State::Changed);
     let left = App::left(counts);
-    let seconds = app.now.as_secs();
+    // Not since this screen was opened: it may be one of many, and the engine may have rested.
+    let seconds = summary.sending_ms.div_ceil(1000);
     let mut lines: Vec<(&str, String, Style)> = vec![
         (
             "done",

@@ -1,97 +1,12 @@
-//! The program in a real terminal, driven by keys: tmux holds the terminal, the sandbox tells what
-//! arrived. Where there is no tmux, these tests say so and do nothing.
-
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod support;
-
-use std::process::{Command, Stdio};
+//! A session steered by keys from its beginning to its end.
 
 use serde_json::json;
-use support::{Home, MIB, Mode, Server, Source, wait_for};
 
-/// A terminal of its own for one test, on a tmux server of its own.
-struct Terminal {
-    socket: String,
-}
-
-impl Terminal {
-    /// A shell command in a new terminal of this size; `None` without tmux.
-    fn open(name: &str, home: &Home, columns: u16, rows: u16, command: &str) -> Option<Self> {
-        let there = Command::new("tmux")
-            .arg("-V")
-            .stdout(Stdio::null())
-            .status();
-        if !there.is_ok_and(|status| status.success()) {
-            println!("skipped: there is no tmux");
-            return None;
-        }
-        let terminal = Self {
-            socket: format!("reelhaul-{name}-{}", std::process::id()),
-        };
-        let (columns, rows) = (columns.to_string(), rows.to_string());
-        let dir = home.dir.path().display();
-        let command = format!(
-            "cd '{dir}' && export HOME='{dir}' XDG_STATE_HOME='{dir}/state' \
-             XDG_CONFIG_HOME='{dir}/config' LC_ALL=C.UTF-8 TERM=tmux-256color; {command}; \
-             echo \"it ended with $?\"; exec cat"
-        );
-        let size = ["new-session", "-d", "-s", "it", "-x", &columns, "-y", &rows];
-        terminal.tmux(
-            &size
-                .into_iter()
-                .chain(["sh", "-c", &command])
-                .collect::<Vec<_>>(),
-        );
-        Some(terminal)
-    }
-
-    fn tmux(&self, arguments: &[&str]) -> String {
-        let output = Command::new("tmux")
-            .args(["-f", "/dev/null", "-L", &self.socket])
-            .args(arguments)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "tmux {arguments:?}: {output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn screen(&self) -> String {
-        self.tmux(&["capture-pane", "-p", "-t", "it"])
-    }
-
-    fn keys(&self, keys: &[&str]) {
-        self.tmux(&[&["send-keys", "-t", "it"], keys].concat());
-    }
-
-    /// Waits until the screen is as wanted.
-    fn shows(&self, what: &str, is: impl Fn(&str) -> bool) -> String {
-        let mut last = String::new();
-        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            wait_for(what, || {
-                last = self.screen();
-                is(&last).then(|| last.clone())
-            })
-        }));
-        found.unwrap_or_else(|_| panic!("{what} was never on the screen, which is:\n{last}"))
-    }
-
-    fn shows_text(&self, text: &str) -> String {
-        self.shows(text, |screen| screen.contains(text))
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        let _ = Command::new("tmux")
-            .args(["-L", &self.socket, "kill-server"])
-            .output();
-    }
-}
-
-fn program() -> &'static str {
-    env!("CARGO_BIN_EXE_reelhaul")
-}
+use crate::{
+    program,
+    support::{Home, MIB, Mode, Server, Source},
+    tmux::Terminal,
+};
 
 #[test]
 fn a_session_is_steered_by_keys_from_the_first_part_to_the_resumed_end() {
