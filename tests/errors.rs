@@ -11,7 +11,6 @@ use std::{
     net::TcpListener,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use reelhaul::sandbox::{API_KEY, SECRET};

@@ -203,10 +203,10 @@ fn summary_came(app: &mut App, summary: Summary) -> Vec<Effect> {
     app.summary = summary;
     dialogs::walk_went_on(app);
     let phase = app.summary.phase;
-    if phase == Phase::Settled && was == Phase::Running && is_an_end(app) {
-        if app.dialog.is_none() && app.typing.is_none() && app.summary.counts.total() > 0 {
-            app.dialog = Some(Dialog::Summary);
-        }
+    let ended = phase == Phase::Settled && was == Phase::Running && is_an_end(app);
+    let free = app.dialog.is_none() && app.typing.is_none();
+    if ended && free && app.summary.counts.total() > 0 {
+        app.dialog = Some(Dialog::Summary);
     }
     if phase == Phase::Stopped {
         return vec![Effect::Leave(end_of(app))];

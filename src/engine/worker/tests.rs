@@ -31,6 +31,12 @@ impl Destination for Has {
     async fn recover(&self, _: &str) -> Result<Option<Ticket>> {
         unimplemented!()
     }
+    fn metadata(&self, _: &NewMedia) -> serde_json::Map<String, serde_json::Value> {
+        unimplemented!()
+    }
+    fn address(&self, _: &str) -> Option<String> {
+        unimplemented!()
+    }
     async fn create(&self, _: &NewMedia) -> Result<Ticket> {
         unimplemented!()
     }
