@@ -10,6 +10,7 @@ pub mod http;
 pub mod jwplayer;
 mod metadata;
 mod pace;
+mod told;
 
 use std::{fmt, num::NonZeroU64, time::Duration};
 
@@ -88,6 +89,10 @@ pub struct ReceivedPart {
     pub md5: Option<Md5>,
 }
 
+/// Why bytes that are there do not count: [`Received::Unproven`], and no receipt of ours.
+pub const UNPROVEN: &str = "the destination has bytes for this file, and nothing tells whether they \
+                            are the right ones: the answer to them was never seen";
+
 /// What the destination says it has of an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Received {
@@ -95,6 +100,9 @@ pub enum Received {
     Parts(Vec<ReceivedPart>),
     /// All of it: the upload is complete there.
     Complete,
+    /// It took some bytes for the whole file, and tells no checksum of them: whether they are the
+    /// file's, only an answer that was seen can say.
+    Unproven,
     /// Bytes that are no part of this plan (cut differently, or from elsewhere). Going on would
     /// mix two slicings; the words say what was found.
     Foreign(String),

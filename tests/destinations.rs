@@ -173,15 +173,65 @@ async fn a_file_of_one_part_takes_one_request() {
         let ticket = to.create(&upload.media("m1")).await.unwrap();
         assert!(!to.verify_before_complete(&ticket, 1));
         upload.put(&*to, &ticket, 1).await.unwrap();
-        to.complete(&ticket, &upload.plan).await.unwrap();
         assert_eq!(
             to.received(&ticket, &upload.plan).await.unwrap(),
             Received::Complete
         );
+        to.complete(&ticket, &upload.plan).await.unwrap();
         let media = house.media(&ticket.media).await;
         assert_eq!(media["sha256"], upload.sha256, "{}", to.describe());
         assert_eq!(media["parts"].as_array().unwrap().len(), 1);
     }
+}
+
+#[tokio::test]
+async fn bytes_of_a_small_file_that_another_process_sent_prove_nothing() {
+    let house = House::open(quick()).await;
+    let to = house.jwplayer();
+    let small = Upload::new(1000, 5 * MIB);
+    let ticket = to.create(&small.media("m")).await.unwrap();
+    let none = to.received(&ticket, &small.plan).await.unwrap();
+    assert_eq!(numbers(&none), [] as [u32; 0]);
+    small.put(&to, &ticket, 1).await.unwrap();
+    let other = house.jwplayer();
+    let there = other.received(&ticket, &small.plan).await.unwrap();
+    assert_eq!(there, Received::Unproven);
+    house
+        .fault(json!({"fault": "link-expired", "on": "part"}))
+        .await;
+    let error = small.put(&other, &ticket, 1).await.unwrap_err();
+    assert_eq!(error.kind, Kind::TicketGone, "{error}");
+}
+
+#[tokio::test]
+async fn a_small_file_that_arrived_otherwise_goes_to_the_same_media_object_by_a_new_link() {
+    let house = House::open(quick()).await;
+    let to = house.jwplayer();
+    let small = Upload::new(1000, 5 * MIB);
+    let ticket = to.create(&small.media("m")).await.unwrap();
+    house
+        .fault(json!({"fault": "wrong-etag", "on": "part"}))
+        .await;
+    let (body, progress) = small.body(1);
+    let receipt = to
+        .put(&ticket, &small.plan, small.part(1), body)
+        .await
+        .unwrap();
+    assert_ne!(receipt.md5, progress.md5());
+    let there = to.received(&ticket, &small.plan).await.unwrap();
+    assert_eq!(numbers(&there), [] as [u32; 0], "what is there is not it");
+    // The new link is no better when it expires: what is there is still not the file.
+    house
+        .fault(json!({"fault": "link-expired", "on": "part"}))
+        .await;
+    let error = small.put(&to, &ticket, 1).await.unwrap_err();
+    assert_eq!(error.kind, Kind::LinkExpired, "{error}");
+    small.put(&to, &ticket, 1).await.unwrap();
+    assert_eq!(house.media(&ticket.media).await["sha256"], small.sha256);
+    let there = to.received(&ticket, &small.plan).await.unwrap();
+    assert_eq!(there, Received::Complete);
+    let report = house.report().await;
+    assert_eq!(report["media"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -282,16 +332,18 @@ async fn api_video_tells_a_part_that_was_sent_already() {
 #[tokio::test]
 async fn bytes_of_another_slicing_are_noticed() {
     let house = House::open(quick()).await;
-    for to in [
-        house.apivideo(RangeMode::Bytes, false),
-        house.apivideo(RangeMode::Part, false),
-    ] {
+    // Bytes that overlap, and a number with another total.
+    for (range, unfit) in [(RangeMode::Bytes, 2), (RangeMode::Part, 3)] {
+        let to = house.apivideo(range, false);
         let fine = Upload::new(30 * MIB, 5 * MIB);
         let coarse = Upload::new(30 * MIB, 7 * MIB);
         let ticket = to.create(&fine.media("m")).await.unwrap();
         fine.put(&to, &ticket, 2).await.unwrap();
         let received = to.received(&ticket, &coarse.plan).await.unwrap();
         assert!(matches!(received, Received::Foreign(_)), "{received:?}");
+        // To send what can never fit would be in vain, however often.
+        let error = coarse.put(&to, &ticket, unfit).await.unwrap_err();
+        assert_eq!(error.kind, Kind::TicketGone, "{error}");
     }
     let to = house.jwplayer();
     let fine = Upload::new(30 * MIB, 5 * MIB);
@@ -300,6 +352,23 @@ async fn bytes_of_another_slicing_are_noticed() {
     let coarse = PartPlan::cut(30 * MIB, (6 * MIB).try_into().unwrap());
     let received = to.received(&ticket, &coarse).await.unwrap();
     assert!(matches!(received, Received::Foreign(_)), "{received:?}");
+}
+
+#[tokio::test]
+async fn a_part_of_a_longer_plan_that_comes_late_is_noticed() {
+    let house = House::open(quick()).await;
+    let to = house.jwplayer();
+    let fine = Upload::new(200 * MIB, 5 * MIB);
+    let ticket = to.create(&fine.media("m")).await.unwrap();
+    fine.put(&to, &ticket, 1).await.unwrap();
+    // Cut anew before it came, into so few parts that none of the pages asked for held it.
+    let coarse = fine.plan.recut(2, (50 * MIB).try_into().unwrap());
+    assert_eq!(coarse.count(), 5);
+    let there = to.received(&ticket, &coarse).await.unwrap();
+    assert_eq!(numbers(&there), [1]);
+    fine.put(&to, &ticket, 33).await.unwrap();
+    let there = to.received(&ticket, &coarse).await.unwrap();
+    assert!(matches!(there, Received::Foreign(_)), "{there:?}");
 }
 
 #[tokio::test]

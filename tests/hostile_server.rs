@@ -176,6 +176,172 @@ async fn a_part_takes_neither_key_nor_token_along_and_says_its_length() {
 }
 
 #[tokio::test]
+async fn a_yes_without_an_etag_is_no_storages() {
+    for direct in [false, true] {
+        // A portal that answers everything well.
+        let storage = Scripted::start(|_| answer(200, "", "<h1>Welcome</h1>")).await;
+        let link = format!("{}/p?Signature=1", storage.url);
+        let ticket = if direct {
+            Ticket {
+                upload: None,
+                token: Some(link.clone()),
+                method: Some("direct video/mp4".into()),
+                ..multipart()
+            }
+        } else {
+            multipart()
+        };
+        let parts = format!(r#"{{"parts":[{{"id":1,"upload_link":"{link}"}}]}}"#);
+        let api = Scripted::start(move |_| answer(200, "", &parts)).await;
+        let upload = Upload::new(MIB, 5 * MIB);
+        let error = upload.put(&jwplayer(&api), &ticket, 1).await.unwrap_err();
+        assert_eq!(error.kind, Kind::Server, "{error}");
+        assert!(error.message.contains("no ETag"), "{error}");
+        decent(&error);
+    }
+}
+
+#[tokio::test]
+async fn a_complete_says_that_it_has_no_body() {
+    let api = Scripted::start(|_| answer(202, "", "{}")).await;
+    let upload = Upload::new(6 * MIB, 5 * MIB);
+    let to = jwplayer(&api);
+    to.complete(&multipart(), &upload.plan).await.unwrap();
+    let asked = api.asked().remove(0);
+    assert_eq!(asked.line, "PUT /v2/uploads/u1/complete HTTP/1.1");
+    assert_eq!(asked.header("content-length"), Some("0"));
+    assert_eq!(asked.header("authorization"), Some("Bearer TOKEN-1"));
+}
+
+/// A media object of this status, behind calls on its upload that are answered with this.
+async fn with_media(status: u16, media: &'static str) -> Scripted {
+    Scripted::start(move |asked| {
+        if asked.line.contains("/media/") {
+            answer(200, "", media)
+        } else {
+            answer(
+                status,
+                "",
+                r#"{"errors":[{"code":"x","description":"no"}]}"#,
+            )
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_complete_that_is_still_on_its_way_is_not_given_up() {
+    let upload = Upload::new(6 * MIB, 5 * MIB);
+    for (status, kind) in [
+        (409, Kind::Server),
+        (404, Kind::TicketGone),
+        (400, Kind::Refused),
+    ] {
+        let api = with_media(status, r#"{"id":"abcd1234","status":"created"}"#).await;
+        let to = jwplayer(&api);
+        let error = to.complete(&multipart(), &upload.plan).await.unwrap_err();
+        assert_eq!(error.kind, kind, "{status}: {error}");
+        let error = to.received(&multipart(), &upload.plan).await.unwrap_err();
+        assert_eq!(error.kind, kind, "{status}: {error}");
+    }
+    let api = with_media(409, r#"{"id":"abcd1234","status":"updating"}"#).await;
+    let to = jwplayer(&api);
+    to.complete(&multipart(), &upload.plan).await.unwrap();
+    let there = to.received(&multipart(), &upload.plan).await.unwrap();
+    assert_eq!(there, Received::Complete);
+}
+
+#[tokio::test]
+async fn a_media_object_without_a_status_is_neither_complete_nor_removed() {
+    let upload = Upload::new(6 * MIB, 5 * MIB);
+    let media = r#"{"id":"abcd1234","metadata":{"external_id":"m"},
+        "media":[{"id":"abcd1234","metadata":{"external_id":"m"}}]}"#;
+    let api = with_media(404, media).await;
+    let to = jwplayer(&api);
+    let direct = Ticket {
+        upload: None,
+        method: Some("direct video/mp4".into()),
+        ..multipart()
+    };
+    let errors = [
+        to.received(&multipart(), &upload.plan).await.unwrap_err(),
+        to.received(&direct, &upload.plan).await.unwrap_err(),
+        to.complete(&multipart(), &upload.plan).await.unwrap_err(),
+        to.recover("m").await.unwrap_err(),
+    ];
+    for error in &errors {
+        assert_eq!(error.kind, Kind::Server, "{error}");
+        decent(error);
+    }
+    assert!(
+        api.asked()
+            .iter()
+            .all(|asked| !asked.line.starts_with("DELETE"))
+    );
+}
+
+#[tokio::test]
+async fn a_token_that_can_not_be_sent_is_no_fault_of_the_secret() {
+    let api = Scripted::start(|_| answer(200, "", r#"{"parts":[]}"#)).await;
+    let ticket = Ticket {
+        token: Some("TOKEN-1\n".into()),
+        ..multipart()
+    };
+    let upload = Upload::new(6 * MIB, 5 * MIB);
+    let to = jwplayer(&api);
+    let errors = [
+        upload.put(&to, &ticket, 1).await.unwrap_err(),
+        to.complete(&ticket, &upload.plan).await.unwrap_err(),
+    ];
+    for error in &errors {
+        assert_eq!(error.kind, Kind::TicketGone, "{error}");
+        decent(error);
+    }
+    assert_eq!(api.asked().len(), 0);
+}
+
+#[tokio::test]
+async fn one_status_that_is_never_told_does_not_hold_the_others_back() {
+    let server = Scripted::start(|asked| {
+        let told = if asked.line.contains("auth") {
+            LOGIN
+        } else if asked.line.contains("/bad/") {
+            return answer(500, "", "");
+        } else if asked.line.contains("q=") {
+            return answer(400, "", "");
+        } else {
+            r#"{"id":"a1","status":"ready","encoding":{"playable":true,"qualities":null}}"#
+        };
+        answer(200, "", told)
+    })
+    .await;
+    let all: [Arc<dyn Destination>; 2] = [Arc::new(jwplayer(&server)), Arc::new(apivideo(&server))];
+    for to in all {
+        let ids = ["bad".to_owned(), "a1".to_owned()];
+        let statuses = to.status(&ids).await.unwrap();
+        assert!(matches!(statuses[0], MediaStatus::Processing(_)));
+        assert_eq!(statuses[1], MediaStatus::Ready);
+        let error = to.status(&ids[..1]).await.unwrap_err();
+        assert_eq!(error.kind, Kind::Server, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_status_with_nulls_is_understood() {
+    let status = r#"{"ingest":{"status":null,"filesize":null,"receivedBytes":null,
+        "receivedParts":{"parts":null,"total":null}},
+        "encoding":{"playable":null,"qualities":[{"quality":null,"status":null}],"metadata":null}}"#;
+    let server = Scripted::start(move |asked| {
+        let login = asked.line.contains("auth");
+        answer(200, "", if login { LOGIN } else { status })
+    })
+    .await;
+    let upload = Upload::new(6 * MIB, 5 * MIB);
+    let there = apivideo(&server).received(&multipart(), &upload.plan).await;
+    assert_eq!(there.unwrap(), Received::Parts(Vec::new()));
+}
+
+#[tokio::test]
 async fn a_link_that_leads_astray_is_not_used() {
     for link in [
         "file:///etc/passwd",

@@ -20,6 +20,7 @@ use super::{
     http::{Answer, Call, Http, HttpOptions, heed},
     metadata,
     pace::Pacer,
+    told::Told,
 };
 use crate::{
     body::PartBody,
@@ -344,13 +345,15 @@ impl Destination for ApiVideo {
             });
         }
         if answer::overlaps(&answer) {
-            // Either this very part came through before, or bytes of another slicing are there.
-            let status = self.video(&ticket.media).await?.ok_or_else(gone)?;
-            let there = status.is_uploaded() || received::covers(&status, &part.range());
-            let kind = if there {
-                Kind::AlreadySent
-            } else {
-                Kind::Broken
+            // This very part came through before, or is just being taken from a try that was given
+            // up; or bytes of another slicing are there, and always will be.
+            let kind = match self.received(ticket, plan).await? {
+                Received::Complete | Received::Unproven => Kind::AlreadySent,
+                Received::Parts(there) if there.iter().any(|one| one.number == part.number) => {
+                    Kind::AlreadySent
+                }
+                Received::Parts(_) => Kind::Broken,
+                Received::Foreign(_) => Kind::TicketGone,
             };
             return Err(Error { kind, ..failure });
         }
@@ -371,7 +374,7 @@ impl Destination for ApiVideo {
     /// The upload ends by itself when its last part arrives; this only makes sure that it did.
     async fn complete(&self, ticket: &Ticket, plan: &PartPlan) -> Result<()> {
         let missing = match self.received(ticket, plan).await? {
-            Received::Complete => return Ok(()),
+            Received::Complete | Received::Unproven => return Ok(()),
             Received::Parts(parts) => plan.count() as usize - parts.len(),
             Received::Foreign(why) => return Err(Error::new(Kind::TicketGone, why)),
         };
@@ -390,12 +393,12 @@ impl Destination for ApiVideo {
     }
 
     async fn status(&self, media: &[String]) -> Result<Vec<MediaStatus>> {
-        let mut statuses = Vec::with_capacity(media.len());
+        let mut told = Told::default();
         for id in media {
-            let status = self.video(id).await?;
-            statuses.push(status.map_or(MediaStatus::Gone, |status| status.media()));
+            let video = self.video(id).await;
+            told.add(video.map(|video| video.map_or(MediaStatus::Gone, |video| video.media())))?;
         }
-        Ok(statuses)
+        told.all()
     }
 
     async fn remove(&self, ticket: &Ticket) -> Result<()> {

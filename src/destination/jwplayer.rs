@@ -13,10 +13,11 @@ use reqwest::Body;
 use serde_json::{Map, Value};
 
 use super::{
-    Destination, HoldUp, Limits, MediaStatus, NewMedia, Receipt, Received, Ticket,
+    Destination, HoldUp, Limits, MediaStatus, NewMedia, Receipt, Received, Ticket, UNPROVEN,
     http::{Answer, Call, Http, HttpOptions},
     metadata,
     pace::Pacer,
+    told::Told,
 };
 use crate::{
     body::PartBody,
@@ -25,7 +26,7 @@ use crate::{
     secret::Secret,
 };
 use answer::Media;
-use links::Links;
+use links::{Arrived, Links, UploadLinks};
 use request::{Sending, Site};
 
 /// What a JW Player site needs to be told of itself.
@@ -145,35 +146,80 @@ impl JwPlayer {
     /// What a failed call on an upload means, by what became of its media object: the upload's
     /// token says nothing once it is complete.
     async fn by_media(&self, ticket: &Ticket, failure: Option<Error>) -> Result<Received> {
-        match self.media(&ticket.media).await? {
-            Some(media) if !media.is_unfinished() => Ok(Received::Complete),
-            Some(_) => Err(match failure {
-                Some(failure) => Error {
-                    kind: Kind::TicketGone,
-                    ..failure
-                },
-                None => Error::new(Kind::TicketGone, "the upload's token is not known here"),
-            }),
-            None => Err(gone()),
+        let Some(media) = self.media(&ticket.media).await? else {
+            return Err(gone());
+        };
+        if !media.is_unfinished()? {
+            return Ok(Received::Complete);
         }
+        Err(match failure {
+            Some(failure) => still_unfinished(failure),
+            None => Error::new(Kind::TicketGone, "the upload's token is not known here"),
+        })
     }
 
-    /// Another link for a direct upload whose link has expired: nothing lists those, but a media
-    /// object can be given new bytes, and so a new link. The media object stays the same one.
-    async fn link_again(&self, ticket: &Ticket, mime: &str, expired: &Error) -> Result<String> {
-        match self.media(&ticket.media).await? {
-            None => return Err(gone()),
-            Some(media) if !media.is_unfinished() => {
-                let why = "JW Player has this file already";
-                return Err(Error::new(Kind::AlreadySent, why));
+    /// Sends the whole file in one request.
+    async fn put_whole(
+        &self,
+        ticket: &Ticket,
+        mime: &str,
+        part: Part,
+        body: PartBody,
+    ) -> Result<Receipt> {
+        let links = self.links.of(&ticket.media);
+        let link = match (links.get(part.number), links.arrived()) {
+            (Some(link), _) => link,
+            (None, Some(Arrived::Otherwise)) => {
+                let link = self.link_again(ticket, mime, &links).await?;
+                links.keep([(part.number, link.clone())]);
+                link
             }
-            Some(_) => {}
+            (None, _) => ticket.token.clone().ok_or_else(gone)?,
+        };
+        let call = self.site.put(&link, Some(mime))?;
+        let progress = body.progress();
+        let answer = self.site.http.stream(call, Body::wrap(body)).await?;
+        if answer.is_success() {
+            let md5 = answer::stored(&answer)?;
+            if let (Some(theirs), Some(ours)) = (md5, progress.md5()) {
+                links.set_arrived(if theirs == ours {
+                    Arrived::AsSent
+                } else {
+                    Arrived::Otherwise
+                });
+            }
+            return Ok(Receipt { md5 });
+        }
+        let failure = answer::storage_failure(&answer);
+        if failure.kind == Kind::LinkExpired {
+            let link = self.link_again(ticket, mime, &links).await?;
+            links.keep([(part.number, link)]);
+        }
+        Err(failure)
+    }
+
+    /// Another link for a direct upload whose link has expired, or was used up by other bytes:
+    /// nothing lists those, but a media object can be given new bytes, and so a new link. The media
+    /// object stays the same one.
+    async fn link_again(&self, ticket: &Ticket, mime: &str, links: &UploadLinks) -> Result<String> {
+        let Some(media) = self.media(&ticket.media).await? else {
+            return Err(gone());
+        };
+        if !media.is_unfinished()? {
+            match links.arrived() {
+                Some(Arrived::AsSent) => {
+                    let why = "JW Player has this file already";
+                    return Err(Error::new(Kind::AlreadySent, why));
+                }
+                Some(Arrived::Otherwise) => {}
+                None => return Err(Error::new(Kind::TicketGone, UNPROVEN)),
+            }
         }
         let answer = self.ask(self.site.link_again(&ticket.media, mime)?).await?;
         if matches!(answer.status, 400 | 403..=405 | 409 | 410 | 422) {
             return Err(Error {
                 kind: Kind::TicketGone,
-                ..expired.clone()
+                ..answer::failure(&answer, "get a new link")
             });
         }
         let again = answer::read_created(&answer, mime)?;
@@ -189,6 +235,21 @@ impl JwPlayer {
                 "JW Player gave no new link for this file",
             )),
         }
+    }
+
+    /// What it has of a direct upload. Its status tells that it has bytes, and not which.
+    async fn received_whole(&self, ticket: &Ticket) -> Result<Received> {
+        let Some(media) = self.media(&ticket.media).await? else {
+            return Err(gone());
+        };
+        if media.is_unfinished()? {
+            return Ok(Received::Parts(Vec::new()));
+        }
+        Ok(match self.links.of(&ticket.media).arrived() {
+            Some(Arrived::AsSent) => Received::Complete,
+            Some(Arrived::Otherwise) => Received::Parts(Vec::new()),
+            None => Received::Unproven,
+        })
     }
 
     /// Statuses by one list. `None` where the list did not tell.
@@ -220,6 +281,17 @@ fn gone() -> Error {
         Kind::TicketGone,
         "JW Player no longer has this media object",
     )
+}
+
+/// What a refused call on an upload means whose media object is unfinished all the same.
+fn still_unfinished(refused: Error) -> Error {
+    let kind = match refused.status {
+        Some(401..=404 | 410) => Kind::TicketGone,
+        // A complete is only accepted at first (202): it may still be on its way.
+        Some(409) => Kind::Server,
+        _ => refused.kind,
+    };
+    Error { kind, ..refused }
 }
 
 /// A refusal of a call on the site itself: an unknown site is a wrong setting, like a wrong secret.
@@ -269,7 +341,7 @@ impl Destination for JwPlayer {
                     token: None,
                     method: None,
                 };
-                if media.is_unfinished() {
+                if media.is_unfinished()? {
                     // Its token went with the lost answer and can't be had again.
                     self.remove(&ticket).await?;
                 } else {
@@ -312,30 +384,12 @@ impl Destination for JwPlayer {
                 "this media object was made for one request, and the file is now cut in parts";
             return Err(Error::new(Kind::TicketGone, why));
         }
-        let links = self.links.of(&ticket.media);
-        let first = || ticket.token.clone().ok_or_else(gone);
-        let link = links.get(part.number).map_or_else(first, Ok)?;
-        let call = self.site.put(&link, Some(mime))?;
-        let answer = self.site.http.stream(call, Body::wrap(body)).await?;
-        if answer.is_success() {
-            // The link stays: should the MD5 differ, the file is sent there again.
-            return Ok(Receipt { md5: answer.etag() });
-        }
-        let failure = answer::storage_failure(&answer);
-        if failure.kind == Kind::LinkExpired {
-            let link = self.link_again(ticket, mime, &failure).await?;
-            links.keep([(part.number, link)]);
-        }
-        Err(failure)
+        self.put_whole(ticket, mime, part, body).await
     }
 
     async fn received(&self, ticket: &Ticket, plan: &PartPlan) -> Result<Received> {
         if let Sending::Direct(_) = Sending::of(ticket) {
-            return match self.media(&ticket.media).await? {
-                Some(media) if media.is_unfinished() => Ok(Received::Parts(Vec::new())),
-                Some(_) => Ok(Received::Complete),
-                None => Err(gone()),
-            };
+            return self.received_whole(ticket).await;
         }
         if ticket.upload.is_none() || ticket.token.is_none() {
             return self.by_media(ticket, None).await;
@@ -362,16 +416,9 @@ impl Destination for JwPlayer {
                 return Err(refused);
             }
             // Perhaps it was completed before and only the answer was lost.
-            match self.media(&ticket.media).await? {
-                Some(media) if !media.is_unfinished() => {}
-                Some(_) if matches!(answer.status, 401..=404 | 410) => {
-                    return Err(Error {
-                        kind: Kind::TicketGone,
-                        ..refused
-                    });
-                }
-                Some(_) => return Err(refused),
-                None => return Err(gone()),
+            let media = self.media(&ticket.media).await?.ok_or_else(gone)?;
+            if media.is_unfinished()? {
+                return Err(still_unfinished(refused));
             }
         }
         self.links.forget(upload);
@@ -383,24 +430,25 @@ impl Destination for JwPlayer {
     }
 
     async fn status(&self, media: &[String]) -> Result<Vec<MediaStatus>> {
-        let mut statuses = Vec::with_capacity(media.len());
+        let mut told = Told::default();
         for ids in media.chunks(request::STATUS_BATCH) {
             for (id, status) in ids.iter().zip(self.listed(ids).await?) {
-                statuses.push(match status {
-                    Some(status) => status,
+                told.add(match status {
+                    Some(status) => Ok(status),
                     // Not on the list is no proof that it is gone: lists lag behind.
-                    None => match self.media(id).await? {
-                        Some(media) => media.status(),
-                        None => MediaStatus::Gone,
-                    },
-                });
+                    None => self
+                        .media(id)
+                        .await
+                        .map(|media| media.map_or(MediaStatus::Gone, |media| media.status())),
+                })?;
             }
         }
-        Ok(statuses)
+        told.all()
     }
 
     async fn remove(&self, ticket: &Ticket) -> Result<()> {
         let answer = self.ask(self.site.delete(&ticket.media)?).await?;
+        self.links.forget(&ticket.media);
         if let Some(upload) = &ticket.upload {
             self.links.forget(upload);
         }

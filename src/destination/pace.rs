@@ -138,7 +138,8 @@ impl Pacer {
     pub(super) fn refused(&self, wait: Option<Duration>) -> Duration {
         let mut state = self.state();
         let guess = FIRST_WAIT * 2u32.pow(state.refused_in_a_row.min(5));
-        let wait = wait.unwrap_or(guess).min(LONGEST_WAIT);
+        // A server that names no time at all, by a zero, would be asked again and again at once.
+        let wait = wait.unwrap_or(guess).clamp(FIRST_WAIT, LONGEST_WAIT);
         state.refused_in_a_row = state.refused_in_a_row.saturating_add(1);
         let until = Instant::now() + wait;
         state.not_before = state.not_before.max(Some(until));
@@ -241,6 +242,7 @@ mod tests {
         pacer.heed(Budget::default());
         assert_eq!(pacer.refused(None), Duration::from_secs(1));
         assert_eq!(pacer.refused(Some(Duration::MAX)), LONGEST_WAIT);
+        assert_eq!(pacer.refused(Some(Duration::ZERO)), FIRST_WAIT);
     }
 
     #[tokio::test(start_paused = true)]

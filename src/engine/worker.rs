@@ -20,7 +20,7 @@ use tokio::{
 use super::{protocol::UploadId, rate::Cap, upload::NextPart};
 use crate::{
     body::{BLOCK, PartBody, Progress},
-    destination::{Destination, Md5, MediaStatus, NewMedia, Received, Ticket},
+    destination::{Destination, Md5, MediaStatus, NewMedia, Received, Ticket, UNPROVEN},
     error::{Error, Kind, Result},
     identity::Identity,
     plan::{Part, PartNumber, PartPlan},
@@ -181,7 +181,11 @@ pub async fn check(
     rehash: bool,
 ) -> Result<Checked> {
     let there = match destination.received(ticket, &plan).await? {
-        Received::Complete => {
+        // What was acknowledged was held against its MD5 when the answer came.
+        Received::Unproven if receipts.len() < plan.count() as usize => {
+            return Err(Error::new(Kind::TicketGone, UNPROVEN));
+        }
+        Received::Complete | Received::Unproven => {
             return Ok(Checked {
                 complete: true,
                 ..Checked::default()
@@ -337,7 +341,8 @@ pub async fn send(job: PartJob) -> Result<Sent> {
 /// Asks whether a part whose answer was lost is there after all, with the bytes it has to have.
 async fn ask(job: &PartJob, part: Part) -> Result<Option<Sent>> {
     let there = match job.destination.received(&job.ticket, &job.plan).await? {
-        Received::Complete => {
+        // Unproven, but nothing was seen either that speaks against it.
+        Received::Complete | Received::Unproven => {
             return Ok(Some(Sent {
                 md5: None,
                 verified: false,
@@ -414,7 +419,7 @@ pub async fn complete(
 ) -> Result<Completion> {
     if destination.verify_before_complete(ticket, plan.count()) {
         let there: BTreeMap<_, _> = match destination.received(ticket, plan).await? {
-            Received::Complete => return Ok(Completion::Agreed),
+            Received::Complete | Received::Unproven => return Ok(Completion::Agreed),
             Received::Foreign(what) => {
                 let words =
                     format!("the destination has parts that are not of this upload ({what})");

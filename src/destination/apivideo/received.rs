@@ -40,13 +40,6 @@ pub(super) fn received(status: &Status, plan: &PartPlan, mode: RangeMode) -> Rec
     }
 }
 
-/// Whether the stretches together cover all of these bytes.
-pub(super) fn covers(status: &Status, bytes: &Range<u64>) -> bool {
-    merged(status)
-        .iter()
-        .any(|stretch| stretch.start <= bytes.start && bytes.end <= stretch.end)
-}
-
 /// The stretches, sorted, those that touch made one.
 fn merged(status: &Status) -> Vec<Range<u64>> {
     let mut all: Vec<Range<u64>> = status
@@ -160,7 +153,6 @@ mod tests {
         let status = status(&[(20, 24), (0, 9), (10, 14)], &[], 25);
         let found = received(&status, &plan(25, 5), RangeMode::Bytes);
         assert_eq!(numbers(found), [1, 2, 3, 5]);
-        assert!(covers(&status, &(5..15)) && !covers(&status, &(10..20)));
     }
 
     #[test]

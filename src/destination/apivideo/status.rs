@@ -36,22 +36,34 @@ struct Bytes {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Parts {
-    parts: Vec<u32>,
+    parts: Option<Vec<u32>>,
     total: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Encoding {
-    playable: bool,
+    playable: Option<bool>,
     qualities: Option<Vec<Quality>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Quality {
-    quality: String,
-    status: String,
+    quality: Option<String>,
+    status: Option<String>,
+}
+
+impl Quality {
+    fn word(&self) -> &str {
+        self.status.as_deref().unwrap_or_default()
+    }
+}
+
+impl Encoding {
+    fn is_playable(&self) -> bool {
+        self.playable == Some(true)
+    }
 }
 
 /// Received stretches of a file: begin, end (exclusive) and the file's size, as the server tells.
@@ -73,7 +85,7 @@ impl Status {
     /// Whether all bytes are there. `merging` is a word of older documents.
     pub(super) fn is_uploaded(&self) -> bool {
         let uploaded = ["uploaded", "ingesting", "ingested", "merging"];
-        uploaded.contains(&self.word()) || self.encoding.as_ref().is_some_and(|e| e.playable)
+        uploaded.contains(&self.word()) || self.encoding.as_ref().is_some_and(Encoding::is_playable)
     }
 
     /// The stretches of the file that were received, as they came.
@@ -91,7 +103,9 @@ impl Status {
             .ingest
             .as_ref()
             .and_then(|ingest| ingest.received_parts.as_ref());
-        parts.map_or((&[], None), |parts| (&parts.parts, parts.total))
+        parts.map_or((&[], None), |parts| {
+            (parts.parts.as_deref().unwrap_or_default(), parts.total)
+        })
     }
 
     /// What became of the video. Words that are not known mean that work goes on.
@@ -104,17 +118,18 @@ impl Status {
         let encoding = self.encoding.as_ref().unwrap_or(&none);
         let qualities = encoding.qualities.as_deref().unwrap_or_default();
         let all =
-            |status: &str| !qualities.is_empty() && qualities.iter().all(|q| q.status == status);
-        if encoding.playable || all("encoded") {
+            |status: &str| !qualities.is_empty() && qualities.iter().all(|q| q.word() == status);
+        if encoding.is_playable() || all("encoded") {
             return MediaStatus::Ready;
         }
-        let settled = |q: &Quality| matches!(q.status.as_str(), "failed" | "encoded");
+        let settled = |q: &Quality| matches!(q.word(), "failed" | "encoded");
         if !qualities.is_empty() && qualities.iter().all(settled) {
-            let failed = qualities.iter().filter(|q| q.status == "failed");
-            let names: Vec<_> = failed.take(8).map(|q| q.quality.as_str()).collect();
+            let failed = qualities.iter().filter(|q| q.word() == "failed");
+            let names = failed.take(8).filter_map(|q| q.quality.as_deref());
+            let names: Vec<_> = names.collect();
             return MediaStatus::Failed(clean(&format!("encoding failed: {}", names.join(", "))));
         }
-        let working = qualities.iter().any(|q| q.status == "encoding");
+        let working = qualities.iter().any(|q| q.word() == "encoding");
         MediaStatus::Processing(clean(if working { "encoding" } else { word }))
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde::de::DeserializeOwned;
 
 use super::super::{
@@ -131,10 +131,12 @@ impl Answer {
     }
 }
 
-/// An MD5 as 32 hex digits, quoted or not; `None` for anything else (such as the `ETag` of a
-/// multipart object).
+/// An MD5 as 32 hex digits, quoted or not, also where a proxy made the `ETag` a weak one (`W/`);
+/// `None` for anything else (such as the `ETag` of a multipart object).
 pub(in super::super) fn md5(text: &str) -> Option<Md5> {
-    let text = text.trim().trim_matches('"').as_bytes();
+    let text = text.trim();
+    let text = text.strip_prefix("W/").unwrap_or(text);
+    let text = text.trim_matches('"').as_bytes();
     if text.len() != 32 {
         return None;
     }
@@ -150,8 +152,9 @@ pub(in super::super) fn md5(text: &str) -> Option<Md5> {
     Some(md5)
 }
 
-/// How long the headers ask to wait: `Retry-After` in seconds or as a date, else api.video's
-/// `X-RateLimit-Retry-After` in seconds. Never more than an hour is believed.
+/// How long the headers ask to wait: `Retry-After` in seconds or as a date, api.video's
+/// `X-RateLimit-Retry-After` in seconds, or the longer of both. A date is held against the server's
+/// own clock where it tells it, for ours may be wrong. Never more than an hour is believed.
 fn wait(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let seconds = |text: &str| {
@@ -160,14 +163,15 @@ fn wait(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
         // More digits than a number holds is still a long time.
         digits.then(|| Duration::from_secs(whole.parse().unwrap_or(u64::MAX)))
     };
-    let date = |text: &str| {
-        let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-        Some(Duration::try_from(at.duration_since(now)).unwrap_or_default())
+    let date = |text: &str| Some(jiff::fmt::rfc2822::parse(text).ok()?.timestamp());
+    let until = |at: Timestamp| {
+        let now = text(DATE.as_str()).and_then(date).unwrap_or(now);
+        Duration::try_from(at.duration_since(now)).unwrap_or_default()
     };
-    text(RETRY_AFTER.as_str())
-        .and_then(|text| seconds(text).or_else(|| date(text)))
-        .or_else(|| text("x-ratelimit-retry-after").and_then(seconds))
-        .map(|wait| wait.min(LONGEST_WAIT))
+    let standard = text(RETRY_AFTER.as_str());
+    let standard = standard.and_then(|text| seconds(text).or_else(|| date(text).map(until)));
+    let own = text("x-ratelimit-retry-after").and_then(seconds);
+    standard.max(own).map(|wait| wait.min(LONGEST_WAIT))
 }
 
 #[cfg(test)]
@@ -206,6 +210,20 @@ mod tests {
     }
 
     #[test]
+    fn of_two_times_to_wait_the_longer_counts_and_a_date_is_read_by_the_servers_own_clock() {
+        let wait = |headers: &[(&'static str, &str)]| answer(429, headers, "").wait.unwrap();
+        let (standard, own) = ("retry-after", "x-ratelimit-retry-after");
+        assert_eq!(wait(&[(standard, "2"), (own, "30")]).as_secs(), 30);
+        assert_eq!(wait(&[(standard, "40"), (own, "30")]).as_secs(), 40);
+        // Ours is two hours behind.
+        let dates = [
+            ("date", "Sun, 06 Nov 1994 10:49:30 GMT"),
+            (standard, "Sun, 06 Nov 1994 10:49:37 GMT"),
+        ];
+        assert_eq!(wait(&dates).as_secs(), 7);
+    }
+
+    #[test]
     fn statuses_become_kinds() {
         for (status, headers, kind) in [
             (429, &[][..], Kind::Throttled),
@@ -241,6 +259,7 @@ mod tests {
         let hex = "d41d8cd98f00b204e9800998ecf8427e";
         assert_eq!(md5(hex).unwrap()[..2], [0xd4, 0x1d]);
         assert_eq!(md5(&format!("\"{hex}\"")), md5(hex));
+        assert_eq!(md5(&format!("W/\"{hex}\"")), md5(hex));
         for other in ["", "\"\"", &hex[1..], &format!("{hex}-3"), &"é".repeat(16)] {
             assert_eq!(md5(other), None, "{other}");
         }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{
     Body, Client, Method, Request, Response, Url,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
+    header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
 };
 
 use super::{
@@ -212,6 +212,13 @@ impl Http {
     /// When no answer came, or one without end.
     pub(in super::super) async fn send(&self, call: Call) -> Result<Answer> {
         let body = call.body.clone();
+        let announced = matches!(call.method, Method::PUT | Method::POST);
+        let call = if announced && body.is_empty() {
+            // Left out otherwise, and a server may want to be told that nothing comes.
+            call.header(CONTENT_LENGTH, HeaderValue::from_static("0"))
+        } else {
+            call
+        };
         self.exchange(call, body.into(), Some(ANSWER)).await
     }
 

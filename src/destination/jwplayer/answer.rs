@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use serde::Deserialize;
 
 use super::super::{
-    MediaStatus, ReceivedPart, Ticket,
+    Md5, MediaStatus, ReceivedPart, Ticket,
     http::{Answer, md5},
 };
 use crate::error::{Error, Kind, Result};
@@ -160,8 +160,15 @@ struct Metadata {
 
 impl Media {
     /// Whether no byte of it was completed yet.
-    pub(super) fn is_unfinished(&self) -> bool {
-        self.status == "created"
+    ///
+    /// # Errors
+    /// When it does not say: neither may then be believed.
+    pub(super) fn is_unfinished(&self) -> Result<bool> {
+        if self.status.is_empty() {
+            let why = format!("JW Player tells no status of the media object {}", self.id);
+            return Err(Error::new(Kind::Server, why));
+        }
+        Ok(self.status == "created")
     }
 
     /// Whether a create of ours with this marker made it.
@@ -240,6 +247,18 @@ pub(super) fn failure(answer: &Answer, doing: &str) -> Error {
         _ => answer.words(),
     };
     answer.refusal(doing, &words)
+}
+
+/// The MD5 that the storage names for bytes it took, where it names one.
+///
+/// # Errors
+/// When the answer has no `ETag` at all: then it was no storage that said so.
+pub(super) fn stored(answer: &Answer) -> Result<Option<Md5>> {
+    if answer.headers.contains_key(reqwest::header::ETAG) {
+        return Ok(answer.etag());
+    }
+    let why = "no ETag, so this was no storage";
+    Err(answer.error(Kind::Server, "send", why))
 }
 
 /// The failure that the storage's answer to a part is: `<Error><Code>…</Code><Message>…`.

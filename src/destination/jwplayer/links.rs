@@ -26,6 +26,16 @@ struct Known {
     /// How many pages were fetched; the links of one are of one age.
     fetched: u64,
     page_length: Option<u32>,
+    arrived: Option<Arrived>,
+}
+
+/// What was seen of bytes that went out in one request: no status tells it later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Arrived {
+    /// The storage named the MD5 they were sent with.
+    AsSent,
+    /// It named another one.
+    Otherwise,
 }
 
 struct Link {
@@ -83,6 +93,21 @@ impl UploadLinks {
         let link = known.links.get(&part).filter(|link| link.url == url);
         if let Some(age) = link.map(|link| link.fetch) {
             known.links.retain(|_, link| link.fetch > age);
+        }
+    }
+
+    /// What was seen of a direct upload's bytes in this process, if anything.
+    pub(super) fn arrived(&self) -> Option<Arrived> {
+        self.known().arrived
+    }
+
+    /// Keeps what was seen of a direct upload's bytes. After other ones arrived its link is no good
+    /// any more: the destination may have taken those for the file.
+    pub(super) fn set_arrived(&self, arrived: Arrived) {
+        let mut known = self.known();
+        known.arrived = Some(arrived);
+        if arrived == Arrived::Otherwise {
+            known.links.clear();
         }
     }
 

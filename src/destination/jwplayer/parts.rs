@@ -17,6 +17,7 @@ use crate::{
     body::PartBody,
     error::{Error, Kind, Result},
     plan::{Part, PartNumber, PartPlan},
+    settings::MOST_PARTS_IN_FLIGHT,
 };
 
 /// How many pages one look at all parts may take: 10,000 parts by 10, the shortest page documented.
@@ -36,10 +37,15 @@ fn upload(ticket: &Ticket) -> Result<(&str, &str)> {
     upload.zip(token).ok_or_else(gone)
 }
 
+/// How many parts may have been in flight when a run was killed, and arrive after all.
+const LATE: u32 = MOST_PARTS_IN_FLIGHT as u32;
+
 /// How many parts a page is asked for: no more than the plan has, and one more, where a part of
-/// another slicing would show first.
+/// another slicing would show first. A plan that was cut anew may have fewer parts than the one
+/// before, of which some may have come late.
 fn page_length(plan: &PartPlan) -> u32 {
-    plan.count().saturating_add(1).min(LONGEST_PAGE)
+    let beyond = if plan.runs().len() > 1 { LATE } else { 1 };
+    plan.count().saturating_add(beyond).min(LONGEST_PAGE)
 }
 
 impl JwPlayer {
@@ -63,7 +69,7 @@ impl JwPlayer {
         let answer = self.site.http.stream(call, Body::wrap(body)).await?;
         if answer.is_success() {
             // The link stays: should the MD5 differ, the part is sent there again.
-            return Ok(Receipt { md5: answer.etag() });
+            return answer::stored(&answer).map(|md5| Receipt { md5 });
         }
         let failure = answer::storage_failure(&answer);
         if failure.kind == Kind::LinkExpired {

@@ -155,7 +155,7 @@ impl Site {
     /// Lists parts of an upload.
     pub(super) fn parts(&self, upload: &str, token: &str, page: u32, length: u32) -> Result<Call> {
         let url = self.http.at(&["v2", "uploads", upload, "parts"])?;
-        let call = Call::new("list parts", Method::GET, url).authorized(&bearer(token)?);
+        let call = Call::new("list parts", Method::GET, url).authorized(&upload_bearer(token)?);
         let (page, length) = (page.to_string(), length.to_string());
         Ok(call.query(&[("page", &page), ("page_length", &length)]))
     }
@@ -163,7 +163,7 @@ impl Site {
     /// Ends an upload.
     pub(super) fn complete(&self, upload: &str, token: &str) -> Result<Call> {
         let url = self.http.at(&["v2", "uploads", upload, "complete"])?;
-        Ok(Call::new("complete", Method::PUT, url).authorized(&bearer(token)?))
+        Ok(Call::new("complete", Method::PUT, url).authorized(&upload_bearer(token)?))
     }
 
     /// Sends a part, or the whole file, to a link. Neither secret nor token go there. A part's link
@@ -175,6 +175,15 @@ impl Site {
             .map_err(|_| Error::new(Kind::Refused, format!("{mime:?} is no media type")))?;
         Ok(call.header(CONTENT_TYPE, mime))
     }
+}
+
+/// The authorization by an upload's token. One that can't be sent is this upload's misfortune; the
+/// secret is none the worse for it.
+fn upload_bearer(token: &str) -> Result<HeaderValue> {
+    bearer(token).map_err(|error| Error {
+        kind: Kind::TicketGone,
+        ..error
+    })
 }
 
 /// A bearer's authorization.
