@@ -57,6 +57,14 @@ impl Kind {
         )
     }
 
+    /// Whether it shows that the destination could be reached: it is neither the line's nor this
+    /// machine's failure.
+    #[must_use]
+    pub fn is_an_answer(self) -> bool {
+        use Kind::{Changed, Local, Offline, Storage};
+        !matches!(self, Offline | Local | Changed | Storage)
+    }
+
     /// Whether a retry is counted against the part's `retries`. A line that is down and a server
     /// that asks to wait say nothing about the part.
     #[must_use]

@@ -53,7 +53,13 @@ fn steps(mode: Mode) -> &'static [&'static str] {
 
 /// The fault at each of the steps.
 fn at_each(mode: Mode, fault: &str) -> Value {
-    let script = |step: &&str| json!({ "fault": fault, "on": step, "ms": 300 });
+    let script = |step: &&str| json!({ "fault": fault, "on": step });
+    steps(mode).iter().map(script).collect()
+}
+
+/// The same, with milliseconds.
+fn at_each_for(mode: Mode, fault: &str, ms: u64) -> Value {
+    let script = |step: &&str| json!({ "fault": fault, "on": step, "ms": ms });
     steps(mode).iter().map(script).collect()
 }
 
@@ -99,7 +105,7 @@ fn in_all(modes: &[Mode], faults: impl Fn(Mode) -> Value + Sync) {
 
 #[test]
 fn delayed_answers_at_each_step() {
-    in_all(&Mode::ALL, |mode| at_each(mode, "delay"));
+    in_all(&Mode::ALL, |mode| at_each_for(mode, "delay", 300));
 }
 
 #[test]
@@ -123,6 +129,11 @@ fn an_error_in_place_of_each_step() {
 #[test]
 fn an_error_after_each_step_was_done() {
     in_all(&Mode::ALL, |mode| at_each(mode, "error-after"));
+}
+
+#[test]
+fn an_error_after_each_step_was_done_that_asks_to_wait() {
+    in_all(&Mode::ALL, |mode| at_each_for(mode, "error-after", 1000));
 }
 
 #[test]
@@ -197,6 +208,103 @@ fn a_part_that_arrives_with_other_bytes_than_were_sent() {
             { "fault": "wrong-etag", "on": "part", "file": "small" },
         ])
     });
+}
+
+/// A run that is killed when it has seen that a part arrived with other bytes, and before it could
+/// mend that: what would, stalls.
+fn killed_before_it_is_mended(parts: &str, size: u64, faults: &Value) -> (Server, Home, Source) {
+    let server = Server::start();
+    let home = Home::new(Mode::JwPlayer, &server.url);
+    let file = Source::write(home.tree().join("film.mov"), size, 1);
+    server.script(faults);
+    server.script(&json!([
+        { "fault": "stall", "on": "part", "times": 99 },
+        { "fault": "stall", "on": "status", "times": 99 },
+    ]));
+    let mut run = home.up(&["--parts", parts]);
+    run.wait_for("a part with other bytes", |event| {
+        event["event"] == "retrying" && event["error"]["kind"] == "corrupt"
+    });
+    server.wait_until_met("wrong-etag");
+    assert!(run.kill().0);
+    server.no_faults();
+    (server, home, file)
+}
+
+#[test]
+fn a_small_file_that_arrived_with_other_bytes_is_not_taken_for_whole_after_a_kill() {
+    let faults = json!([{ "fault": "wrong-etag", "on": "part" }]);
+    let (server, home, file) = killed_before_it_is_mended("1", MIB, &faults);
+    let there = server.report();
+    assert!(there.one("film").complete, "all that JW Player tells of it");
+    assert_ne!(there.one("film").sha256.as_deref(), Some(&*file.sha256));
+    home.resume(&[]).end().assert_code(0);
+    server.report().assert_holds(&[file]);
+}
+
+#[test]
+fn a_small_file_that_was_acknowledged_is_whole_after_a_kill() {
+    let server = Server::with(|options| options.processing = std::time::Duration::from_hours(1));
+    let home = Home::new(Mode::JwPlayer, &server.url);
+    let file = Source::write(home.tree().join("film.mov"), MIB, 1);
+    let mut run = home.up(&[]);
+    run.wait_for_event("part");
+    let kept = || std::fs::read_to_string(home.session()).unwrap();
+    support::wait_for("its receipt on disk", || {
+        kept().contains("md5 = ").then_some(())
+    });
+    assert!(run.kill().0);
+    let run = home.resume(&[]);
+    // It is asked about again, and nothing else.
+    support::wait_for("a status", || {
+        (server.report().requests["jwplayer"].get("status")? > &0).then_some(())
+    });
+    run.signal("INT");
+    run.end().assert_code(130);
+    let report = server.report();
+    assert_eq!(report.one("film").sha256.as_deref(), Some(&*file.sha256));
+    report.assert_nothing_twice();
+    assert_eq!(report.requests["jwplayer"]["create"], 1);
+}
+
+#[test]
+fn a_part_that_can_not_be_replaced_after_a_kill_begins_its_file_anew_where_little_is_lost() {
+    let faults = json!([{ "fault": "wrong-etag", "on": "part", "part": 2 }]);
+    // One part of twelve is acknowledged.
+    let script = json!([
+        { "fault": "delay", "on": "part", "part": 1, "ms": 0 },
+        faults[0],
+    ]);
+    let (server, home, file) = killed_before_it_is_mended("1", 12 * PART, &script);
+    let ended = home.resume(&[]).end();
+    ended.assert_code(0);
+    assert!(ended.stderr.contains("begun anew"), "{}", ended.stderr);
+    server.report().assert_holds(&[file]);
+}
+
+#[test]
+fn a_part_that_can_not_be_replaced_after_a_kill_is_told_before_anything_is_sent_in_vain() {
+    let script = json!([
+        { "fault": "delay", "on": "part", "part": 1, "ms": 0 },
+        { "fault": "stall", "on": "part", "part": 2, "times": 99 },
+        { "fault": "wrong-etag", "on": "part", "part": 3 },
+    ]);
+    let (server, home, file) = killed_before_it_is_mended("2", 5 * PART, &script);
+    let before = server.report().bytes_received;
+    let ended = home.resume(&["--parts", "1"]).end();
+    ended.assert_code(1);
+    let failed = ended.named("failed");
+    assert_eq!(failed.len(), 1, "{failed:#?}");
+    let words = failed[0]["message"].as_str().unwrap();
+    assert!(words.contains("part 3"), "{words}");
+    assert!(
+        words.contains("to start over is to send 5.0 MiB again"),
+        "{words}"
+    );
+    let after = server.report().bytes_received;
+    assert!(after - before < MIB, "{before} {after}");
+    home.resume(&["--start-over"]).end().assert_code(0);
+    server.report().assert_holds(&[file]);
 }
 
 #[test]

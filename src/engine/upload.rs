@@ -93,6 +93,8 @@ pub struct Begun {
     pub checked: bool,
     /// Whether a create may have been made whose answer was lost.
     pub recover: bool,
+    /// Whether it is to be begun anew: its next step removes what was made of it.
+    pub clearing: bool,
     /// No step of it is begun before this, after one failed.
     pub not_before: Option<Instant>,
     /// How often the present step failed in a row.
@@ -101,6 +103,8 @@ pub struct Begun {
     pub step_error: Option<Error>,
     /// Whether a new plan is being saved: no part goes out before it is.
     pub saving_plan: bool,
+    /// Whether the part size was tuned meanwhile, so that it is cut anew once more after that.
+    pub cut_again: bool,
     /// Every part from this number on was never begun, or is in `receipts`.
     pub next: PartNumber,
     /// Parts that were interrupted through no fault of theirs.
@@ -154,7 +158,7 @@ impl Upload {
                 Step::Creating => State::Creating,
                 Step::Completing => State::Completing,
                 Step::Processing => State::Processing,
-                Step::Idle if begun.progress.completed => State::Processing,
+                Step::Idle if begun.progress.completed && !begun.clearing => State::Processing,
                 Step::Idle if begun.not_before.is_none() && !begun.busy => State::Queued,
                 Step::Idle if begun.progress.ticket.is_none() => State::Creating,
                 Step::Idle | Step::Checking | Step::Sending => State::Uploading,
@@ -367,16 +371,18 @@ impl Begun {
         }
     }
 
-    /// The destination lacks these parts.
+    /// The destination lacks these parts, or has them with other bytes. They go out before any
+    /// other: should one of them not be replaceable, that shows before more is sent in vain.
     pub fn lose(&mut self, numbers: &BTreeSet<PartNumber>) {
         for number in numbers {
             self.verified.remove(number);
-            let length = self
-                .plan()
-                .and_then(|plan| plan.part(*number))
-                .map(|part| part.length);
-            if let (Some(length), Some(_)) = (length, self.progress.receipts.remove(number)) {
-                self.acknowledged = self.acknowledged.saturating_sub(length);
+            let Some(part) = self.plan().and_then(|plan| plan.part(*number)) else {
+                continue;
+            };
+            if self.progress.receipts.remove(number).is_some() {
+                self.acknowledged = self.acknowledged.saturating_sub(part.length);
+            }
+            if !self.running.contains_key(number) && !self.troubled.contains_key(number) {
                 self.again.insert(*number);
             }
         }

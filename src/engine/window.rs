@@ -267,6 +267,7 @@ mod tests {
         queue.with_begun(id, |begun| begun.step = Step::Sending);
         let now = Instant::now();
         let flight = Flight {
+            number: flights.next_number(),
             progress: Arc::default(),
             length: 9,
             attempt: 1,
@@ -302,10 +303,10 @@ mod tests {
         assert_eq!(shown(&queue, &flights, Some(1)), around);
         assert!(shown(&queue, &flights, Some(90)).contains(&90));
         queue.apply(90, &Change::Paused);
-        flights.land(90, 1);
+        flights.take(90, 1);
         assert_eq!(shown(&queue, &flights, Some(90)), around);
         send(&mut queue, &mut flights, 100);
-        flights.land(60, 1);
+        flights.take(60, 1);
         assert_eq!(shown(&queue, &flights, Some(100))[7], 100);
     }
 }

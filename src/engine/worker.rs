@@ -40,7 +40,7 @@ pub enum Done {
     /// What the destination has was compared with what we know.
     Checked(UploadId, Result<Checked>),
     /// A part came back; with its MD5, and whether the destination confirmed that.
-    Part(UploadId, NextPart, Result<Sent>),
+    Part(UploadId, Flown, Result<Sent>),
     /// The destination was told that all is there.
     Completed(UploadId, Result<Completion>),
     /// What became of media objects.
@@ -53,7 +53,7 @@ impl Done {
     /// Whether something came back from the destination, be it an error: the line is up.
     #[must_use]
     pub fn reached_the_destination(&self) -> bool {
-        let up = |error: Option<&Error>| error.is_none_or(|error| error.kind != Kind::Offline);
+        let up = |error: Option<&Error>| error.is_none_or(|error| error.kind.is_an_answer());
         match self {
             Self::Looked(..) | Self::TicketSaved(_) | Self::PlanSaved(_) => false,
             Self::Created(_, result) => up(result.as_ref().err()),
@@ -78,6 +78,17 @@ impl Done {
             Self::PlanSaved(_) | Self::Part(..) | Self::Status(..) => None,
         }
     }
+}
+
+/// Which part came back, and from where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flown {
+    /// The part.
+    pub next: NextPart,
+    /// The number of its flight: another may be under way by now.
+    pub flight: u64,
+    /// The media object it was sent to: the upload may have another by now.
+    pub media: String,
 }
 
 /// A part that arrived.

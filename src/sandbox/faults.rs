@@ -24,7 +24,7 @@ pub enum Fault {
     RateLimit,
     /// Answers 500 before the body is read, and does nothing.
     ErrorBefore,
-    /// Does what was asked, then answers 503.
+    /// Does what was asked, then answers 503; scripted with a time, it asks to wait so long.
     ErrorAfter,
     /// Resets the connection in mid-body.
     Reset,
@@ -178,7 +178,7 @@ pub(super) struct Script {
     /// How often it still strikes.
     #[serde(default = "once")]
     pub(super) times: u64,
-    /// Milliseconds: of a delay.
+    /// Milliseconds: of a delay; of an error after, for how long it asks to wait (whole seconds).
     #[serde(default)]
     pub(super) ms: Option<u64>,
     /// Bytes a second: of a slow body.

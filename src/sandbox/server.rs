@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use axum::response::Response;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
-use hyper::{Request, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    Request, StatusCode, body::Incoming, header::RETRY_AFTER, server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use tokio::{net::TcpListener, task::JoinSet, time::Instant};
@@ -197,12 +200,17 @@ async fn answer(
         None if fate.is_hung_up() => return Err(HungUp),
         None => call.answer(&ask, &mut payload).await,
     };
-    let reply = match strike.map(|strike| strike.fault) {
-        Some(Fault::ErrorAfter) => {
+    let reply = match strike.map(|strike| (strike.fault, strike.ms)) {
+        Some((Fault::ErrorAfter, wait)) => {
             house.faults.met(Fault::ErrorAfter);
-            call.failed(StatusCode::SERVICE_UNAVAILABLE)
+            let mut failed = call.failed(StatusCode::SERVICE_UNAVAILABLE);
+            if let Some(ms) = wait {
+                let seconds = ms.div_ceil(1000);
+                failed.headers_mut().insert(RETRY_AFTER, seconds.into());
+            }
+            failed
         }
-        Some(Fault::LostAnswer) => {
+        Some((Fault::LostAnswer, _)) => {
             house.faults.met(Fault::LostAnswer);
             fate.hang_up();
             reply

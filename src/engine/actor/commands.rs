@@ -137,7 +137,7 @@ impl Actor {
         let completed = self
             .queue
             .begun(id)
-            .is_some_and(|begun| begun.progress.completed);
+            .is_some_and(|begun| begun.progress.completed && !begun.clearing);
         self.keep(id, &Change::Released);
         if completed {
             self.process(id);
@@ -203,10 +203,10 @@ impl Actor {
     fn start_over(&mut self, targets: &Targets) -> Outcome {
         self.go_on();
         let held = |state| matches!(state, State::Failed | State::Changed | State::Paused);
-        let mut ids = self.those(targets, held);
-        ids.retain(|id| self.queue.begun(*id).is_none_or(|begun| !begun.busy));
+        let ids = self.those(targets, held);
         for id in &ids {
-            self.clear(*id);
+            self.begin_over(*id);
+            self.keep(*id, &Change::Released);
         }
         Outcome::new(
             ids.len(),
@@ -255,6 +255,11 @@ impl Actor {
         }
         self.resized = true;
         let under_way = self.active.clone();
+        for id in &under_way {
+            // One whose plan is just being saved is cut anew after that.
+            self.queue
+                .with_begun(*id, |begun| begun.cut_again = begun.saving_plan);
+        }
         let count = under_way
             .into_iter()
             .filter(|id| self.cut_anew(*id))

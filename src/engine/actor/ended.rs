@@ -9,7 +9,7 @@ use super::Actor;
 use crate::{
     engine::{
         protocol::{Event, UploadId},
-        upload::{Begun, Step},
+        upload::{Begun, Hold, Step},
         worker::{self, Checked, Completion, Done},
     },
     error::{Error, Kind, Result},
@@ -21,8 +21,8 @@ use crate::{
 impl Actor {
     /// What follows from how a step ended.
     pub(super) fn done(&mut self, done: Done) {
-        if let Done::Part(id, next, result) = done {
-            return self.part_done(id, next, result);
+        if let Done::Part(id, flown, result) = done {
+            return self.part_done(id, &flown, result);
         }
         self.under_way = self.under_way.saturating_sub(1);
         if done.reached_the_destination() {
@@ -38,6 +38,10 @@ impl Actor {
                 let saved = self.keep_durable(id, &[Change::Ticket(ticket)]);
                 self.queue
                     .with_begun(id, |begun| begun.checked = !begun.recover);
+                if self.stopping.is_some() {
+                    // The end waits for the disk, and no longer than it should.
+                    return;
+                }
                 self.spawn_step(id, async move {
                     // Should the disk be gone, nothing more goes out: the store's error holds that.
                     let _ = worker::on_disk(saved).await;
@@ -45,17 +49,19 @@ impl Actor {
                 });
             }
             Done::Created(id, Err(error)) => {
-                if matches!(error.kind, Kind::Broken | Kind::Server) {
+                // An error of the server's own may have come after the media object was made; that
+                // it asks to wait with it says nothing of that.
+                let failed = error.status.is_some_and(|status| status >= 500);
+                if failed || matches!(error.kind, Kind::Broken | Kind::Server) {
                     self.queue.with_begun(id, |begun| begun.recover = true);
                 }
                 self.step_failed(id, error);
             }
             Done::TicketSaved(id) => self.ticket_saved(id),
-            Done::PlanSaved(id) => drop(self.queue.with_begun(id, |b| b.saving_plan = false)),
+            Done::PlanSaved(id) => self.plan_saved(id),
             Done::Checked(id, Ok(checked)) => self.checked(id, checked),
-            Done::Checked(id, Err(error)) | Done::Completed(id, Err(error)) => {
-                self.step_failed(id, error);
-            }
+            Done::Checked(id, Err(error)) => self.step_failed(id, error),
+            Done::Completed(id, Err(error)) => self.not_completed(id, error),
             Done::Completed(id, Ok(Completion::Missing(parts))) => self.missing(id, parts),
             Done::Completed(id, Ok(Completion::Agreed)) => self.completed(id),
             Done::Status(ids, result) => self.became(&ids, result),
@@ -81,6 +87,9 @@ impl Actor {
             Ok(now) => now,
             Err(error) => return self.end_upload(id, &error),
         };
+        if begun.clearing {
+            return self.start_step(id);
+        }
         let changed = upload.identity.check(&now);
         if begun.plan().is_none() {
             // Nothing was made of it yet: the file is what it is now.
@@ -123,6 +132,9 @@ impl Actor {
         }
         if begun.checked {
             return self.step(id, Step::Sending);
+        }
+        if self.stopping.is_some() {
+            return self.step(id, Step::Idle);
         }
         let Some(plan) = begun.plan().cloned() else {
             return;
@@ -185,6 +197,16 @@ impl Actor {
         if self.is_active(id) {
             self.step_went_well(id);
             self.start_step(id);
+        }
+    }
+
+    fn plan_saved(&mut self, id: UploadId) {
+        let again = self.queue.with_begun(id, |begun| {
+            begun.saving_plan = false;
+            std::mem::take(&mut begun.cut_again)
+        });
+        if again == Some(true) {
+            self.cut_anew(id);
         }
     }
 
@@ -267,6 +289,19 @@ impl Actor {
         }
     }
 
+    /// The destination did not agree that all is there. Should that be the end of it, a retry asks
+    /// what is there instead of insisting.
+    pub(super) fn not_completed(&mut self, id: UploadId, error: Error) {
+        self.step_failed(id, error);
+        let held = self
+            .queue
+            .get(id)
+            .is_some_and(|upload| upload.reason().is_some());
+        if held {
+            self.queue.with_begun(id, |begun| begun.checked = false);
+        }
+    }
+
     pub(super) fn completed(&mut self, id: UploadId) {
         self.cut_short(id);
         self.keep(id, &Change::Completed);
@@ -277,18 +312,20 @@ impl Actor {
     }
 
     pub(super) fn cleared(&mut self, id: UploadId, result: Result<Identity>) {
-        match result {
-            Ok(identity) => self.keep(id, &Change::Fresh(identity)),
-            Err(error) => {
-                let words = format!("it could not be started over: {error}");
-                self.keep(
-                    id,
-                    &Change::Failed(Error {
-                        message: words,
-                        ..error
-                    }),
-                );
-            }
+        let identity = match result {
+            Ok(identity) => identity,
+            Err(error) => return self.step_failed(id, error.at("it could not be started over")),
+        };
+        // The person may have held it meanwhile.
+        let held = self.queue.get(id).and_then(|upload| match &upload.hold {
+            Hold::Paused => Some(Change::Paused),
+            Hold::Skipped(error) => Some(Change::Skipped(Error::clone(error))),
+            _ => None,
+        });
+        self.deactivate(id);
+        self.keep(id, &Change::Fresh(identity));
+        if let Some(held) = held {
+            self.keep(id, &held);
         }
     }
 }

@@ -10,13 +10,16 @@ use crate::{
         flights::millis,
         protocol::{Event, State, UploadId},
         retry::{Verdict, judge},
-        upload::{Phase, Step},
+        upload::{Phase, Step, Upload},
         worker::{self},
     },
     error::{Error, Kind},
     plan::PartNumber,
     session::Change,
 };
+
+/// The share of a file that may be sent again without asking, as a divisor: a tenth.
+const LITTLE: u64 = 10;
 
 impl Actor {
     /// A step that is no part failed.
@@ -78,26 +81,30 @@ impl Actor {
             self.gate
                 .line_is_down(now, &error.message, &self.timing.backoff, random);
         } else {
-            let wait = error
-                .wait
-                .unwrap_or(self.timing.backoff.first.mul_f64(1.0 + random));
+            let first = self.timing.backoff.first;
+            let wait = match error.wait {
+                // A wait of no time is none that was meant.
+                Some(wait) => wait.max(first),
+                None => first.mul_f64(1.0 + random),
+            };
             self.gate.wait(now + wait, &error.message);
         }
     }
 
-    /// An upload of which nothing was acknowledged yet, and whose ticket is gone (a link that expired
-    /// during a pause, say), is begun anew: nothing is lost by that. Once in a run, no more.
+    /// An upload that can't go on (its ticket is gone: a link that expired during a pause, say), and
+    /// of which hardly anything was acknowledged yet, is begun anew: little is lost by that. Once in
+    /// a run, no more.
     pub(super) fn begin_anew(&mut self, id: UploadId, error: &Error) -> bool {
-        let fresh = self
-            .queue
-            .begun(id)
-            .is_some_and(|begun| begun.acknowledged == 0 && !begun.busy);
-        if error.kind != Kind::TicketGone || !fresh || !self.renewed.insert(id) {
+        let little = self.queue.get(id).is_some_and(|upload| {
+            let clearing = upload.begun().is_none_or(|begun| begun.clearing);
+            !clearing && upload.acknowledged() <= upload.identity.size / LITTLE
+        });
+        if error.kind != Kind::TicketGone || !little || !self.renewed.insert(id) {
             return false;
         }
         tracing::warn!("{}: {error}; it is begun anew", self.place(id, None));
         self.rest(id);
-        self.clear(id);
+        self.begin_over(id);
         true
     }
 
@@ -108,6 +115,7 @@ impl Actor {
         if self.begin_anew(id, error) {
             return;
         }
+        let error = &self.with_its_price(id, error);
         tracing::error!("{place}: {error}; {}", error.kind.next_step());
         let change = match error.kind {
             Kind::Changed => Change::Changed(error.clone()),
@@ -116,6 +124,17 @@ impl Actor {
         self.keep(id, &change);
         self.rest(id);
         self.failed(id, None, error);
+    }
+
+    /// Where nothing is left but to start over, how much that means to send again.
+    fn with_its_price(&self, id: UploadId, error: &Error) -> Error {
+        let mut error = error.clone();
+        let sent = self.queue.get(id).map_or(0, Upload::acknowledged);
+        if error.kind == Kind::TicketGone && sent > 0 {
+            let sent = crate::format::bytes(sent);
+            error.message = format!("{error} (to start over is to send {sent} again)");
+        }
+        error
     }
 
     /// An upload that is held, or begun anew, has no step to come, and gives up its place.

@@ -11,8 +11,8 @@ use crate::{
         protocol::{Event, UploadId},
         rate::Meter,
         retry::{Verdict, judge},
-        upload::{NextPart, Phase, Trouble},
-        worker::{self, Done, PartJob, Sent},
+        upload::{NextPart, Phase, Trouble, Upload},
+        worker::{self, Done, Flown, PartJob, Sent},
     },
     error::{Error, Kind, Result},
     plan::PartNumber,
@@ -32,6 +32,12 @@ impl Actor {
         };
         let length = plan.part(next.number).map_or(0, |part| part.length);
         let progress = Arc::new(crate::body::Progress::default());
+        let number = self.flights.next_number();
+        let flown = Flown {
+            next,
+            flight: number,
+            media: ticket.media.clone(),
+        };
         let job = PartJob {
             destination: Arc::clone(&self.destination),
             ticket,
@@ -52,7 +58,7 @@ impl Actor {
         self.under_way += 1;
         let abort = self
             .steps
-            .spawn(async move { Done::Part(id, next, worker::send(job).await) });
+            .spawn(async move { Done::Part(id, flown, worker::send(job).await) });
         let begun = Instant::now();
         let meter = Meter::new(begun);
         let attempt = next.attempt;
@@ -60,6 +66,7 @@ impl Actor {
             id,
             next.number,
             Flight {
+                number,
                 progress,
                 length,
                 attempt,
@@ -75,11 +82,9 @@ impl Actor {
         let now = Instant::now();
         let parts: Vec<PartNumber> = self.flights.of(id).map(|(part, _)| part).collect();
         for part in parts {
-            let Some(flight) = self.flights.land(id, part) else {
+            let Some(flight) = self.cut_flight(id, part) else {
                 continue;
             };
-            flight.abort.abort();
-            self.under_way -= 1;
             let all = flight.progress.taken() == flight.length;
             let ask = all.then(|| {
                 (
@@ -91,15 +96,25 @@ impl Actor {
         }
     }
 
-    pub(super) fn part_done(&mut self, id: UploadId, next: NextPart, result: Result<Sent>) {
-        let landed = self.flights.land(id, next.number);
+    fn cut_flight(&mut self, id: UploadId, part: PartNumber) -> Option<Flight> {
+        let flight = self.flights.take(id, part)?;
+        flight.abort.abort();
+        self.under_way -= 1;
+        Some(flight)
+    }
+
+    /// A part came back. It may have been cut short before, and its answer have come all the same: a
+    /// failure says nothing then, and a success counts, unless it was another upload's by now.
+    pub(super) fn part_done(&mut self, id: UploadId, flown: &Flown, result: Result<Sent>) {
+        let next = flown.next;
+        let landed = self.flights.land(id, next.number, flown.flight);
         if landed.is_some() {
             self.under_way -= 1;
         }
         let sent = match result {
             Ok(sent) => sent,
             Err(error) => {
-                if error.kind != Kind::Offline {
+                if error.kind.is_an_answer() {
                     self.gate.line_is_up();
                 }
                 if let Some(flight) = landed {
@@ -110,6 +125,13 @@ impl Actor {
             }
         };
         self.gate.line_is_up();
+        if landed.is_none() {
+            let media = self.queue.get(id).and_then(Upload::media);
+            if media != Some(&*flown.media) {
+                return;
+            }
+            drop(self.cut_flight(id, next.number));
+        }
         self.tuning.parts = self.tuning.parts.saturating_add(1);
         self.keep(id, &Change::Part(next.number, sent.md5));
         let length = self.queue.with_begun(id, |begun| {
@@ -152,7 +174,10 @@ impl Actor {
             random,
         );
         self.tuning.trouble |= matches!(error.kind, Kind::Broken | Kind::Throttled);
-        let ask = (all_taken && matches!(error.kind, Kind::Broken | Kind::Server)) || next.ask;
+        // What arrived with other bytes is known to be there, and of no use.
+        let unsure = matches!(error.kind, Kind::Broken | Kind::Server)
+            || error.status.is_some_and(|status| status >= 500);
+        let ask = error.kind != Kind::Corrupt && ((all_taken && unsure) || next.ask);
         let place = self.place(id, Some(next.number));
         let trouble = |attempts, error: &Error, retry_at| Trouble {
             attempts,

@@ -85,6 +85,13 @@ impl Actor {
         let Some(begun) = self.queue.begun(id) else {
             return;
         };
+        if self.stopping.is_some() {
+            // What has ended is saved; what would follow is for the next run.
+            return self.step(id, Step::Idle);
+        }
+        if begun.clearing {
+            return self.clear(id);
+        }
         let destination = Arc::clone(&self.destination);
         let Some(plan) = begun.plan().cloned() else {
             return self.look_again(id, path);
@@ -133,21 +140,24 @@ impl Actor {
         });
     }
 
-    /// Removes what an upload made at the destination, and looks at its file anew; then it is begun
-    /// as if it never had been.
+    /// An upload is to be begun as if it never had been; what it made at the destination is removed
+    /// first, when its turn comes.
+    pub(super) fn begin_over(&mut self, id: UploadId) {
+        self.queue.with_begun(id, |begun| begun.clearing = true);
+        self.queue.look_again_from(id);
+    }
+
+    /// Removes what an upload made at the destination, and looks at its file anew.
     pub(super) fn clear(&mut self, id: UploadId) {
         let Some(upload) = self.queue.get(id) else {
             return;
         };
+        let Some(begun) = upload.begun() else { return };
         let path = upload.path.to_path_buf();
-        let Some(progress) = upload.begun().map(|begun| &begun.progress) else {
-            return self.spawn_step(
-                id,
-                async move { Done::Cleared(id, worker::look(path).await) },
-            );
-        };
-        let (marker, ticket) = (progress.marker.clone(), progress.ticket.clone());
+        let marker = begun.progress.marker.clone();
+        let ticket = begun.progress.ticket.clone();
         let destination = Arc::clone(&self.destination);
+        self.step(id, Step::Creating);
         self.spawn_step(id, async move {
             let cleared = worker::clear(&*destination, &marker, ticket, path).await;
             Done::Cleared(id, cleared)

@@ -1,0 +1,285 @@
+//! An engine in this process with a sandbox to talk to, steered by commands and watched by its
+//! summaries.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "each test file uses its share of this, and a test may panic"
+)]
+
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use reelhaul::{
+    destination::{
+        Destination,
+        apivideo::{ApiVideo, ApiVideoOptions},
+        jwplayer::{JwPlayer, JwPlayerOptions},
+    },
+    engine::{
+        self, Handle, Timing,
+        protocol::{
+            AddPaths, Command, Details, Outcome, Phase, Query, Reply, Row, State, Summary, Targets,
+            WindowQuery,
+        },
+        queue::Queue,
+        retry::Backoff,
+    },
+    sandbox::{API_KEY, Options, SECRET, SITE, Sandbox, Storage},
+    secret::Secret,
+    session::{Header, folder, record::FORMAT},
+    settings::{Concurrency, Settings},
+};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, task::JoinHandle};
+
+pub const MIB: u64 = 1 << 20;
+
+/// A site of the sandbox's.
+pub fn jwplayer(sandbox: &Sandbox) -> Arc<dyn Destination> {
+    let options = JwPlayerOptions {
+        url: sandbox.url(),
+        calls_per_minute: 10_000,
+        ..JwPlayerOptions::new(SITE, Secret::new(SECRET))
+    };
+    Arc::new(JwPlayer::new(options).unwrap())
+}
+
+/// An account of the sandbox's.
+pub fn apivideo(sandbox: &Sandbox) -> Arc<dyn Destination> {
+    let options = ApiVideoOptions {
+        url: sandbox.url(),
+        ..ApiVideoOptions::new(Secret::new(API_KEY))
+    };
+    Arc::new(ApiVideo::new(options).unwrap())
+}
+
+/// What a world is made of.
+pub struct Making {
+    /// Bytes a second that all connections share.
+    pub speed: Option<u64>,
+    pub settings: Settings,
+    /// What is queued from an earlier run.
+    pub queue: Queue,
+}
+
+impl Default for Making {
+    /// Parts as small as they may be, two at once, on a line that leaves time to act.
+    fn default() -> Self {
+        Self {
+            speed: Some(10 * MIB),
+            settings: Settings {
+                part_size: "5MiB".parse().unwrap(),
+                parts_in_flight: Concurrency::Fixed(2),
+                ..Settings::default()
+            },
+            queue: Queue::default(),
+        }
+    }
+}
+
+pub struct World {
+    pub home: TempDir,
+    pub sandbox: Sandbox,
+    pub handle: Handle,
+    ended: JoinHandle<()>,
+}
+
+impl World {
+    /// An engine whose destination is a way to the sandbox.
+    pub async fn new(to: impl FnOnce(&Sandbox) -> Arc<dyn Destination>, making: Making) -> Self {
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let home = tempfile::tempdir().unwrap();
+        let options = Options {
+            storage: Storage::Keep(home.path().join("received")),
+            speed: making.speed,
+            processing: Duration::ZERO,
+            ..Options::default()
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let sandbox = Sandbox::start(listener, options).await.unwrap();
+        let header = Header {
+            format: FORMAT,
+            id: "test".to_owned(),
+            destination: "sandbox".to_owned(),
+            settings: making.settings,
+        };
+        let session = folder::create_at(&home.path().join("test.toml"), header).unwrap();
+        let (handle, ended) = engine::spawn(engine::Parts {
+            session,
+            queue: making.queue,
+            destination: to(&sandbox),
+            timing: Timing {
+                poll_first: Duration::from_millis(50),
+                backoff: Backoff {
+                    first: Duration::from_millis(50),
+                    most: Duration::from_millis(200),
+                },
+                ..Timing::default()
+            },
+            events: None,
+        });
+        Self {
+            home,
+            sandbox,
+            handle,
+            ended,
+        }
+    }
+
+    /// The same, with a film of which the first part has arrived.
+    pub async fn amid_a_film(
+        to: impl FnOnce(&Sandbox) -> Arc<dyn Destination>,
+        making: Making,
+    ) -> (Self, PathBuf) {
+        let world = Self::new(to, making).await;
+        let film = world.write("film.mp4", 40);
+        world.add(&film).await;
+        world
+            .until("a part that arrived", |now| now.bytes.acknowledged > 0)
+            .await;
+        (world, film)
+    }
+
+    /// Writes a file of so many MiB, no two alike.
+    pub fn write(&self, name: &str, mib: u64) -> PathBuf {
+        let path = self.home.path().join(name);
+        let mut bytes = vec![0; usize::try_from(mib * MIB).unwrap()];
+        fastrand::Rng::with_seed(mib).fill(&mut bytes);
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    pub async fn try_to(&self, command: Command) -> Outcome {
+        self.handle.command(command).await.unwrap()
+    }
+
+    pub async fn tell(&self, command: Command) -> Outcome {
+        let outcome = self.try_to(command).await;
+        assert!(!outcome.refused, "{}", outcome.words);
+        outcome
+    }
+
+    /// Tells all of these before the engine can have done anything else.
+    pub async fn tell_at_once(&self, commands: impl IntoIterator<Item = Command>) {
+        let told = commands.into_iter().map(|command| self.tell(command));
+        futures_util::future::join_all(told).await;
+    }
+
+    pub async fn add(&self, path: &Path) {
+        self.tell(Command::Add(AddPaths {
+            paths: vec![path.into()],
+            ..AddPaths::default()
+        }))
+        .await;
+    }
+
+    /// Waits for a summary that is as wanted.
+    pub async fn until(&self, what: &str, is: impl Fn(&Summary) -> bool) -> Summary {
+        let mut summary = self.handle.summary();
+        let waited = tokio::time::timeout(Duration::from_mins(2), summary.wait_for(|now| is(now)));
+        let Ok(found) = waited.await else {
+            let last = self.handle.summary().borrow().clone();
+            panic!(
+                "in vain waited for {what}: {last:#?}, {:#?}",
+                self.rows().await
+            );
+        };
+        found.unwrap().clone()
+    }
+
+    pub async fn until_state(&self, state: State) -> Summary {
+        self.until(state.word(), |now| now.counts.of(state) == 1)
+            .await
+    }
+
+    /// Waits until nothing more happens by itself.
+    pub async fn until_settled(&self) -> Summary {
+        self.until("an end", |now| {
+            now.phase == Phase::Settled && now.counts.total() > 0
+        })
+        .await
+    }
+
+    pub async fn rows(&self) -> Vec<Row> {
+        let query = WindowQuery {
+            rows: 100,
+            ..WindowQuery::default()
+        };
+        match self.handle.query(Query::Window(query)).await.unwrap() {
+            Reply::Window(window) => window.rows,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub async fn details(&self, id: u32) -> Box<Details> {
+        match self.handle.query(Query::Details(id)).await.unwrap() {
+            Reply::Details(Some(details)) => details,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Asks the sandbox itself.
+    pub async fn ask(&self, method: &str, path: &str, body: Value) -> Value {
+        let url = format!("{}/_sandbox/{path}", self.sandbox.url());
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client.request(method.parse().unwrap(), url);
+        let answer = request.body(body.to_string()).send().await.unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
+        answer.json().await.unwrap()
+    }
+
+    /// Scripts a fault.
+    pub async fn fault(&self, script: Value) {
+        self.ask("POST", "faults", json!([script])).await;
+    }
+
+    /// The media objects that the sandbox made, deleted ones too.
+    pub async fn media(&self) -> Vec<Value> {
+        let report = self.ask("GET", "report", Value::Null).await;
+        report["media"].as_array().unwrap().clone()
+    }
+
+    /// Looks at the sandbox's report until it is as wanted.
+    pub async fn until_report(&self, what: &str, is: impl Fn(&Value) -> bool) {
+        let look = async {
+            while !is(&self.ask("GET", "report", Value::Null).await) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_mins(2), look).await;
+        waited.unwrap_or_else(|_| panic!("in vain waited for {what}"));
+    }
+
+    /// One media object is there, and it is this file; the others were deleted.
+    pub async fn assert_one_is(&self, file: &Path) {
+        let mut there = self.media().await;
+        there.retain(|media| media["state"] != "deleted");
+        assert_eq!(there.len(), 1, "{there:#?}");
+        let digest = Sha256::digest(fs::read(file).unwrap());
+        let hex = digest.iter().fold(String::new(), |mut hex, byte| {
+            write!(hex, "{byte:02x}").unwrap();
+            hex
+        });
+        assert_eq!(there[0]["sha256"], hex.as_str(), "{there:#?}");
+    }
+
+    pub async fn end(self) {
+        self.tell(Command::Stop).await;
+        self.ended.await.unwrap();
+        self.sandbox.stop().await;
+    }
+}
+
+/// All files.
+pub fn all() -> Targets {
+    Targets::All
+}
