@@ -392,6 +392,8 @@ impl Begun {
     pub fn set_plan(&mut self, plan: PartPlan) {
         let count = plan.count();
         self.progress.receipts.retain(|number, _| *number <= count);
+        self.again.retain(|number| *number <= count);
+        self.troubled.retain(|number, _| *number <= count);
         self.progress.plan = Some(plan);
         self.acknowledged = acknowledged(&self.progress);
     }

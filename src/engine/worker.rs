@@ -202,10 +202,7 @@ pub async fn check(
                 ..Checked::default()
             });
         }
-        Received::Foreign(what) => {
-            let words = format!("the destination has bytes that are not of this upload ({what})");
-            return Err(Error::new(Kind::TicketGone, words));
-        }
+        Received::Foreign(what) => return Err(foreign(&what)),
         Received::Parts(parts) => parts,
     };
     blocking(move || {
@@ -260,6 +257,12 @@ pub async fn check(
         Ok(checked)
     })
     .await
+}
+
+/// Bytes of another slicing are there: whatever is added would be mixed with them.
+fn foreign(what: &str) -> Error {
+    let words = format!("the destination has bytes that are not of this upload ({what})");
+    Error::new(Kind::TicketGone, words)
 }
 
 /// What is needed to send one part.
@@ -360,7 +363,7 @@ async fn ask(job: &PartJob, part: Part) -> Result<Option<Sent>> {
             }));
         }
         Received::Parts(parts) => parts.into_iter().find(|there| there.number == part.number),
-        Received::Foreign(_) => None,
+        Received::Foreign(what) => return Err(foreign(&what)),
     };
     let Some(there) = there else { return Ok(None) };
     let Some(theirs) = there.md5 else {
@@ -431,11 +434,7 @@ pub async fn complete(
     if destination.verify_before_complete(ticket, plan.count()) {
         let there: BTreeMap<_, _> = match destination.received(ticket, plan).await? {
             Received::Complete | Received::Unproven => return Ok(Completion::Agreed),
-            Received::Foreign(what) => {
-                let words =
-                    format!("the destination has parts that are not of this upload ({what})");
-                return Err(Error::new(Kind::TicketGone, words));
-            }
+            Received::Foreign(what) => return Err(foreign(&what)),
             Received::Parts(parts) => parts.into_iter().map(|p| (p.number, p.md5)).collect(),
         };
         let good = |number: &PartNumber| match (there.get(number), receipts.get(number)) {

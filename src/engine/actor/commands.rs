@@ -270,6 +270,9 @@ impl Actor {
     /// Cuts anew what was never begun of an upload, by the present part size. Whether that changed
     /// anything.
     pub(super) fn cut_anew(&mut self, id: UploadId) -> bool {
+        if self.stopping.is_some() {
+            return false;
+        }
         let Some(plan) = self.recut(id, self.settings.part_size) else {
             return false;
         };

@@ -143,7 +143,10 @@ impl Actor {
     /// An upload is to be begun as if it never had been; what it made at the destination is removed
     /// first, when its turn comes.
     pub(super) fn begin_over(&mut self, id: UploadId) {
-        self.queue.with_begun(id, |begun| begun.clearing = true);
+        self.queue.with_begun(id, |begun| {
+            // Without a plan nothing was made yet.
+            begun.clearing = begun.plan().is_some() || begun.progress.ticket.is_some();
+        });
         self.queue.look_again_from(id);
     }
 
