@@ -148,12 +148,13 @@ fn a_connection_reset_at_each_step() {
 
 #[test]
 fn a_connection_that_takes_no_more_bytes() {
-    // Parts that are larger than what the system takes ahead: only there it shows that none go out.
+    // Parts that are larger than what the systems at both ends take ahead: only there it shows that
+    // none go out.
     let size = 24 * MIB;
     thread::scope(|scope| {
         for (mode, resumed) in Mode::ALL.into_iter().flat_map(|m| [(m, false), (m, true)]) {
             scope.spawn(move || {
-                let server = Server::start();
+                let server = Server::that_takes_nothing_ahead();
                 let home = Home::new(mode, &server.url);
                 let file = Source::write(home.tree().join("big.mov"), 2 * size, 1);
                 let more = ["--parts", "1", "--part-size", "24MiB"];
@@ -208,6 +209,11 @@ fn a_part_that_arrives_with_other_bytes_than_were_sent() {
             { "fault": "wrong-etag", "on": "part", "file": "small" },
         ])
     });
+}
+
+/// A part that no later script strikes at its first try.
+fn spared(part: u32) -> Value {
+    json!({ "fault": "delay", "on": "part", "part": part, "ms": 0 })
 }
 
 /// A run that is killed when it has seen that a part arrived with other bytes, and before it could
@@ -269,12 +275,8 @@ fn a_small_file_that_was_acknowledged_is_whole_after_a_kill() {
 
 #[test]
 fn a_part_that_can_not_be_replaced_after_a_kill_begins_its_file_anew_where_little_is_lost() {
-    let faults = json!([{ "fault": "wrong-etag", "on": "part", "part": 2 }]);
     // One part of twelve is acknowledged.
-    let script = json!([
-        { "fault": "delay", "on": "part", "part": 1, "ms": 0 },
-        faults[0],
-    ]);
+    let script = json!([spared(1), { "fault": "wrong-etag", "on": "part", "part": 2 }]);
     let (server, home, file) = killed_before_it_is_mended("1", 12 * PART, &script);
     let ended = home.resume(&[]).end();
     ended.assert_code(0);
@@ -285,7 +287,7 @@ fn a_part_that_can_not_be_replaced_after_a_kill_begins_its_file_anew_where_littl
 #[test]
 fn a_part_that_can_not_be_replaced_after_a_kill_is_told_before_anything_is_sent_in_vain() {
     let script = json!([
-        { "fault": "delay", "on": "part", "part": 1, "ms": 0 },
+        spared(1),
         { "fault": "stall", "on": "part", "part": 2, "times": 99 },
         { "fault": "wrong-etag", "on": "part", "part": 3 },
     ]);

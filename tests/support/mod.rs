@@ -32,7 +32,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use tokio::{net::TcpListener, runtime::Runtime};
+use tokio::{net::TcpSocket, runtime::Runtime};
 
 pub const MIB: u64 = 1 << 20;
 
@@ -115,6 +115,16 @@ impl Server {
 
     /// The same with some options changed.
     pub fn with(change: impl FnOnce(&mut Options)) -> Self {
+        Self::listening(None, change)
+    }
+
+    /// One whose system takes hardly a byte ahead of it: elsewhere that may be 32 MiB, so that
+    /// clients get rid of whole parts which nobody reads.
+    pub fn that_takes_nothing_ahead() -> Self {
+        Self::listening(Some(256 << 10), |_| {})
+    }
+
+    fn listening(ahead: Option<u32>, change: impl FnOnce(&mut Options)) -> Self {
         let kept = tempfile::tempdir().unwrap();
         let mut options = Options {
             storage: Storage::Keep(kept.path().to_owned()),
@@ -128,7 +138,12 @@ impl Server {
             .build()
             .unwrap();
         let sandbox = runtime.block_on(async {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let socket = TcpSocket::new_v4().unwrap();
+            if let Some(bytes) = ahead {
+                socket.set_recv_buffer_size(bytes).unwrap();
+            }
+            socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            let listener = socket.listen(1024).unwrap();
             Sandbox::start(listener, options).await.unwrap()
         });
         Self {
