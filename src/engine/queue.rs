@@ -633,6 +633,7 @@ mod tests {
             id: 3,
             path: "/t/huge.mp4".into(),
             identity: file(u64::MAX),
+            times: Times::default(),
             state: State::Queued,
             reason: None,
             progress: None,
