@@ -637,7 +637,6 @@ mod tests {
             state: State::Queued,
             reason: None,
             progress: None,
-            times: crate::session::times::Times::default(),
         };
         assert!(queue.restore(Record::Upload(Box::new(huge))).is_err());
         assert_eq!(queue.bytes().total, 20 * MIB);
