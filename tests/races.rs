@@ -23,10 +23,10 @@ use reelhaul::{
     error::{Error, Kind, Result},
     identity::Identity,
     plan::{Part, PartPlan},
-    session::{Kept, record::Record},
+    session::{Kept, Times, record::Record},
     settings::Settings,
 };
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use world::{MIB, Making, World, all, apivideo, jwplayer};
 
 /// A destination that does with a part what a test wants, and everything else as the one within.
@@ -62,6 +62,12 @@ impl<F: OddPut> Destination for Odd<F> {
     }
     async fn recover(&self, marker: &str) -> Result<Option<Ticket>> {
         self.within.recover(marker).await
+    }
+    fn metadata(&self, media: &NewMedia) -> Map<String, Value> {
+        self.within.metadata(media)
+    }
+    fn address(&self, media: &str) -> Option<String> {
+        self.within.address(media)
     }
     async fn create(&self, media: &NewMedia) -> Result<Ticket> {
         self.within.create(media).await
@@ -142,6 +148,7 @@ fn failed_before(path: &std::path::Path) -> Queue {
         state: State::Failed,
         reason: Some(Error::new(Kind::Local, "it could not be opened")),
         progress: None,
+        times: Times::default(),
     };
     queue.restore(Record::Upload(Box::new(kept))).unwrap();
     queue.restored();
