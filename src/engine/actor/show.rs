@@ -83,8 +83,10 @@ impl Actor {
         }
         let limits = self.destination.limits();
         let (wish, file) = (self.settings.part_size, upload.identity.size);
-        let size = limits.part_size(wish, file, limits.parts_max, self.line_seen());
-        u32::try_from(file.div_ceil(size.get())).ok()
+        (file <= limits.file_max).then(|| {
+            let plan = limits.plan(wish, file, self.parts_limit(), self.line_seen());
+            plan.count()
+        })
     }
 
     fn details(&self, id: UploadId) -> Option<Details> {
