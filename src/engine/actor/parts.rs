@@ -65,6 +65,7 @@ impl Actor {
                 attempt,
                 begun,
                 meter,
+                measured: 0,
                 abort,
             },
         );
@@ -110,7 +111,6 @@ impl Actor {
             }
         };
         self.gate.line_is_up();
-        self.tuning.parts = self.tuning.parts.saturating_add(1);
         self.keep(id, &Change::Part(next.number, sent.md5));
         let length = self.queue.with_begun(id, |begun| {
             if sent.verified {
@@ -121,10 +121,12 @@ impl Actor {
                 .and_then(|plan| plan.part(next.number))
                 .map_or(0, |part| part.length)
         });
+        let bytes = length.unwrap_or(0);
+        self.tuner.arrived(Instant::now(), bytes);
         self.happened(|| Event::Part {
             id,
             part: next.number,
-            bytes: length.unwrap_or(0),
+            bytes,
             attempt: next.attempt,
         });
         self.settle_if_stuck(id);
@@ -151,7 +153,9 @@ impl Actor {
             now,
             random,
         );
-        self.tuning.trouble |= matches!(error.kind, Kind::Broken | Kind::Throttled);
+        if matches!(error.kind, Kind::Broken | Kind::Throttled) {
+            self.tuner.stumbled();
+        }
         let ask = (all_taken && matches!(error.kind, Kind::Broken | Kind::Server)) || next.ask;
         let place = self.place(id, Some(next.number));
         let trouble = |attempts, error: &Error, retry_at| Trouble {
