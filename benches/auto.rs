@@ -55,19 +55,25 @@ fn play(stretches: &[Stretch]) {
     };
     let server = Server::start_at(Some(FAR.0), FAR.1, &[]);
     let client = Client::in_namespace(Some(NEAR), &server.url);
-    let mut command = client.up("jw", &sparse(16 * GIB), &[]);
-    let mut child = command
-        .env("RUST_LOG", "warn,reelhaul::engine::actor=debug")
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
+    let mut child = client
+        .up("jw", &sparse(16 * GIB), &[])
+        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let begun = Instant::now();
-    let told = BufReader::new(child.stderr.take().unwrap());
+    let told = BufReader::new(child.stdout.take().unwrap());
     let teller = thread::spawn(move || {
+        let mut before = None;
         for line in told.lines().map_while(Result::ok) {
-            if let Some((_, words)) = line.split_once("actor::show: ") {
-                println!("{:>6.1} s  {words}", begun.elapsed().as_secs_f64());
+            let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+            let parts = line["parts_running"].as_u64();
+            if parts.is_some() && parts != before {
+                println!(
+                    "{:>6.1} s  {} parts in flight",
+                    begun.elapsed().as_secs_f64(),
+                    parts.unwrap()
+                );
+                before = parts;
             }
         }
     });

@@ -124,7 +124,8 @@ impl Watch {
         if let Some(rate) = self.counted {
             return Seen::Rate(rate);
         }
-        let (bytes, time) = (sample.bytes - self.from.bytes, sample.time - self.from.time);
+        let bytes = sample.bytes.saturating_sub(self.from.bytes);
+        let time = sample.time.saturating_sub(self.from.time);
         let all = elapsed * u32::try_from(at_first).unwrap_or(u32::MAX);
         // A few parts in their middle do not speak for all.
         let told = time >= all / 4;
