@@ -4,19 +4,20 @@
 //! lets a file through within its 100 uploads a minute, which we keep to and its clients do not.
 //!
 //! `REELHAUL_BENCH_VENDORS` (the folder), `REELHAUL_BENCH_MIB` (1024), `REELHAUL_BENCH_LINE_MIB`
-//! (256), `REELHAUL_BENCH_MBIT` (200), `REELHAUL_BENCH_RTT` (100), `REELHAUL_BENCH_RUNS` (5).
+//! (1024), `REELHAUL_BENCH_MBIT` (200), `REELHAUL_BENCH_RTT` (100), `REELHAUL_BENCH_RUNS` (5).
 #![allow(clippy::unwrap_used)] // a panic ends a benchmark, and well
 
 mod common;
 
 use std::{
-    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
 use common::{
-    Client, Cost, MIB, Server, file, machine, mib, middle, program, row, run, runs, setting,
+    Client, Cost, MIB, Server, file,
+    line::{FAR, Line, NEAR},
+    machine, mib, middle, program, row, run, runs, setting,
 };
 
 const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/vendors");
@@ -88,45 +89,6 @@ impl Vendor {
     }
 }
 
-/// A long line between two network namespaces, gone with this.
-struct Line(Child);
-
-impl Line {
-    fn start() -> Option<Self> {
-        let (mbit, rtt) = (
-            setting("MBIT", 200).to_string(),
-            setting("RTT", 100).to_string(),
-        );
-        // It must not wait for what it is to carry.
-        let mut child = Command::new("nice")
-            .args([
-                "-n",
-                "-10",
-                "python3",
-                &format!("{HERE}/line.py"),
-                "reelhaul",
-                &mbit,
-                &rtt,
-            ])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .ok()?;
-        let mut line = String::new();
-        BufReader::new(child.stdout.take()?)
-            .read_line(&mut line)
-            .ok()?;
-        (line == "up\n").then_some(Self(child))
-    }
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        drop(self.0.stdin.take());
-        self.0.wait().unwrap();
-    }
-}
-
 fn main() {
     assert!(
         std::env::var_os("REELHAUL_BENCH_VENDORS").is_some(),
@@ -195,12 +157,11 @@ fn pair(what: &str, ours: &[Cost], theirs: &[Cost], of: impl Fn(&Cost) -> f64, t
 }
 
 fn long_line(_line: &Line) {
-    let size = setting("LINE_MIB", 256) * MIB;
+    let size = setting("LINE_MIB", 1024) * MIB;
     let file = file(size);
     let (mbit, rtt) = (setting("MBIT", 200), setting("RTT", 100));
-    let (near, far) = (Some("reelhaul-a"), Some("reelhaul-b"));
-    let server = Server::start_at(far, "10.88.0.2", &[]);
-    let client = Client::in_namespace(near, &server.url);
+    let server = Server::start_at(Some(FAR.0), FAR.1, &[]);
+    let client = Client::in_namespace(Some(NEAR), &server.url);
     #[allow(clippy::cast_precision_loss)]
     let speed = |cost: &Cost| size as f64 * 8.0 / 1e6 / cost.sent;
     println!(
@@ -218,16 +179,17 @@ fn long_line(_line: &Line) {
             ours(kind, &[]),
             &wanted,
         );
-        row(
-            &format!("reelhaul to {kind}, --parts auto"),
-            ours(kind, &["--parts", "auto"]),
-            "",
-        );
     }
     for vendor in VENDORS {
         for part in vendor.parts {
-            let speeds = (0..runs())
-                .map(|_| speed(&run(&mut vendor.command(near, &server.url, &file, *part))));
+            let speeds = (0..runs()).map(|_| {
+                speed(&run(&mut vendor.command(
+                    Some(NEAR),
+                    &server.url,
+                    &file,
+                    *part,
+                )))
+            });
             let size = part.map_or("default".into(), |part| format!("{part} MiB"));
             row(
                 &format!("{}, parts: {size}", vendor.name),

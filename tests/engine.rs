@@ -6,7 +6,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use jiff::Timestamp;
@@ -169,6 +169,14 @@ impl World {
         let mut settings = self.handle.summary().borrow().settings;
         settings.retries = retries;
         self.tell(Command::Tune(settings)).await;
+    }
+
+    /// How many bytes reached the sandbox.
+    async fn received(&self) -> u64 {
+        let url = format!("{}/_sandbox/report", self.sandbox.url());
+        let report = reqwest::get(url).await.unwrap().text().await.unwrap();
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        report["bytes_received"].as_u64().unwrap()
     }
 
     async fn end(self) {
@@ -346,4 +354,41 @@ async fn the_details_of_a_file_tell_its_story_and_what_the_destination_is_told()
         times
     );
     world.sandbox.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_files_behind_a_large_one_arrive_long_before_it() {
+    let world = World::new(Some(10 * MIB)).await;
+    let clips: Vec<PathBuf> = (0..5)
+        .map(|number| world.write(&format!("clip-{number}.mp4"), 7))
+        .collect();
+    for clip in &clips {
+        // One that was just written would be left alone for a while.
+        let file = fs::File::options().write(true).open(clip).unwrap();
+        let long_ago = SystemTime::now() - Duration::from_hours(1);
+        file.set_modified(long_ago).unwrap();
+    }
+    let film = world.write("film.mp4", 200);
+    world.add(&film).await;
+    world
+        .until("the film's first part", |now| now.bytes.acknowledged > 0)
+        .await;
+    let before = world.received().await;
+    world
+        .tell(Command::Add(AddPaths {
+            paths: clips,
+            ..AddPaths::default()
+        }))
+        .await;
+    world
+        .until("all clips", |now| now.counts.of(State::Done) == 5)
+        .await;
+    // Counted where it arrives: of the film about as much as of the clips, with half of the line for
+    // each, and never most of it.
+    let of_the_film = world.received().await - before - 5 * 7 * MIB;
+    assert!(
+        of_the_film < 100 * MIB,
+        "{of_the_film} bytes of the film arrived while the clips did"
+    );
+    world.end().await;
 }

@@ -2,6 +2,8 @@
 //! what a process cost. Numbers come from /proc; each benchmark says how it got its own.
 #![allow(dead_code, clippy::unwrap_used)] // each benchmark uses a part; a panic ends it, and well
 
+pub(crate) mod line;
+
 use std::{
     fs::{self, File},
     io::{BufRead, BufReader, Read as _, Write as _},
@@ -147,6 +149,7 @@ fn is_over(child: &Child) -> bool {
 #[derive(Debug)]
 pub(crate) struct Server {
     child: Child,
+    namespace: Option<String>,
     pub(crate) url: String,
 }
 
@@ -171,7 +174,12 @@ impl Server {
         let url = line.trim().rsplit(' ').next().unwrap().to_owned();
         assert!(url.starts_with("http://"), "{line:?}");
         thread::spawn(move || out.read_to_end(&mut Vec::new()));
-        Self { child, url }
+        let namespace = namespace.map(str::to_owned);
+        Self {
+            child,
+            namespace,
+            url,
+        }
     }
 
     /// A link that takes one file with one PUT.
@@ -196,7 +204,8 @@ impl Server {
     /// What it received.
     pub(crate) fn report(&self) -> serde_json::Value {
         let url = format!("{}/_sandbox/report", self.url);
-        let answer = Command::new("curl").args(["-sS", &url]).output().unwrap();
+        let mut curl = program(self.namespace.as_deref(), "curl");
+        let answer = curl.args(["-sS", &url]).output().unwrap();
         serde_json::from_slice(&answer.stdout).unwrap()
     }
 

@@ -5,12 +5,13 @@ trip, with a queue of 200 ms before it, as routers have. For root.
 
     line.py NAME MBIT MS
 
-Prints "up" when it stands. A number on its input is another speed in Mbit/s; the end of its input is
-its end."""
+Prints "up" when it stands. A line "MBIT LOSS" on its input is another speed in Mbit/s and how many of
+a hundred packets are lost, either way; the end of its input is its end."""
 import collections
 import ctypes
 import fcntl
 import os
+import random
 import select
 import struct
 import subprocess
@@ -18,6 +19,7 @@ import sys
 import time
 
 name, mbit, delay = sys.argv[1], float(sys.argv[2]), float(sys.argv[3]) / 2000
+loss = 0.0
 QUEUE = 0.2
 CLONE_NEWNET, TUNSETIFF, IFF_TUN_NO_PI = 0x40000000, 0x400454CA, 0x1001
 
@@ -50,7 +52,8 @@ class Way:
         start = max(now, self.free)
         if start - now <= QUEUE:  # else it is dropped, as a full queue does
             self.free = start + len(packet) * 8 / (mbit * 1e6)
-            self.flying.append((self.free + delay, packet))
+            if random.random() * 100 >= loss:
+                self.flying.append((self.free + delay, packet))
 
     def give(self, now):
         while self.flying and self.flying[0][0] <= now:
@@ -75,7 +78,7 @@ try:
                 speed = sys.stdin.readline()
                 if not speed:
                     sys.exit()
-                mbit = float(speed)
+                mbit, loss = map(float, speed.split())
                 continue
             for _ in range(64):
                 try:

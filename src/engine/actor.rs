@@ -42,9 +42,6 @@ use crate::{
 /// How often speeds are measured and the summary is told, while anything moves.
 const TICK: Duration = Duration::from_millis(200);
 
-/// How long the line is watched at least before the number of parts is thought over.
-const LOOK: Duration = Duration::from_secs(3);
-
 /// How long after a changed order could not be saved it is tried again: all uploads are written.
 const REORDER_AGAIN: Duration = Duration::from_mins(1);
 
@@ -131,7 +128,8 @@ pub(super) struct Actor {
     walks: Walks,
     orders: Orders,
     speed: Speed,
-    tuning: Tuning,
+    /// How many parts at once, where that is found and not set.
+    tuner: Tuner,
     errors: u64,
     unreadable: usize,
     incidents: Incidents,
@@ -164,23 +162,6 @@ struct Speed {
     taken: u64,
     noted: Instant,
     noted_taken: u64,
-}
-
-/// How many parts at once, where that is found and not set.
-#[derive(Debug)]
-struct Tuning {
-    tuner: Tuner,
-    /// Since when, and from how many acknowledged bytes on, is watched. What connections took tells
-    /// little: a kernel takes megabytes ahead of the line for each.
-    since: Instant,
-    sent: u64,
-    /// How many parts were acknowledged since.
-    parts: u16,
-    /// Whether all that time as many parts were in flight as may be, and nothing but the line held
-    /// them back.
-    full: bool,
-    /// Whether connections broke, or the destination asked to wait.
-    trouble: bool,
 }
 
 /// What woke the actor.
@@ -239,14 +220,7 @@ impl Actor {
                 noted: now,
                 noted_taken: 0,
             },
-            tuning: Tuning {
-                tuner: Tuner::default(),
-                since: now,
-                sent: 0,
-                parts: 0,
-                full: true,
-                trouble: false,
-            },
+            tuner: Tuner::default(),
             errors: 0,
             unreadable: 0,
             incidents: Incidents::default(),
@@ -395,7 +369,7 @@ impl Actor {
     fn parts_limit(&self) -> u16 {
         match self.settings.parts_in_flight {
             Concurrency::Fixed(number) => number.max(1),
-            Concurrency::Auto => self.tuning.tuner.limit(),
+            Concurrency::Auto => self.tuner.limit(),
         }
     }
 

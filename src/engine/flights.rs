@@ -7,6 +7,7 @@ use tokio::{task::AbortHandle, time::Instant};
 use super::{
     protocol::{RunningPart, UploadId},
     rate::Meter,
+    tune::{self, Sample},
 };
 use crate::{body::Progress, plan::PartNumber};
 
@@ -25,6 +26,8 @@ pub struct Flight {
     pub begun: Instant,
     /// Its speed.
     pub meter: Meter,
+    /// What its connection had taken when it was last measured.
+    pub measured: u64,
     /// Cuts it short.
     pub abort: AbortHandle,
 }
@@ -37,6 +40,10 @@ pub struct Flights {
     landed: u64,
     /// How many were begun so far.
     begun: u64,
+    /// When they were last measured.
+    measured: Option<Instant>,
+    /// Bytes that parts sent in their middle, and in how much time of single parts.
+    steady: (u64, Duration),
 }
 
 impl Flights {
@@ -113,10 +120,33 @@ impl Flights {
         self.landed + self.in_flight()
     }
 
+    /// What the tuner wants to know of them.
+    #[must_use]
+    pub fn for_tuner(&self, free: bool) -> Sample {
+        let total: u64 = self.flying.values().map(|flight| flight.length).sum();
+        Sample {
+            bytes: self.steady.0,
+            time: self.steady.1,
+            flying: self.flying.len(),
+            length: total.checked_div(self.flying.len() as u64).unwrap_or(0),
+            free,
+        }
+    }
+
     /// Measures every part's speed.
     pub fn sample(&mut self, now: Instant) {
+        let since = self
+            .measured
+            .replace(now)
+            .map_or(Duration::ZERO, |at| now - at);
         for flight in self.flying.values_mut() {
-            flight.meter.sample(now, flight.progress.taken());
+            let taken = flight.progress.taken();
+            flight.meter.sample(now, taken);
+            let before = std::mem::replace(&mut flight.measured, taken);
+            if let Some(bytes) = tune::steady(now - flight.begun, before, taken, flight.length) {
+                self.steady.0 += bytes;
+                self.steady.1 += since;
+            }
         }
     }
 
@@ -171,6 +201,7 @@ mod tests {
             attempt: 1,
             begun: now,
             meter: Meter::new(now),
+            measured: 0,
             abort: tokio::spawn(async {}).abort_handle(),
         };
         flights.start(upload, part, flight);

@@ -738,7 +738,7 @@ mod tests {
                     begun.start(part);
                     if random.bool() && let Some(size) = cuts.next() {
                         let size = NonZeroU64::new(size * 700_000).unwrap();
-                        if let Some(plan) = begun.recut(|_, _| size, &limits) {
+                        if let Some(plan) = begun.recut(|plan, from| plan.recut(from, size), &limits) {
                             begun.set_plan(plan);
                         }
                     }

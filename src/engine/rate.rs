@@ -302,6 +302,62 @@ mod tests {
         assert!((took - 7.0).abs() < 0.21, "7 MB at 1 MB/s took {took} s");
     }
 
+    /// What so many parts take of a cap, each in blocks of its own size, and when.
+    async fn taken(cap: &Cap, blocks: &[usize], seconds: u64) -> Vec<(Duration, usize)> {
+        let begun = Instant::now();
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let parts = blocks.iter().map(|block| {
+            let (mut pace, taken, block) = (cap.pace(), Arc::clone(&taken), *block);
+            tokio::spawn(async move {
+                while begun.elapsed() < Duration::from_secs(seconds) {
+                    let bytes = std::future::poll_fn(|c| pace.poll_take(c, block)).await;
+                    taken.lock().unwrap().push((begun.elapsed(), bytes));
+                }
+            })
+        });
+        for part in parts.collect::<Vec<_>>() {
+            part.await.unwrap();
+        }
+        Arc::into_inner(taken).unwrap().into_inner().unwrap()
+    }
+
+    fn between(taken: &[(Duration, usize)], from: u64, to: u64) -> usize {
+        let (from, to) = (Duration::from_secs(from), Duration::from_secs(to));
+        let within = taken.iter().filter(|(at, _)| (from..to).contains(at));
+        within.map(|(_, bytes)| bytes).sum()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn any_ten_seconds_keep_to_the_cap_within_three_percent_whatever_the_blocks() {
+        for rate in [50_000, 1_000_000, 25_000_000] {
+            let cap = Cap::new(limited(rate));
+            let taken = taken(&cap, &[128 << 10, 1 << 20, 16 << 10, 300, 128 << 10], 60).await;
+            let cap = usize::try_from(rate).unwrap() * 10;
+            for from in 0..50 {
+                let sent = between(&taken, from, from + 10);
+                assert!(
+                    sent.abs_diff(cap) * 100 <= cap * 3,
+                    "{sent} bytes in ten seconds at {rate} a second"
+                );
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lowered_cap_holds_at_once_and_within_three_percent() {
+        let cap = Cap::new(limited(10_000_000));
+        let lower = cap.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            lower.set(limited(200_000));
+        });
+        let taken = taken(&cap, &[128 << 10; 8], 30).await;
+        let before = between(&taken, 0, 10);
+        assert!(before.abs_diff(100_000_000) < 3_000_000, "{before}");
+        let after = between(&taken, 10, 20);
+        assert!(after.abs_diff(2_000_000) < 60_000, "{after}");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn parts_share_the_cap_fairly() {
         let cap = Cap::new(limited(1_000_000));

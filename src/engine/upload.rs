@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    num::NonZeroU64,
     path::Path,
 };
 
@@ -403,7 +402,7 @@ impl Begun {
     #[must_use]
     pub fn recut(
         &self,
-        size: impl Fn(u64, u32) -> NonZeroU64,
+        cut: impl Fn(&PartPlan, PartNumber) -> PartPlan,
         limits: &Limits,
     ) -> Option<PartPlan> {
         let plan = self.plan()?;
@@ -421,9 +420,7 @@ impl Begun {
             .flatten()
             .max()
             .map_or(1, |number| number + 1);
-        let tail = plan.file_size() - plan.part(from)?.offset;
-        let size = size(tail, limits.parts_max.saturating_sub(from - 1));
-        let recut = plan.recut(from, size);
+        let recut = cut(plan, from);
         (recut != *plan && recut.count() <= limits.parts_max && recut.count() > 1).then_some(recut)
     }
 

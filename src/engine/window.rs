@@ -273,6 +273,7 @@ mod tests {
             attempt: 1,
             begun: now,
             meter: Meter::new(now),
+            measured: 0,
             abort: tokio::spawn(async {}).abort_handle(),
         };
         flights.start(id, 1, flight);

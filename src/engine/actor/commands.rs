@@ -291,9 +291,9 @@ impl Actor {
         // One whose parts at the destination are not known yet must keep its plan.
         let begun = self.queue.begun(id).filter(|begun| begun.checked)?;
         let limits = self.destination.limits();
-        let line = self.line_seen();
+        let (at_once, line) = (self.parts_limit(), self.line_seen());
         begun.recut(
-            |tail, left| limits.part_size(wish, tail, left, line),
+            |plan, from| limits.recut(plan, from, wish, at_once, line),
             limits,
         )
     }

@@ -14,7 +14,7 @@ use crate::{
     },
     error::{Error, Kind, Result},
     identity::Identity,
-    plan::{PartNumber, PartPlan},
+    plan::PartNumber,
     session::{Change, Milestone},
 };
 
@@ -107,8 +107,7 @@ impl Actor {
             }
             let marker = begun.progress.marker.clone();
             let (wish, line) = (self.settings.part_size, self.line_seen());
-            let size = limits.part_size(wish, now.size, limits.parts_max, line);
-            let plan = PartPlan::cut(now.size, size);
+            let plan = limits.plan(wish, now.size, self.parts_limit(), line);
             if plan.count() > limits.parts_max {
                 let words = "it can't be cut into as few parts as the destination takes";
                 return self.end_upload(id, &Error::new(Kind::Refused, words));

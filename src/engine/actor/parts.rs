@@ -72,6 +72,7 @@ impl Actor {
                 attempt,
                 begun,
                 meter,
+                measured: 0,
                 abort,
             },
         );
@@ -132,7 +133,6 @@ impl Actor {
             }
             drop(self.cut_flight(id, next.number));
         }
-        self.tuning.parts = self.tuning.parts.saturating_add(1);
         self.keep(id, &Change::Part(next.number, sent.md5));
         let length = self.queue.with_begun(id, |begun| {
             if sent.verified {
@@ -143,10 +143,12 @@ impl Actor {
                 .and_then(|plan| plan.part(next.number))
                 .map_or(0, |part| part.length)
         });
+        let bytes = length.unwrap_or(0);
+        self.tuner.arrived(Instant::now(), bytes);
         self.happened(|| Event::Part {
             id,
             part: next.number,
-            bytes: length.unwrap_or(0),
+            bytes,
             attempt: next.attempt,
         });
         self.settle_if_stuck(id);
@@ -173,7 +175,9 @@ impl Actor {
             now,
             random,
         );
-        self.tuning.trouble |= matches!(error.kind, Kind::Broken | Kind::Throttled);
+        if matches!(error.kind, Kind::Broken | Kind::Throttled) {
+            self.tuner.stumbled();
+        }
         // What arrived with other bytes is known to be there, and of no use.
         let unsure = matches!(error.kind, Kind::Broken | Kind::Server)
             || error.status.is_some_and(|status| status >= 500);

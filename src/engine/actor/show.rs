@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Actor, LOOK, steps::announce};
+use super::{Actor, steps::announce};
 use crate::{
     destination::{self, LineSeen},
     engine::{
@@ -15,7 +15,6 @@ use crate::{
             UploadId,
         },
         retry::Closed,
-        tune::Seen,
         upload::{Begun, Upload},
         window,
     },
@@ -83,8 +82,10 @@ impl Actor {
         }
         let limits = self.destination.limits();
         let (wish, file) = (self.settings.part_size, upload.identity.size);
-        let size = limits.part_size(wish, file, limits.parts_max, self.line_seen());
-        u32::try_from(file.div_ceil(size.get())).ok()
+        (file <= limits.file_max).then(|| {
+            let plan = limits.plan(wish, file, self.parts_limit(), self.line_seen());
+            plan.count()
+        })
     }
 
     fn details(&self, id: UploadId) -> Option<Details> {
@@ -156,32 +157,17 @@ impl Actor {
 
     /// Thinks over how many parts are to be in flight, where that is ours to find.
     pub(super) fn tune_parts(&mut self) {
-        let now = Instant::now();
-        let limit = self.parts_limit();
-        let full = self.flights.len() >= usize::from(limit);
-        let tuning = &mut self.tuning;
-        tuning.full &= full && !self.cap.holds() && self.destination.hold_up().is_none();
-        // A look lasts until as many parts arrived as go at once: fewer would tell more of when each
-        // began than of the line.
-        let enough = tuning.trouble || tuning.parts >= limit;
-        if now - tuning.since < LOOK || !enough {
-            return;
+        if self.settings.parts_in_flight != Concurrency::Auto {
+            return self.tuner.look_away();
         }
-        let sent = self.queue.bytes().sent;
-        let rate = sent.saturating_sub(tuning.sent) * 1000 / millis(now - tuning.since).max(1);
-        if (tuning.full || tuning.trouble) && self.settings.parts_in_flight == Concurrency::Auto {
-            let before = tuning.tuner.limit();
-            tuning.tuner.look(Seen {
-                rate,
-                trouble: tuning.trouble,
-            });
-            if tuning.tuner.limit() != before {
-                let (limit, why) = (tuning.tuner.limit(), tuning.tuner.why());
-                tracing::debug!("{limit} parts in flight instead of {before}: {why}");
-            }
+        let before = self.tuner.limit();
+        let free = !self.cap.holds() && self.destination.hold_up().is_none();
+        let sample = self.flights.for_tuner(free);
+        self.tuner.tick(Instant::now(), sample);
+        let (limit, why) = (self.tuner.limit(), self.tuner.why());
+        if limit != before {
+            tracing::debug!("{limit} parts in flight instead of {before}: {why}");
         }
-        (tuning.since, tuning.sent, tuning.parts) = (now, sent, 0);
-        (tuning.full, tuning.trouble) = (true, false);
     }
 
     /// Tells the summary, if it says anything new.
@@ -221,7 +207,7 @@ impl Actor {
             settings: self.settings,
             parts_limit: self.parts_limit(),
             parts_limit_why: match self.settings.parts_in_flight {
-                Concurrency::Auto => self.tuning.tuner.why().to_owned(),
+                Concurrency::Auto => self.tuner.why().to_owned(),
                 Concurrency::Fixed(_) => String::new(),
             },
             counts: self.queue.counts(),
