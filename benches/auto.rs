@@ -66,14 +66,12 @@ fn play(stretches: &[Stretch]) {
         let mut before = None;
         for line in told.lines().map_while(Result::ok) {
             let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-            let parts = line["parts_running"].as_u64();
-            if parts.is_some() && parts != before {
-                println!(
-                    "{:>6.1} s  {} parts in flight",
-                    begun.elapsed().as_secs_f64(),
-                    parts.unwrap()
-                );
-                before = parts;
+            let Some(parts) = line["parts_running"].as_u64() else {
+                continue;
+            };
+            if before.replace(parts) != Some(parts) {
+                let at = begun.elapsed().as_secs_f64();
+                println!("{at:>6.1} s  {parts} parts in flight");
             }
         }
     });
@@ -86,9 +84,9 @@ fn play(stretches: &[Stretch]) {
             if seconds == 0 {
                 continue;
             }
-            let (from, before) = (begun.elapsed(), received());
+            let (from, before) = (Instant::now(), received());
             thread::sleep(Duration::from_secs(seconds));
-            let took = (begun.elapsed() - from).as_secs_f64();
+            let took = from.elapsed().as_secs_f64();
             #[allow(clippy::cast_precision_loss)]
             let speed = (received() - before) as f64 * 8.0 / 1e6 / took;
             #[allow(clippy::cast_precision_loss)]
