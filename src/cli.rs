@@ -96,6 +96,9 @@ pub struct Up {
         help = "Keep the session in this file [default: a new one under $XDG_STATE_HOME/reelhaul/sessions]"
     )]
     pub session: Option<PathBuf>,
+    /// Send also what another session of the destination has uploaded or begun: it is left out otherwise
+    #[arg(long)]
+    pub again: bool,
     /// Only files that match: by name ("*.mov") or by path below PATH ("2019/**"); may be repeated
     #[arg(long, value_name = "GLOB")]
     pub include: Vec<String>,

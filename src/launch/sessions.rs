@@ -7,10 +7,12 @@ use bytesize::ByteSize;
 use super::{DONE, Stopped, told::print};
 use crate::{
     config,
-    engine::{protocol::State, queue::Queue},
+    engine::{elsewhere::Elsewhere, protocol::State, queue::Queue},
     session::{
-        Folder, lock,
-        read::{Opened, read},
+        Folder,
+        folder::beside,
+        lock,
+        read::{Opened, read, read_head},
         record::Record,
     },
 };
@@ -45,6 +47,45 @@ fn glance(path: &Path) -> Result<(Opened, Queue), Stopped> {
     let opened = opened.map_err(Stopped::usage)?;
     queue.restored();
     Ok((opened, queue))
+}
+
+/// Removes a session that holds nothing, with what lies beside it. What can't be removed does no harm.
+pub(super) fn forget(file: &Path) {
+    for path in [file.to_owned(), beside(file, "lock"), beside(file, "log")] {
+        drop(std::fs::remove_file(path));
+    }
+}
+
+/// What the sessions that are saved hold for this destination. One that can't be read is passed over.
+/// Blocks on the disk.
+pub(super) fn elsewhere(destination: &str) -> Result<Elsewhere, Stopped> {
+    let mut elsewhere = Elsewhere::default();
+    for path in folder()?.list() {
+        let passed_over = |error| tracing::warn!("{error}; what it holds may be sent once more");
+        let head = match read_head(&path) {
+            Ok(head) => head,
+            Err(error) => {
+                passed_over(error);
+                continue;
+            }
+        };
+        if head.destination != destination {
+            continue;
+        }
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let runs = lock::holder(&path).is_some();
+        let taken = elsewhere.take(name(&stem, &path), runs, |each| {
+            read(&path, |record| {
+                each(record);
+                Ok(())
+            })
+            .map(drop)
+        });
+        if let Err(error) = taken {
+            passed_over(error);
+        }
+    }
+    Ok(elsewhere)
 }
 
 /// `reelhaul sessions`: a line for each, the one changed last first.

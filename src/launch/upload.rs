@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{
-    Stopped, background,
+    DONE, LEFT, Stopped, background,
     destinations::{self, Chosen},
     load,
     screen::{self, Seen, Shown},
@@ -23,7 +23,8 @@ use crate::{
     demo,
     engine::{
         self, Timing,
-        protocol::{AddPaths, Command, Event, Filter, Show, Summary, Targets},
+        elsewhere::Elsewhere,
+        protocol::{AddPaths, Command, Event, Filter, Show, State, Summary, Targets},
         queue::Queue,
     },
     error::Kind,
@@ -60,15 +61,22 @@ pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
     let chosen = destinations::choose(&config, up.to.as_deref()).await?;
     reach(&chosen, &screen).await?;
     let settings = up.tuning.over(config.settings);
-    let session = create(&chosen.name, settings, file.as_deref())?;
-    run(
-        (global, &config),
-        chosen,
-        (session, Queue::default()),
-        vec![Command::Add(add)],
-        screen,
-    )
-    .await
+    // Whoever names the session's file says in which session the files are to be.
+    let elsewhere = if up.again || file.is_some() {
+        Elsewhere::default()
+    } else {
+        let destination = chosen.name.clone();
+        let reading = tokio::task::spawn_blocking(move || sessions::elsewhere(&destination));
+        reading.await.map_err(Stopped::left)??
+    };
+    let work = Work {
+        session: create(&chosen.name, settings, file.as_deref())?,
+        queue: Queue::default(),
+        elsewhere: Arc::new(elsewhere),
+        commands: vec![Command::Add(add)],
+        unnamed: file.is_none(),
+    };
+    run((global, &config), chosen, work, screen).await
 }
 
 /// `reelhaul resume`.
@@ -132,7 +140,14 @@ async fn go_on(
         commands.push(Command::Tune(settings));
     }
     commands.extend(again.commands);
-    run((global, config), chosen, (session, queue), commands, screen).await
+    let work = Work {
+        session,
+        queue,
+        elsewhere: Arc::default(),
+        commands,
+        unnamed: false,
+    };
+    run((global, config), chosen, work, screen).await
 }
 
 /// `reelhaul demo`.
@@ -177,14 +192,14 @@ pub(super) async fn demo(global: &Global, asked: cli::Demo) -> Result<u8, Stoppe
         paths: vec![tree.path().to_owned()],
         ..AddPaths::default()
     };
-    run(
-        (global, &config),
-        chosen,
-        (session, Queue::default()),
-        vec![Command::Add(add)],
-        screen,
-    )
-    .await
+    let work = Work {
+        session,
+        queue: Queue::default(),
+        elsewhere: Arc::default(),
+        commands: vec![Command::Add(add)],
+        unnamed: false,
+    };
+    run((global, &config), chosen, work, screen).await
 }
 
 /// How long to wait before the destination is asked again whether it can be used.
@@ -259,15 +274,33 @@ async fn open(path: &Path) -> Result<(Open, Queue), Stopped> {
     Ok((session, queue))
 }
 
+/// What is to be done.
+struct Work {
+    session: Open,
+    queue: Queue,
+    /// What other sessions hold.
+    elsewhere: Arc<Elsewhere>,
+    /// What the engine is told first.
+    commands: Vec<Command>,
+    /// Whether the session is a new one that nobody has named.
+    unnamed: bool,
+}
+
 /// Runs a session to its end, on a screen or as lines.
 async fn run(
     (global, config): (&Global, &Config),
     chosen: Chosen,
-    (session, queue): (Open, Queue),
-    commands: Vec<Command>,
+    work: Work,
     screen: Shown,
 ) -> Result<u8, Stopped> {
     let look = screen.options(config)?;
+    let Work {
+        session,
+        queue,
+        elsewhere,
+        commands,
+        unnamed,
+    } = work;
     let timing = Timing::default();
     let id = session.header.id.clone();
     let file = session.path.clone();
@@ -280,6 +313,7 @@ async fn run(
         destination,
         timing,
         events: events_wanted,
+        elsewhere: Arc::clone(&elsewhere),
     };
     let hangup = screen.asked.on_hangup == Some(OnHangup::Stop);
     let stops = match screen.lines {
@@ -327,10 +361,18 @@ async fn run(
     if let Some(sandbox) = chosen.sandbox {
         sandbox.stop().await;
     }
-    match seen? {
+    let seen = seen?;
+    for words in elsewhere.left_out() {
+        say(&words);
+    }
+    match seen {
         Seen::Over(code) => {
             farewell(&summary, &id, &file);
-            Ok(code)
+            if unnamed && summary.counts.total() == 0 {
+                sessions::forget(&file);
+            }
+            let idle = summary.counts.of(State::Done) == 0 && elsewhere.left_some();
+            Ok(if code == DONE && idle { LEFT } else { code })
         }
         Seen::HungUp | Seen::Detached => background::hand_over(global, &id, &file).await,
     }
