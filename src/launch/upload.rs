@@ -24,7 +24,7 @@ use crate::{
     engine::{
         self, Timing,
         elsewhere::Elsewhere,
-        protocol::{AddPaths, Command, Event, Filter, Show, State, Summary, Targets},
+        protocol::{AddPaths, Command, Counts, Event, Filter, Show, State, Summary, Targets},
         queue::Queue,
     },
     error::Kind,
@@ -34,6 +34,7 @@ use crate::{
     session::{
         Header,
         folder::{self, Open},
+        lock::Locked,
         record::FORMAT,
     },
     settings::{Concurrency, PartSize, Settings},
@@ -46,7 +47,11 @@ pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
     let add = up.add_paths();
     // A mistyped path is told before anything is made or asked.
     let scan = Scan::new(&add).map_err(Stopped::usage)?;
-    scan.check_roots().map_err(Stopped::usage)?;
+    scan.check_roots().map_err(|error| {
+        let meant = up.paths.first().and_then(|path| cli::meant(path));
+        let hint = meant.map(|command| format!("; was `reelhaul {command}` meant?"));
+        Stopped::usage(format!("{error}{}", hint.unwrap_or_default()))
+    })?;
     // A bare file name has no folder to be synced.
     let file = up.session.as_deref().map(std::path::absolute).transpose();
     let file = file.map_err(Stopped::usage)?;
@@ -88,10 +93,7 @@ pub(super) async fn resume(global: &Global, resume: cli::Resume) -> Result<u8, S
     let config = load(global)?;
     let path = match &resume.session {
         None => sessions::newest_unfinished()?,
-        Some(named) => match named.to_str() {
-            Some(name) => sessions::folder()?.file(name),
-            None => named.clone(),
-        },
+        Some(named) => sessions::find(named)?,
     };
     let mut commands = Vec::new();
     if resume.retry_failed {
@@ -138,6 +140,11 @@ async fn go_on(
     let settings = tuning.over(session.header.settings);
     if settings != session.header.settings {
         commands.push(Command::Tune(settings));
+    }
+    // Nobody is there to see that it stands still. A screen that leaves takes its pauses along.
+    let unseen = screen.is_headless() && !screen.asked.background;
+    if unseen && queue.counts().of(State::Paused) > 0 {
+        commands.push(Command::Resume(Targets::All));
     }
     commands.extend(again.commands);
     let work = Work {
@@ -255,15 +262,28 @@ fn create(destination: &str, settings: Settings, file: Option<&Path>) -> Result<
 
 /// Opens a session; of a large one that takes a while, and blocks.
 async fn open(path: &Path) -> Result<(Open, Queue), Stopped> {
-    let path: PathBuf = path.to_owned();
+    let file: PathBuf = path.to_owned();
     let opening = tokio::task::spawn_blocking(move || {
         let mut queue = Queue::default();
-        let session = folder::open(&path, |record| queue.restore(record))?;
+        let session = folder::open(&file, |record| queue.restore(record))?;
         queue.restored();
         Ok((session, queue))
     });
     let opened: Result<_, folder::Failed> = opening.await.map_err(Stopped::left)?;
-    let (session, queue) = opened.map_err(Stopped::usage)?;
+    let (session, queue) = opened.map_err(|error| {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let name = sessions::name(&stem, path);
+        match error {
+            folder::Failed::Locked(Locked::InUse(holder)) => Stopped::usage(format!(
+                "the session {name} is in use by {}; see it with: reelhaul attach {name}",
+                sessions::process(&holder)
+            )),
+            folder::Failed::Unknown(_) => Stopped::usage(format!(
+                "there is no session {name}; `reelhaul sessions` lists them"
+            )),
+            error => Stopped::usage(error),
+        }
+    })?;
     if session.torn > 0 {
         tracing::warn!(
             "the last {} bytes of the session were torn by a crash and are dropped; what they said \
@@ -367,26 +387,99 @@ async fn run(
     }
     match seen {
         Seen::Over(code) => {
-            farewell(&summary, &id, &file);
+            farewell(&summary, &id, screen.lasting.then_some(&*file));
             if unnamed && summary.counts.total() == 0 {
                 sessions::forget(&file);
             }
             let idle = summary.counts.of(State::Done) == 0 && elsewhere.left_some();
-            Ok(if code == DONE && idle { LEFT } else { code })
+            let lost = summary.save_error.is_some();
+            Ok(if lost || (code == DONE && idle) {
+                LEFT
+            } else {
+                code
+            })
         }
         Seen::HungUp | Seen::Detached => background::hand_over(global, &id, &file).await,
     }
 }
 
-/// What is to be said after the end: how to go on, where there is something to go on with.
-fn farewell(summary: &Summary, id: &str, file: &Path) {
-    let left = summary.counts.left();
+/// What is to be said after the end: how to go on, where there is something to go on with. The file
+/// of a session that does not last is `None`.
+fn farewell(summary: &Summary, id: &str, file: Option<&Path>) {
     if let Some(error) = &summary.save_error {
         say(&format!("the session could not be saved: {error}"));
-    } else if left > 0 && file.exists() {
-        let name = sessions::name(id, file);
-        say(&format!(
-            "{left} files are left; go on with: reelhaul resume {name}"
+    } else if let Some(file) = file.filter(|file| file.exists()) {
+        let words = how_to_go_on(&summary.counts, &sessions::name(id, file));
+        words.iter().for_each(|words| say(words));
+    }
+}
+
+/// What is left of a session, and the command that goes on with it: what failed needs a word more.
+fn how_to_go_on(counts: &Counts, session: &str) -> Vec<String> {
+    let files = match counts.left() {
+        0 => return Vec::new(),
+        1 => "1 file is left".to_owned(),
+        left => format!("{left} files are left"),
+    };
+    let of = [State::Failed, State::Changed, State::Paused].map(|state| (counts.of(state), state));
+    let of: Vec<_> = of.iter().filter(|(count, _)| *count > 0).collect();
+    let of: Vec<_> = of
+        .iter()
+        .map(|(count, state)| format!("{count} {}", state.word()))
+        .collect();
+    let of = if of.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", of.join(", "))
+    };
+    let (failed, changed) = (counts.of(State::Failed) > 0, counts.of(State::Changed) > 0);
+    let flag = match (failed, changed) {
+        (true, _) => " --retry-failed",
+        (false, true) => " --start-over",
+        (false, false) => "",
+    };
+    let mut words = vec![format!(
+        "{files}{of}; go on with: reelhaul resume {session}{flag}"
+    )];
+    if failed && changed {
+        words.push(format!(
+            "to begin anew what failed or changed: reelhaul resume {session} --start-over"
         ));
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_to_go_on_with_does_something_for_what_is_left() {
+        let told = |states: &[State]| {
+            let mut counts = Counts::default();
+            states.iter().for_each(|state| counts.add(*state));
+            how_to_go_on(&counts, "s")
+        };
+        use State::{Changed, Done, Failed, Paused, Queued, Skipped};
+        assert_eq!(told(&[Done, Skipped]), [] as [&str; 0]);
+        assert_eq!(
+            told(&[Queued]),
+            ["1 file is left; go on with: reelhaul resume s"]
+        );
+        assert_eq!(
+            told(&[Queued, Paused]),
+            ["2 files are left (1 paused); go on with: reelhaul resume s"]
+        );
+        assert_eq!(
+            told(&[Changed]),
+            ["1 file is left (1 changed); go on with: reelhaul resume s --start-over"]
+        );
+        assert_eq!(
+            told(&[Failed, Changed, Queued]),
+            [
+                "3 files are left (1 failed, 1 changed); go on with: reelhaul resume s --retry-failed",
+                "to begin anew what failed or changed: reelhaul resume s --start-over"
+            ]
+        );
     }
 }
