@@ -147,6 +147,7 @@ fn engine(session: Open, queue: Queue, destination: Arc<dyn Destination>) -> Eng
         destination,
         timing: Timing::default(),
         events: None,
+        elsewhere: Arc::default(),
     };
     let (handle, ended) = engine::spawn(parts);
     Engine { handle, ended }

@@ -62,6 +62,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             ..Timing::default()
         },
         events: None,
+        elsewhere: Arc::default(),
     });
     let add = AddPaths {
         paths: vec![path],

@@ -3,7 +3,12 @@
 //! `up` may be left out: what is no command is a path. A path that is named like a command is
 //! written `./demo`, `up demo` or `-- demo`; one with a leading dash `./-rf.mp4` or `-- -rf.mp4`.
 
-use std::{ffi::OsString, io, net::SocketAddr, path::PathBuf};
+use std::{
+    ffi::OsString,
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, builder::RangedU64ValueParser};
 
@@ -62,7 +67,7 @@ pub enum Command {
     /// Go on with a session: the newest unfinished one when none is named
     Resume(Resume),
     /// List the sessions that are saved, and how far each is
-    Sessions,
+    Sessions(Sessions),
     /// Ask a destination whether the credentials work: one call, clear words
     Check(Check),
     /// Watch and steer a session that runs in another process
@@ -96,6 +101,9 @@ pub struct Up {
         help = "Keep the session in this file [default: a new one under $XDG_STATE_HOME/reelhaul/sessions]"
     )]
     pub session: Option<PathBuf>,
+    /// Send also what another session of the destination has uploaded or begun: it is left out otherwise
+    #[arg(long)]
+    pub again: bool,
     /// Only files that match: by name ("*.mov") or by path below PATH ("2019/**"); may be repeated
     #[arg(long, value_name = "GLOB")]
     pub include: Vec<String>,
@@ -125,7 +133,7 @@ impl Up {
 /// `reelhaul resume`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Resume {
-    /// The session, by its name or its file
+    /// The session, by its name, the beginning of that, or its file
     #[arg(value_name = "SESSION")]
     pub session: Option<PathBuf>,
     /// Try again what failed
@@ -140,6 +148,14 @@ pub struct Resume {
     /// How it is shown.
     #[command(flatten)]
     pub screen: Screen,
+}
+
+/// `reelhaul sessions`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Sessions {
+    /// One JSON object a line on stdout
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `reelhaul check`.
@@ -388,6 +404,24 @@ fn with_up(mut args: Vec<OsString>) -> Vec<OsString> {
     args
 }
 
+/// The command that may have been meant by a path which leads nowhere: a word, much like a command.
+#[must_use]
+pub fn meant(path: &Path) -> Option<String> {
+    let word = path.to_str().filter(|word| !word.contains('/'))?;
+    let commands = Cli::command();
+    let close = commands
+        .get_subcommands()
+        .map(|command| {
+            (
+                strsim::damerau_levenshtein(word, command.get_name()),
+                command,
+            )
+        })
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, _)| *distance <= 2 && *distance * 2 < word.chars().count());
+    close.map(|(_, command)| command.get_name().to_owned())
+}
+
 /// What a shell needs to complete commands and options.
 ///
 /// # Errors
@@ -401,7 +435,7 @@ pub fn completions(shell: clap_complete::Shell, out: &mut impl io::Write) -> io:
 
 #[cfg(test)]
 mod tests {
-    use std::{os::unix::ffi::OsStringExt, path::Path, time::Duration};
+    use std::{os::unix::ffi::OsStringExt, time::Duration};
 
     use super::*;
 
@@ -416,6 +450,17 @@ mod tests {
         {
             Command::Up(up) => up,
             other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_word_much_like_a_command_is_told_from_a_path() {
+        let meant = |word: &str| meant(Path::new(word));
+        assert_eq!(meant("sesions").as_deref(), Some("sessions"));
+        assert_eq!(meant("resmue").as_deref(), Some("resume"));
+        assert_eq!(meant("chekc").as_deref(), Some("check"));
+        for path in ["film.mov", "/archive", "up/", "x", "demos/2019"] {
+            assert_eq!(meant(path), None, "{path}");
         }
     }
 

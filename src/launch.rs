@@ -30,6 +30,8 @@ pub const DONE: u8 = 0;
 pub const LEFT: u8 = 1;
 /// The command line or the config is at fault.
 pub const USAGE: u8 = 2;
+/// A person or the system ended it before its work was done; the session is saved.
+pub const INTERRUPTED: u8 = 130;
 
 /// Why a command ended without its work: the words for the person, and the exit code.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +77,7 @@ pub async fn run(cli: Cli) -> Result<u8, Stopped> {
             Ok(DONE)
         }
         Command::Sandbox(options) => sandbox(&global, options).await,
-        Command::Sessions => sessions::list(),
+        Command::Sessions(asked) => sessions::list(asked.json),
         Command::Check(check) => {
             logs::to_stderr(&global)?;
             let config = load(&global)?;

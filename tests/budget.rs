@@ -116,6 +116,7 @@ fn engine(folder: &Path, destination: Arc<dyn Destination>) -> Handle {
         destination,
         timing: Timing::default(),
         events: None,
+        elsewhere: Arc::default(),
     };
     engine::spawn(parts).0
 }

@@ -80,6 +80,7 @@ impl World {
                 ..Timing::default()
             },
             events: None,
+            elsewhere: Arc::default(),
         });
         Self {
             home,

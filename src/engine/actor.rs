@@ -21,6 +21,7 @@ use tokio::{
 use self::walks::{Walked, Walks};
 use super::{
     Request, Server,
+    elsewhere::Elsewhere,
     flights::Flights,
     incidents::Incidents,
     protocol::{Event, Phase, Summary, UploadId},
@@ -94,6 +95,9 @@ pub struct Parts {
     pub timing: Timing,
     /// Where to tell what happens, one by one.
     pub events: Option<mpsc::UnboundedSender<Event>>,
+    /// What other sessions hold, and is therefore not queued here. Whoever keeps a share of it can
+    /// tell at the end what was left out.
+    pub elsewhere: Arc<Elsewhere>,
 }
 
 /// The owner of the session.
@@ -103,6 +107,7 @@ pub(super) struct Actor {
     destination: Arc<dyn Destination>,
     timing: Timing,
     events: Option<mpsc::UnboundedSender<Event>>,
+    elsewhere: Arc<Elsewhere>,
     settings: Settings,
     cap: Cap,
     /// Uploads that take one of the places of `files_in_flight`.
@@ -181,6 +186,7 @@ impl Actor {
             destination,
             timing,
             events,
+            elsewhere,
         } = parts;
         let now = Instant::now();
         let settings = session.header.settings;
@@ -190,6 +196,7 @@ impl Actor {
             destination,
             timing,
             events,
+            elsewhere,
             settings,
             cap: Cap::new(settings.bandwidth),
             active: Vec::new(),

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     DONE, LEFT, Stopped, background, load, logs,
-    screen::Shown,
+    screen::{self, Shown},
     sessions,
     told::{print, say},
 };
@@ -53,8 +53,7 @@ async fn look(global: &Global, screen: Shown, file: &Path, places: &Places) -> R
             Ok(DONE)
         }
         Exit::EngineGone if last.phase != Phase::Stopped => Err(lost(&owner)),
-        Exit::Quit | Exit::Finished | Exit::EngineGone if last.counts.left() > 0 => Ok(LEFT),
-        Exit::Quit | Exit::Finished | Exit::EngineGone => Ok(DONE),
+        exit => Ok(screen::code(exit, &last)),
     }
 }
 
@@ -110,7 +109,7 @@ async fn find(session: Option<&Path>, places: &Places, command: &str) -> Result<
     // One that is kept elsewhere is known by its name as long as it runs.
     let running = attach::running(places).await;
     let known = running.into_iter().find(|owner| owner.session == name);
-    Ok(known.map_or(file, |owner| owner.file))
+    known.map_or_else(|| sessions::find(named), |owner| Ok(owner.file))
 }
 
 /// The one session that runs, if there is just one.
@@ -145,7 +144,8 @@ fn not_attached(file: &Path, error: &NotAttached) -> Stopped {
     }
     match lock::holder(file) {
         Some(holder) => Stopped::left(format!(
-            "the session {name} is in use by {holder}, which does not take screens; its log says why"
+            "the session {name} is in use by {}, which does not take screens; its log says why",
+            sessions::process(&holder)
         )),
         None => Stopped::usage(format!(
             "the session {name} does not run; go on with it: reelhaul resume {name}"

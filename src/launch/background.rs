@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{DONE, LEFT, Stopped, logs, screen::Seen, sessions, told::say};
+use super::{DONE, INTERRUPTED, LEFT, Stopped, logs, screen::Seen, sessions, told::say};
 use crate::{
     attach::{self, Limits, Places, Role, Served},
     cli::{Cli, Global},
@@ -102,7 +102,7 @@ pub(super) async fn stop_for_another(handle: &Handle) -> Seen {
         () = ended => {}
         () = told => {
             drop(handle.command(Command::StopNow).await);
-            return Seen::Over(LEFT);
+            return Seen::Over(INTERRUPTED);
         }
     }
     let last = handle.summary().borrow().clone();

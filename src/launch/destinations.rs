@@ -169,9 +169,11 @@ fn build(configured: &DestinationConfig) -> Result<Arc<dyn Destination>, Stopped
 pub(super) fn unusable(error: &error::Error) -> Stopped {
     let next = error.kind.next_step();
     match error.kind {
-        error::Kind::Credentials | error::Kind::Refused => {
-            Stopped::usage(format!("{error}\n{next}"))
-        }
+        // There may be no session yet to be resumed.
+        error::Kind::Credentials => Stopped::usage(format!(
+            "{error}\nmend the key or secret (or the site) in the config; nothing was sent"
+        )),
+        error::Kind::Refused => Stopped::usage(format!("{error}\n{next}")),
         _ => Stopped::left(format!(
             "{error}\nnothing was sent; try again when it can be reached"
         )),

@@ -1,16 +1,17 @@
 //! How a session is shown: the screen, or lines where there is no terminal or none is wanted.
 
 use std::{
+    ffi::OsStr,
     io::{IsTerminal, stdin, stdout},
     path::Path,
 };
 
-use super::{DONE, LEFT, Stopped, background, logs};
+use super::{DONE, INTERRUPTED, LEFT, Stopped, background, logs};
 use crate::{
     attach::Served,
     cli::{self, Global, OnHangup},
     config::{Colour, Config},
-    engine::Handle,
+    engine::{Handle, protocol::Summary},
     headless::Style,
     tui::{self, Depth, Detach, Exit, KeyMap},
 };
@@ -36,8 +37,8 @@ impl Shown {
         };
         if lines.is_some() {
             logs::to_stderr(global)?;
-        } else if std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb") {
-            let words = "this terminal can't show a screen (TERM=dumb): use --headless";
+        } else if let Some(why) = no_screen(std::env::var_os("TERM").as_deref()) {
+            let words = format!("this terminal can't show a screen ({why}): use --headless");
             return Err(Stopped::usage(words));
         } else {
             logs::to_pane(global)?;
@@ -81,6 +82,24 @@ impl Shown {
     }
 }
 
+/// Why a terminal of this kind shows no screen, if that is so.
+fn no_screen(term: Option<&OsStr>) -> Option<&'static str> {
+    match term.and_then(OsStr::to_str) {
+        None | Some("") => Some("TERM is not set"),
+        Some("dumb") => Some("TERM=dumb"),
+        Some(_) => None,
+    }
+}
+
+/// The exit code of a session whose screen was left, by how it was left and what is left of it.
+pub(super) fn code(exit: Exit, last: &Summary) -> u8 {
+    match exit {
+        _ if last.counts.left() + last.unreadable == 0 => DONE,
+        Exit::Quit if last.counts.unsettled() > 0 => INTERRUPTED,
+        _ => LEFT,
+    }
+}
+
 /// What became of a session that was shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Seen {
@@ -116,16 +135,11 @@ pub(super) async fn show(
         () = asked => Ok(Exit::Detached),
     };
     let gone = background::terminal_is_gone();
-    let left = {
-        let summary = summary.borrow();
-        summary.counts.left() + summary.unreadable
-    };
     match exit {
         // A terminal that is gone may also be told by a frame that can't be drawn.
         Ok(Exit::Detached) | Err(_) if gone && detach == Detach::AskedOrHungUp => Ok(Seen::HungUp),
         Ok(Exit::Detached) => Ok(Seen::Detached),
-        Ok(_) if left == 0 => Ok(Seen::Over(DONE)),
-        Ok(Exit::Quit | Exit::Finished | Exit::EngineGone) => Ok(Seen::Over(LEFT)),
+        Ok(exit) => Ok(Seen::Over(code(exit, &summary.borrow()))),
         Err(error) => Err(Stopped::left(error)),
     }
 }

@@ -3,14 +3,21 @@
 use std::path::{Path, PathBuf};
 
 use bytesize::ByteSize;
+use jiff::{Timestamp, tz::TimeZone};
+use serde::Serialize;
+use serde_json::json;
 
 use super::{DONE, Stopped, told::print};
 use crate::{
     config,
-    engine::{protocol::State, queue::Queue},
+    engine::{elsewhere::Elsewhere, protocol::State, queue::Queue},
+    error::clean,
+    path::shown,
     session::{
-        Folder, lock,
-        read::{Opened, read},
+        Folder,
+        folder::beside,
+        lock,
+        read::{Opened, read, read_head},
         record::Record,
     },
 };
@@ -29,9 +36,9 @@ pub(super) fn name(id: &str, file: &Path) -> String {
             || matches!((here.canonicalize(), file.canonicalize()), (Ok(a), Ok(b)) if a == b)
     };
     if folder().is_ok_and(own) {
-        crate::error::clean(id)
+        clean(id)
     } else {
-        crate::path::shown(file)
+        shown(file)
     }
 }
 
@@ -47,59 +54,210 @@ fn glance(path: &Path) -> Result<(Opened, Queue), Stopped> {
     Ok((opened, queue))
 }
 
+/// Removes a session that holds nothing, with what lies beside it. What can't be removed does no harm.
+pub(super) fn forget(file: &Path) {
+    for path in [file.to_owned(), beside(file, "lock"), beside(file, "log")] {
+        drop(std::fs::remove_file(path));
+    }
+}
+
+/// What the sessions that are saved hold for this destination. One that can't be read is passed over.
+/// Blocks on the disk.
+pub(super) fn elsewhere(destination: &str) -> Result<Elsewhere, Stopped> {
+    let mut elsewhere = Elsewhere::default();
+    for path in folder()?.list() {
+        let passed_over = |error| tracing::warn!("{error}; what it holds may be sent once more");
+        let head = match read_head(&path) {
+            Ok(head) => head,
+            Err(error) => {
+                passed_over(error);
+                continue;
+            }
+        };
+        if head.destination != destination {
+            continue;
+        }
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let runs = lock::holder(&path).is_some();
+        let taken = elsewhere.take(name(&stem, &path), runs, |each| {
+            read(&path, |record| {
+                each(record);
+                Ok(())
+            })
+            .map(drop)
+        });
+        if let Err(error) = taken {
+            passed_over(error);
+        }
+    }
+    Ok(elsewhere)
+}
+
+/// The file of the session that is named: by its name, the beginning of that, or its file. One that
+/// is nowhere is told when it is opened.
+pub(super) fn find(wanted: &Path) -> Result<PathBuf, Stopped> {
+    let Some(begin) = wanted.to_str() else {
+        return Ok(wanted.to_owned());
+    };
+    let folder = folder()?;
+    let file = folder.file(begin);
+    if file == wanted || file.exists() {
+        return Ok(file);
+    }
+    let stem = |path: &PathBuf| path.file_stem()?.to_str().map(str::to_owned);
+    let mut meant = folder.list();
+    meant.retain(|path| stem(path).is_some_and(|name| name.starts_with(begin)));
+    match &*meant {
+        [] => Ok(file),
+        [one] => Ok(one.clone()),
+        several => {
+            let stems = several.iter().filter_map(stem);
+            let listed: String = stems.map(|name| format!("\n  {}", clean(&name))).collect();
+            let words = format!(
+                "{} sessions begin like that; name one:{listed}",
+                several.len()
+            );
+            Err(Stopped::usage(words))
+        }
+    }
+}
+
+/// A session's holder without the moment since when it is that.
+pub(super) fn process(holder: &str) -> &str {
+    holder
+        .split_once(", since")
+        .map_or(holder, |(process, _)| process)
+}
+
+/// What `reelhaul sessions` tells of one.
+#[derive(Debug, Serialize)]
+struct Listed {
+    session: String,
+    /// `running`, `unfinished`, `paused` (nothing goes on by itself, and nothing failed) or `done`.
+    state: &'static str,
+    /// When it was changed last, to the second.
+    changed: Option<Timestamp>,
+    destination: String,
+    /// The folder that all its files lie in.
+    #[serde(with = "crate::path::text")]
+    folder: PathBuf,
+    #[serde(with = "crate::path::text")]
+    file: PathBuf,
+    files: usize,
+    done: usize,
+    failed: usize,
+    bytes: u64,
+    bytes_done: u64,
+    /// Who has it open.
+    held_by: Option<String>,
+}
+
+impl Listed {
+    fn new(session: String, path: PathBuf) -> Result<Self, Stopped> {
+        let (opened, queue) = glance(&path)?;
+        let counts = queue.counts();
+        let holder = lock::holder(&path);
+        let failed = counts.of(State::Failed) + counts.of(State::Changed);
+        let modified = path.metadata().and_then(|found| found.modified()).ok();
+        let changed = modified.and_then(|time| Timestamp::try_from(time).ok());
+        Ok(Self {
+            session,
+            state: if holder.is_some() {
+                "running"
+            } else if counts.left() == 0 {
+                "done"
+            } else if counts.left() == counts.of(State::Paused) {
+                "paused"
+            } else {
+                "unfinished"
+            },
+            changed: changed.and_then(|time| Timestamp::from_second(time.as_second()).ok()),
+            destination: clean(&opened.header.destination),
+            folder: queue.folder().to_owned(),
+            file: path,
+            files: queue.len() - counts.of(State::Skipped),
+            done: counts.of(State::Done),
+            failed,
+            bytes: queue.bytes().total,
+            bytes_done: queue.bytes().acknowledged,
+            held_by: holder.as_deref().map(|holder| process(holder).to_owned()),
+        })
+    }
+
+    fn words(&self) -> String {
+        let iec = |bytes| ByteSize(bytes).display().iec().to_string();
+        let state = match &self.held_by {
+            Some(process) => format!("running in {process}"),
+            None => self.state.to_owned(),
+        };
+        let changed = self.changed.map_or_else(String::new, |time| {
+            let time = time.to_zoned(TimeZone::system());
+            format!("  {}", time.strftime("%Y-%m-%d %H:%M"))
+        });
+        let failed = match self.failed {
+            0 => String::new(),
+            failed => format!(", {failed} failed"),
+        };
+        format!(
+            "{}  {state}{changed}  {} to {}: {} of {} files done{failed}, {} of {}",
+            self.session,
+            shown(&self.folder),
+            self.destination,
+            self.done,
+            self.files,
+            iec(self.bytes_done),
+            iec(self.bytes),
+        )
+    }
+}
+
 /// `reelhaul sessions`: a line for each, the one changed last first.
-pub(super) fn list() -> Result<u8, Stopped> {
+pub(super) fn list(json: bool) -> Result<u8, Stopped> {
     let folder = folder()?;
     let files = folder.list();
-    if files.is_empty() {
+    if files.is_empty() && !json {
         print(&format!(
             "no sessions are saved in {}",
             folder.path().display()
         ));
     }
     for path in files {
-        let name = path
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let name = crate::error::clean(&name);
-        match glance(&path) {
-            Err(stopped) => print(&format!("{name}  {}", stopped.words)),
-            Ok((opened, queue)) => {
-                let counts = queue.counts();
-                let bytes = queue.bytes();
-                let iec = |bytes| ByteSize(bytes).display().iec().to_string();
-                let held = lock::holder(&path)
-                    .map_or_else(String::new, |holder| format!(", running in {holder}"));
-                let failed = counts.of(State::Failed) + counts.of(State::Changed);
-                let failed = if failed > 0 {
-                    format!(", {failed} failed")
-                } else {
-                    String::new()
-                };
-                print(&format!(
-                    "{name}  to {}: {} of {} files done{failed}, {} of {}{held}",
-                    crate::error::clean(&opened.header.destination),
-                    counts.of(State::Done),
-                    queue.len() - counts.of(State::Skipped),
-                    iec(bytes.acknowledged),
-                    iec(bytes.total),
-                ));
-            }
-        }
+        let name = clean(&path.file_stem().unwrap_or_default().to_string_lossy());
+        let line = match (Listed::new(name.clone(), path), json) {
+            (Ok(listed), true) => serde_json::to_string(&listed).map_err(Stopped::left)?,
+            (Ok(listed), false) => listed.words(),
+            (Err(error), true) => json!({ "session": name, "error": error.words }).to_string(),
+            (Err(error), false) => format!("{name}  {}", error.words),
+        };
+        print(&line);
     }
     Ok(DONE)
 }
 
-/// The newest session with something left to do.
+/// The newest session with something left to do. One that runs is not passed over: whoever means it
+/// would go on with another one unawares.
 pub(super) fn newest_unfinished() -> Result<PathBuf, Stopped> {
-    let folder = folder()?;
-    let unfinished = |path: &PathBuf| {
-        matches!(glance(path), Ok((_, queue)) if queue.counts().left() > 0)
-            && lock::holder(path).is_none()
-    };
-    folder.list().into_iter().find(unfinished).ok_or_else(|| {
-        Stopped::usage("no session is unfinished; `reelhaul sessions` lists what is saved")
-    })
+    for path in folder()?.list() {
+        let Ok((_, queue)) = glance(&path) else {
+            continue;
+        };
+        let holder = lock::holder(&path);
+        let walking = holder.is_some() && queue.is_empty();
+        if queue.counts().left() == 0 && !walking {
+            continue;
+        }
+        let Some(holder) = holder else {
+            return Ok(path);
+        };
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let name = name(&stem, &path);
+        return Err(Stopped::left(format!(
+            "the session {name} still runs ({}); see it with: reelhaul attach {name}\nto resume \
+             another one, name it: `reelhaul sessions` lists them",
+            process(&holder)
+        )));
+    }
+    Err(Stopped::usage(
+        "no session is unfinished; `reelhaul sessions` lists what is saved",
+    ))
 }

@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{
-    Stopped, background,
+    DONE, LEFT, Stopped, background,
     destinations::{self, Chosen},
     load,
     screen::{self, Seen, Shown},
@@ -23,7 +23,8 @@ use crate::{
     demo,
     engine::{
         self, Timing,
-        protocol::{AddPaths, Command, Event, Filter, Show, Summary, Targets},
+        elsewhere::Elsewhere,
+        protocol::{AddPaths, Command, Counts, Event, Filter, Show, State, Summary, Targets},
         queue::Queue,
     },
     error::Kind,
@@ -33,6 +34,7 @@ use crate::{
     session::{
         Header,
         folder::{self, Open},
+        lock::Locked,
         record::FORMAT,
     },
     settings::{Concurrency, PartSize, Settings},
@@ -45,7 +47,11 @@ pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
     let add = up.add_paths();
     // A mistyped path is told before anything is made or asked.
     let scan = Scan::new(&add).map_err(Stopped::usage)?;
-    scan.check_roots().map_err(Stopped::usage)?;
+    scan.check_roots().map_err(|error| {
+        let meant = up.paths.first().and_then(|path| cli::meant(path));
+        let hint = meant.map(|command| format!("; was `reelhaul {command}` meant?"));
+        Stopped::usage(format!("{error}{}", hint.unwrap_or_default()))
+    })?;
     // A bare file name has no folder to be synced.
     let file = up.session.as_deref().map(std::path::absolute).transpose();
     let file = file.map_err(Stopped::usage)?;
@@ -60,15 +66,22 @@ pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
     let chosen = destinations::choose(&config, up.to.as_deref()).await?;
     reach(&chosen, &screen).await?;
     let settings = up.tuning.over(config.settings);
-    let session = create(&chosen.name, settings, file.as_deref())?;
-    run(
-        (global, &config),
-        chosen,
-        (session, Queue::default()),
-        vec![Command::Add(add)],
-        screen,
-    )
-    .await
+    // Whoever names the session's file says in which session the files are to be.
+    let elsewhere = if up.again || file.is_some() {
+        Elsewhere::default()
+    } else {
+        let destination = chosen.name.clone();
+        let reading = tokio::task::spawn_blocking(move || sessions::elsewhere(&destination));
+        reading.await.map_err(Stopped::left)??
+    };
+    let work = Work {
+        session: create(&chosen.name, settings, file.as_deref())?,
+        queue: Queue::default(),
+        elsewhere: Arc::new(elsewhere),
+        commands: vec![Command::Add(add)],
+        unnamed: file.is_none(),
+    };
+    run((global, &config), chosen, work, screen).await
 }
 
 /// `reelhaul resume`.
@@ -80,10 +93,7 @@ pub(super) async fn resume(global: &Global, resume: cli::Resume) -> Result<u8, S
     let config = load(global)?;
     let path = match &resume.session {
         None => sessions::newest_unfinished()?,
-        Some(named) => match named.to_str() {
-            Some(name) => sessions::folder()?.file(name),
-            None => named.clone(),
-        },
+        Some(named) => sessions::find(named)?,
     };
     let mut commands = Vec::new();
     if resume.retry_failed {
@@ -131,8 +141,20 @@ async fn go_on(
     if settings != session.header.settings {
         commands.push(Command::Tune(settings));
     }
+    // Nobody is there to see that it stands still. A screen that leaves takes its pauses along.
+    let unseen = screen.is_headless() && !screen.asked.background;
+    if unseen && queue.counts().of(State::Paused) > 0 {
+        commands.push(Command::Resume(Targets::All));
+    }
     commands.extend(again.commands);
-    run((global, config), chosen, (session, queue), commands, screen).await
+    let work = Work {
+        session,
+        queue,
+        elsewhere: Arc::default(),
+        commands,
+        unnamed: false,
+    };
+    run((global, config), chosen, work, screen).await
 }
 
 /// `reelhaul demo`.
@@ -177,14 +199,14 @@ pub(super) async fn demo(global: &Global, asked: cli::Demo) -> Result<u8, Stoppe
         paths: vec![tree.path().to_owned()],
         ..AddPaths::default()
     };
-    run(
-        (global, &config),
-        chosen,
-        (session, Queue::default()),
-        vec![Command::Add(add)],
-        screen,
-    )
-    .await
+    let work = Work {
+        session,
+        queue: Queue::default(),
+        elsewhere: Arc::default(),
+        commands: vec![Command::Add(add)],
+        unnamed: false,
+    };
+    run((global, &config), chosen, work, screen).await
 }
 
 /// How long to wait before the destination is asked again whether it can be used.
@@ -240,15 +262,28 @@ fn create(destination: &str, settings: Settings, file: Option<&Path>) -> Result<
 
 /// Opens a session; of a large one that takes a while, and blocks.
 async fn open(path: &Path) -> Result<(Open, Queue), Stopped> {
-    let path: PathBuf = path.to_owned();
+    let file: PathBuf = path.to_owned();
     let opening = tokio::task::spawn_blocking(move || {
         let mut queue = Queue::default();
-        let session = folder::open(&path, |record| queue.restore(record))?;
+        let session = folder::open(&file, |record| queue.restore(record))?;
         queue.restored();
         Ok((session, queue))
     });
     let opened: Result<_, folder::Failed> = opening.await.map_err(Stopped::left)?;
-    let (session, queue) = opened.map_err(Stopped::usage)?;
+    let (session, queue) = opened.map_err(|error| {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let name = sessions::name(&stem, path);
+        match error {
+            folder::Failed::Locked(Locked::InUse(holder)) => Stopped::usage(format!(
+                "the session {name} is in use by {}; see it with: reelhaul attach {name}",
+                sessions::process(&holder)
+            )),
+            folder::Failed::Unknown(_) => Stopped::usage(format!(
+                "there is no session {name}; `reelhaul sessions` lists them"
+            )),
+            error => Stopped::usage(error),
+        }
+    })?;
     if session.torn > 0 {
         tracing::warn!(
             "the last {} bytes of the session were torn by a crash and are dropped; what they said \
@@ -259,15 +294,33 @@ async fn open(path: &Path) -> Result<(Open, Queue), Stopped> {
     Ok((session, queue))
 }
 
+/// What is to be done.
+struct Work {
+    session: Open,
+    queue: Queue,
+    /// What other sessions hold.
+    elsewhere: Arc<Elsewhere>,
+    /// What the engine is told first.
+    commands: Vec<Command>,
+    /// Whether the session is a new one that nobody has named.
+    unnamed: bool,
+}
+
 /// Runs a session to its end, on a screen or as lines.
 async fn run(
     (global, config): (&Global, &Config),
     chosen: Chosen,
-    (session, queue): (Open, Queue),
-    commands: Vec<Command>,
+    work: Work,
     screen: Shown,
 ) -> Result<u8, Stopped> {
     let look = screen.options(config)?;
+    let Work {
+        session,
+        queue,
+        elsewhere,
+        commands,
+        unnamed,
+    } = work;
     let timing = Timing::default();
     let id = session.header.id.clone();
     let file = session.path.clone();
@@ -280,6 +333,7 @@ async fn run(
         destination,
         timing,
         events: events_wanted,
+        elsewhere: Arc::clone(&elsewhere),
     };
     let hangup = screen.asked.on_hangup == Some(OnHangup::Stop);
     let stops = match screen.lines {
@@ -327,24 +381,105 @@ async fn run(
     if let Some(sandbox) = chosen.sandbox {
         sandbox.stop().await;
     }
-    match seen? {
+    let seen = seen?;
+    for words in elsewhere.left_out() {
+        say(&words);
+    }
+    match seen {
         Seen::Over(code) => {
-            farewell(&summary, &id, &file);
-            Ok(code)
+            farewell(&summary, &id, screen.lasting.then_some(&*file));
+            if unnamed && summary.counts.total() == 0 {
+                sessions::forget(&file);
+            }
+            let idle = summary.counts.of(State::Done) == 0 && elsewhere.left_some();
+            let lost = summary.save_error.is_some();
+            Ok(if lost || (code == DONE && idle) {
+                LEFT
+            } else {
+                code
+            })
         }
         Seen::HungUp | Seen::Detached => background::hand_over(global, &id, &file).await,
     }
 }
 
-/// What is to be said after the end: how to go on, where there is something to go on with.
-fn farewell(summary: &Summary, id: &str, file: &Path) {
-    let left = summary.counts.left();
+/// What is to be said after the end: how to go on, where there is something to go on with. The file
+/// of a session that does not last is `None`.
+fn farewell(summary: &Summary, id: &str, file: Option<&Path>) {
     if let Some(error) = &summary.save_error {
         say(&format!("the session could not be saved: {error}"));
-    } else if left > 0 && file.exists() {
-        let name = sessions::name(id, file);
-        say(&format!(
-            "{left} files are left; go on with: reelhaul resume {name}"
+    } else if let Some(file) = file.filter(|file| file.exists()) {
+        let words = how_to_go_on(&summary.counts, &sessions::name(id, file));
+        words.iter().for_each(|words| say(words));
+    }
+}
+
+/// What is left of a session, and the command that goes on with it: what failed needs a word more.
+fn how_to_go_on(counts: &Counts, session: &str) -> Vec<String> {
+    let files = match counts.left() {
+        0 => return Vec::new(),
+        1 => "1 file is left".to_owned(),
+        left => format!("{left} files are left"),
+    };
+    let of = [State::Failed, State::Changed, State::Paused].map(|state| (counts.of(state), state));
+    let of: Vec<_> = of.iter().filter(|(count, _)| *count > 0).collect();
+    let of: Vec<_> = of
+        .iter()
+        .map(|(count, state)| format!("{count} {}", state.word()))
+        .collect();
+    let of = if of.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", of.join(", "))
+    };
+    let (failed, changed) = (counts.of(State::Failed) > 0, counts.of(State::Changed) > 0);
+    let flag = match (failed, changed) {
+        (true, _) => " --retry-failed",
+        (false, true) => " --start-over",
+        (false, false) => "",
+    };
+    let mut words = vec![format!(
+        "{files}{of}; go on with: reelhaul resume {session}{flag}"
+    )];
+    if failed && changed {
+        words.push(format!(
+            "to begin anew what failed or changed: reelhaul resume {session} --start-over"
         ));
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_to_go_on_with_does_something_for_what_is_left() {
+        let told = |states: &[State]| {
+            let mut counts = Counts::default();
+            states.iter().for_each(|state| counts.add(*state));
+            how_to_go_on(&counts, "s")
+        };
+        use State::{Changed, Done, Failed, Paused, Queued, Skipped};
+        assert_eq!(told(&[Done, Skipped]), [] as [&str; 0]);
+        assert_eq!(
+            told(&[Queued]),
+            ["1 file is left; go on with: reelhaul resume s"]
+        );
+        assert_eq!(
+            told(&[Queued, Paused]),
+            ["2 files are left (1 paused); go on with: reelhaul resume s"]
+        );
+        assert_eq!(
+            told(&[Changed]),
+            ["1 file is left (1 changed); go on with: reelhaul resume s --start-over"]
+        );
+        assert_eq!(
+            told(&[Failed, Changed, Queued]),
+            [
+                "3 files are left (1 failed, 1 changed); go on with: reelhaul resume s --retry-failed",
+                "to begin anew what failed or changed: reelhaul resume s --start-over"
+            ]
+        );
     }
 }

@@ -84,7 +84,7 @@ fn a_session_is_steered_by_keys_from_the_first_part_to_the_resumed_end() {
     terminal.keys(&["Enter"]);
     let after = terminal.shows_text("it ended with");
     assert!(after.contains("reelhaul resume"), "{after}");
-    assert!(after.contains("it ended with 1"), "{after}");
+    assert!(after.contains("it ended with 130"), "{after}");
     drop(terminal);
 
     server.line(0);
@@ -97,6 +97,20 @@ fn a_session_is_steered_by_keys_from_the_first_part_to_the_resumed_end() {
     let report = server.report();
     report.assert_holds(&[big, small]);
     report.assert_nothing_twice();
+}
+
+#[test]
+fn a_demo_that_is_left_early_names_no_session_that_is_gone() {
+    let home = Home::bare();
+    let command = format!("{} demo --shrink 4", program());
+    let Some(terminal) = Terminal::open("demo", &home, 100, 30, &command) else {
+        return;
+    };
+    terminal.shows_text("uploading");
+    terminal.keys(&["C-c"]);
+    let after = terminal.shows_text("it ended with");
+    assert!(after.contains("it ended with 130"), "{after}");
+    assert!(!after.contains("reelhaul resume"), "{after}");
 }
 
 #[test]

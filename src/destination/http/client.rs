@@ -232,7 +232,11 @@ impl Http {
     }
 
     async fn exchange(&self, call: Call, body: Body, time: Option<Duration>) -> Result<Answer> {
-        let host = call.url.host_str().unwrap_or_default().to_owned();
+        let host = call.url.host_str().unwrap_or_default();
+        let host = match call.url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        };
         let mut request = Request::new(call.method, call.url);
         *request.headers_mut() = call.headers;
         *request.body_mut() = Some(body);

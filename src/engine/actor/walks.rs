@@ -9,7 +9,7 @@ use super::Actor;
 use crate::{
     engine::protocol::{AddPaths, Event, Outcome, Walk},
     identity::Identity,
-    scan::{Batch, Scan},
+    scan::{Batch, Scan, Skipped},
     session::record,
 };
 
@@ -140,6 +140,13 @@ impl Actor {
             let (seconds, nanoseconds) = found.modified;
             let nanoseconds = i32::try_from(nanoseconds).unwrap_or(0);
             let identity = Identity::new(found.size, seconds, nanoseconds, found.inode.1);
+            if let Some(reason) = self.elsewhere.reason(&found.path, &identity) {
+                self.left_out(Skipped {
+                    path: found.path,
+                    reason,
+                });
+                continue;
+            }
             let Some(mut kept) = self.queue.add(found.path, identity) else {
                 continue;
             };
@@ -158,16 +165,7 @@ impl Actor {
             self.session.store.append(text);
         }
         for skipped in batch.skipped {
-            self.walks.skipped += 1;
-            tracing::info!(
-                "{} is left out: {}",
-                crate::path::shown(&skipped.path),
-                skipped.reason
-            );
-            self.happened(|| Event::Skipped {
-                path: skipped.path,
-                reason: skipped.reason,
-            });
+            self.left_out(skipped);
         }
         for unreadable in batch.unreadable {
             self.errors += 1;
@@ -179,5 +177,15 @@ impl Actor {
                 reason: unreadable.reason,
             });
         }
+    }
+
+    fn left_out(&mut self, skipped: Skipped) {
+        self.walks.skipped += 1;
+        let path = crate::path::shown(&skipped.path);
+        tracing::info!("{path} is left out: {}", skipped.reason);
+        self.happened(|| Event::Skipped {
+            path: skipped.path,
+            reason: skipped.reason,
+        });
     }
 }
