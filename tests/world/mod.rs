@@ -125,6 +125,7 @@ impl World {
                 },
                 ..Timing::default()
             },
+            elsewhere: Arc::default(),
             events: None,
         });
         Self {
