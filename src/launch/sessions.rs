@@ -112,7 +112,8 @@ pub(super) fn find(wanted: &Path) -> Result<PathBuf, Stopped> {
         [one] => Ok(one.clone()),
         several => {
             let stems = several.iter().filter_map(stem);
-            let listed: String = stems.map(|name| format!("\n  {}", clean(&name))).collect();
+            let listed: Vec<String> = stems.map(|name| format!("\n  {}", clean(&name))).collect();
+            let listed = listed.concat();
             let words = format!(
                 "{} sessions begin like that; name one:{listed}",
                 several.len()

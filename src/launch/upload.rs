@@ -410,7 +410,9 @@ fn farewell(summary: &Summary, id: &str, file: Option<&Path>) {
         say(&format!("the session could not be saved: {error}"));
     } else if let Some(file) = file.filter(|file| file.exists()) {
         let words = how_to_go_on(&summary.counts, &sessions::name(id, file));
-        words.iter().for_each(|words| say(words));
+        for words in words {
+            say(&words);
+        }
     }
 }
 
