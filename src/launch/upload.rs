@@ -457,12 +457,14 @@ mod tests {
 
     #[test]
     fn the_command_to_go_on_with_does_something_for_what_is_left() {
+        use State::{Changed, Done, Failed, Paused, Queued, Skipped};
         let told = |states: &[State]| {
             let mut counts = Counts::default();
-            states.iter().for_each(|state| counts.add(*state));
+            for state in states {
+                counts.add(*state);
+            }
             how_to_go_on(&counts, "s")
         };
-        use State::{Changed, Done, Failed, Paused, Queued, Skipped};
         assert_eq!(told(&[Done, Skipped]), [] as [&str; 0]);
         assert_eq!(
             told(&[Queued]),
