@@ -165,6 +165,7 @@ fn a_program_that_panics() {
             }),
             timing: Timing::default(),
             events: None,
+            elsewhere: Arc::default(),
         });
         let add = AddPaths {
             paths: vec![told("TREE").into()],
