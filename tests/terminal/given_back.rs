@@ -106,7 +106,7 @@ fn panics(what: &str, words: &str) {
     let film = Source::write(home.tree().join("film.mp4"), 30 * MIB, 1);
     let session = home.dir.path().join("panicked.toml");
     let command = format!(
-        "BREAKS={what} URL='{}' SESSION='{}' TREE='{}' '{}' --ignored --exact --nocapture \
+        "RUST_BACKTRACE=0 BREAKS={what} URL='{}' SESSION='{}' TREE='{}' '{}' --ignored --exact --nocapture \
          given_back::a_program_that_panics",
         server.url,
         session.display(),
