@@ -2,194 +2,78 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod world;
+
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use jiff::Timestamp;
 use reelhaul::{
-    destination::jwplayer::{JwPlayer, JwPlayerOptions},
+    destination::{
+        Destination,
+        jwplayer::{JwPlayer, JwPlayerOptions},
+    },
     engine::{
-        self, Handle, Timing,
-        protocol::{
-            AddPaths, Command, Details, Phase, Query, Reply, Row, State, Summary, Targets,
-            WindowQuery,
-        },
+        protocol::{AddPaths, Command, Phase, State, Targets},
         queue::Queue,
     },
-    sandbox::{Options, SECRET, SITE, Sandbox, Storage},
-    secret::Secret,
-    session::{Header, folder, record::FORMAT},
-    settings::{Concurrency, Settings},
+    sandbox::{SITE, Sandbox},
+    session::folder,
 };
-use tempfile::TempDir;
-use tokio::{net::TcpListener, task::JoinHandle};
+use serde_json::{Value, json};
+use world::{MIB, Making, World};
 
-const MIB: u64 = 1 << 20;
-
-struct World {
-    home: TempDir,
-    sandbox: Sandbox,
-    handle: Handle,
-    ended: JoinHandle<()>,
+/// A site of the sandbox's, with metadata of ours.
+fn site(sandbox: &Sandbox) -> Arc<dyn Destination> {
+    Arc::new(
+        JwPlayer::new(JwPlayerOptions {
+            metadata: "tags = ['archive', 'family']".parse().unwrap(),
+            ..world::site(sandbox)
+        })
+        .unwrap(),
+    )
 }
 
-impl World {
-    /// An engine with an empty queue, on a line of this speed.
-    async fn new(speed: Option<u64>) -> Self {
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let home = tempfile::tempdir().unwrap();
-        let storage = Storage::Keep(home.path().join("received"));
-        let processing = Duration::ZERO;
-        let options = Options {
-            storage,
+/// An engine with an empty queue, on a line of this speed.
+async fn on_a_line(speed: Option<u64>) -> World {
+    World::new(
+        site,
+        Making {
             speed,
-            processing,
-            ..Options::default()
-        };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let sandbox = Sandbox::start(listener, options).await.unwrap();
-        let options = JwPlayerOptions {
-            url: sandbox.url(),
-            calls_per_minute: 10_000,
-            metadata: "tags = ['archive', 'family']".parse().unwrap(),
-            ..JwPlayerOptions::new(SITE, Secret::new(SECRET))
-        };
-        let settings = Settings {
-            part_size: "5MiB".parse().unwrap(),
-            parts_in_flight: Concurrency::Fixed(2),
-            ..Settings::default()
-        };
-        let (id, destination) = ("test".to_owned(), "sandbox".to_owned());
-        let header = Header {
-            format: FORMAT,
-            id,
-            destination,
-            settings,
-        };
-        let session = folder::create_at(&home.path().join("test.toml"), header).unwrap();
-        let (handle, ended) = engine::spawn(engine::Parts {
-            session,
-            queue: Queue::default(),
-            destination: Arc::new(JwPlayer::new(options).unwrap()),
-            timing: Timing {
-                poll_first: Duration::from_millis(50),
-                ..Timing::default()
-            },
-            events: None,
-            elsewhere: Arc::default(),
-        });
-        Self {
-            home,
-            sandbox,
-            handle,
-            ended,
-        }
-    }
+            ..Making::default()
+        },
+    )
+    .await
+}
 
-    /// An engine of which a film's first part has arrived, on a line that leaves time to act.
-    async fn amid_a_film() -> (Self, PathBuf) {
-        let world = Self::new(Some(10 * MIB)).await;
-        let film = world.write("film.mp4", 40);
-        world.add(&film).await;
-        world
-            .until("a part that arrived", |now| now.bytes.acknowledged > 0)
-            .await;
-        (world, film)
-    }
+/// An engine of which a film's first part has arrived.
+async fn amid_a_film() -> (World, PathBuf) {
+    World::amid_a_film(site, Making::default()).await
+}
 
-    fn write(&self, name: &str, mib: u64) -> PathBuf {
-        let path = self.home.path().join(name);
-        fs::write(&path, vec![7; usize::try_from(mib * MIB).unwrap()]).unwrap();
-        path
-    }
+/// An engine that tries what failed so often again, on a line without a limit.
+async fn with_retries(retries: u16) -> World {
+    let mut making = Making {
+        speed: None,
+        ..Making::default()
+    };
+    making.settings.retries = retries;
+    World::new(site, making).await
+}
 
-    async fn tell(&self, command: Command) {
-        let outcome = self.handle.command(command).await.unwrap();
-        assert!(!outcome.refused, "{}", outcome.words);
-    }
-
-    async fn add(&self, path: &Path) {
-        self.tell(Command::Add(AddPaths {
-            paths: vec![path.into()],
-            ..AddPaths::default()
-        }))
-        .await;
-    }
-
-    /// Waits for a summary that is as wanted.
-    async fn until(&self, what: &str, is: impl Fn(&Summary) -> bool) -> Summary {
-        let mut summary = self.handle.summary();
-        let waited = tokio::time::timeout(Duration::from_mins(2), summary.wait_for(|now| is(now)));
-        waited
-            .await
-            .unwrap_or_else(|_| panic!("in vain waited for {what}"))
-            .unwrap()
-            .clone()
-    }
-
-    async fn until_state(&self, state: State) -> Summary {
-        self.until(state.word(), |now| now.counts.of(state) == 1)
-            .await
-    }
-
-    async fn rows(&self) -> Vec<Row> {
-        let query = WindowQuery {
-            rows: 100,
-            ..WindowQuery::default()
-        };
-        match self.handle.query(Query::Window(query)).await.unwrap() {
-            Reply::Window(window) => window.rows,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    async fn details(&self, id: u32) -> Box<Details> {
-        match self.handle.query(Query::Details(id)).await.unwrap() {
-            Reply::Details(Some(details)) => details,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// Faults for requests to come, as `POST /_sandbox/faults` takes them; none takes all away.
-    async fn script(&self, faults: serde_json::Value) {
-        let url = format!("{}/_sandbox/faults", self.sandbox.url());
-        let client = reqwest::Client::new();
-        let request = if faults.is_null() {
-            client.delete(url)
-        } else {
-            client.post(url).json(&faults)
-        };
-        request.send().await.unwrap().error_for_status().unwrap();
-    }
-
-    async fn retries(&self, retries: u16) {
-        let mut settings = self.handle.summary().borrow().settings;
-        settings.retries = retries;
-        self.tell(Command::Tune(settings)).await;
-    }
-
-    /// How many bytes reached the sandbox.
-    async fn received(&self) -> u64 {
-        let url = format!("{}/_sandbox/report", self.sandbox.url());
-        let report = reqwest::get(url).await.unwrap().text().await.unwrap();
-        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
-        report["bytes_received"].as_u64().unwrap()
-    }
-
-    async fn end(self) {
-        self.tell(Command::Stop).await;
-        self.ended.await.unwrap();
-        self.sandbox.stop().await;
-    }
+/// How many bytes reached the sandbox.
+async fn received(world: &World) -> u64 {
+    let report = world.ask("GET", "report", Value::Null).await;
+    report["bytes_received"].as_u64().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_was_away_for_a_while_is_gone_on_with_at_a_retry() {
-    let (world, film) = World::amid_a_film().await;
+    let (world, film) = amid_a_film().await;
     let away = film.with_extension("away");
     fs::rename(&film, &away).unwrap();
     world.until_state(State::Failed).await;
@@ -205,10 +89,9 @@ async fn a_file_that_was_away_for_a_while_is_gone_on_with_at_a_retry() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_whose_last_part_arrives_after_another_failed_gives_up_its_place() {
-    let world = World::new(None).await;
-    world.retries(0).await;
-    let fault = serde_json::json!([{ "fault": "error-before", "on": "part", "part": 2 }]);
-    world.script(fault).await;
+    let world = with_retries(0).await;
+    let fault = json!({ "fault": "error-before", "on": "part", "part": 2 });
+    world.fault(fault).await;
     let film = world.write("film.mp4", 40);
     world.add(&film).await;
     let failed = world.until_state(State::Failed).await;
@@ -227,10 +110,9 @@ async fn an_upload_whose_last_part_arrives_after_another_failed_gives_up_its_pla
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_destination_that_never_tells_what_became_of_a_file_is_not_asked_for_ever() {
-    let world = World::new(None).await;
-    world.retries(2).await;
-    let fault = serde_json::json!([{ "fault": "error-before", "on": "status", "times": 1000 }]);
-    world.script(fault).await;
+    let world = with_retries(2).await;
+    let fault = json!({ "fault": "error-before", "on": "status", "times": 1000 });
+    world.fault(fault).await;
     let film = world.write("film.mp4", 6);
     world.add(&film).await;
     let failed = world.until_state(State::Failed).await;
@@ -238,7 +120,7 @@ async fn a_destination_that_never_tells_what_became_of_a_file_is_not_asked_for_e
     let note = world.rows().await.remove(0).note.unwrap();
     assert!(note.starts_with("it is uploaded, but"), "{note}");
 
-    world.script(serde_json::Value::Null).await;
+    world.ask("DELETE", "faults", Value::Null).await;
     world.tell(Command::Retry(Targets::All)).await;
     let done = world.until_state(State::Done).await;
     assert_eq!(done.bytes.sent, 6 * MIB, "nothing is sent again");
@@ -247,7 +129,7 @@ async fn a_destination_that_never_tells_what_became_of_a_file_is_not_asked_for_e
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pausing_stops_what_is_in_flight_and_going_on_sends_the_rest() {
-    let (world, _) = World::amid_a_film().await;
+    let (world, _) = amid_a_film().await;
     world.tell(Command::Pause(Targets::All)).await;
     let paused = world.until_state(State::Paused).await;
     assert_eq!(paused.parts_running, 0);
@@ -265,7 +147,7 @@ async fn pausing_stops_what_is_in_flight_and_going_on_sends_the_rest() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_is_taken_out_leaves_a_session_that_opens_again() {
-    let world = World::new(Some(10 * MIB)).await;
+    let world = on_a_line(Some(10 * MIB)).await;
     let film = world.write("film.mp4", 40);
     world.add(&film).await;
     world
@@ -290,7 +172,7 @@ async fn an_upload_that_is_taken_out_leaves_a_session_that_opens_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn starting_over_makes_a_fresh_media_object_and_removes_the_old_one() {
-    let (world, _) = World::amid_a_film().await;
+    let (world, _) = amid_a_film().await;
     world.tell(Command::Pause(Targets::All)).await;
     let id = world.rows().await[0].id;
     let before = world.details(id).await.media.unwrap();
@@ -298,14 +180,8 @@ async fn starting_over_makes_a_fresh_media_object_and_removes_the_old_one() {
     world.until_state(State::Done).await;
     let after = world.details(id).await.media.unwrap();
     assert_ne!(before, after);
-    let report = reqwest::get(format!("{}/_sandbox/report", world.sandbox.url()))
-        .await
-        .unwrap();
-    let report: serde_json::Value = report.json().await.unwrap();
-    let state = |media: &str| {
-        let all = report["media"].as_array().unwrap();
-        all.iter().find(|one| one["id"] == media).unwrap()["state"].clone()
-    };
+    let all = world.media().await;
+    let state = |media: &str| all.iter().find(|one| one["id"] == media).unwrap()["state"].clone();
     assert_eq!(state(&before), "deleted");
     assert_ne!(state(&after), "deleted");
     world.end().await;
@@ -313,12 +189,9 @@ async fn starting_over_makes_a_fresh_media_object_and_removes_the_old_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_details_of_a_file_tell_its_story_and_what_the_destination_is_told() {
-    let world = World::new(None).await;
-    let faults = r#"[{"fault": "error-before", "on": "part", "part": 2, "times": 1}]"#;
-    let script = reqwest::Client::new()
-        .post(format!("{}/_sandbox/faults", world.sandbox.url()))
-        .body(faults);
-    assert!(script.send().await.unwrap().status().is_success());
+    let world = on_a_line(None).await;
+    let fault = json!({ "fault": "error-before", "on": "part", "part": 2, "times": 1 });
+    world.fault(fault).await;
     let before = Timestamp::now();
     world.add(&world.write("the_film.mp4", 12)).await;
     world.until_state(State::Done).await;
@@ -359,7 +232,7 @@ async fn the_details_of_a_file_tell_its_story_and_what_the_destination_is_told()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn small_files_behind_a_large_one_arrive_long_before_it() {
-    let world = World::new(Some(10 * MIB)).await;
+    let world = on_a_line(Some(10 * MIB)).await;
     let clips: Vec<PathBuf> = (0..5)
         .map(|number| world.write(&format!("clip-{number}.mp4"), 7))
         .collect();
@@ -374,7 +247,7 @@ async fn small_files_behind_a_large_one_arrive_long_before_it() {
     world
         .until("the film's first part", |now| now.bytes.acknowledged > 0)
         .await;
-    let before = world.received().await;
+    let before = received(&world).await;
     world
         .tell(Command::Add(AddPaths {
             paths: clips,
@@ -386,7 +259,7 @@ async fn small_files_behind_a_large_one_arrive_long_before_it() {
         .await;
     // Counted where it arrives: of the film about as much as of the clips, with half of the line for
     // each, and never most of it.
-    let of_the_film = world.received().await - before - 5 * 7 * MIB;
+    let of_the_film = received(&world).await - before - 5 * 7 * MIB;
     assert!(
         of_the_film < 100 * MIB,
         "{of_the_film} bytes of the film arrived while the clips did"

@@ -188,10 +188,11 @@ pub fn millis(duration: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn fly(flights: &mut Flights, upload: UploadId, part: PartNumber) -> u64 {
+    /// A part goes out that nobody sends; the number of its flight.
+    pub(in crate::engine) fn fly(flights: &mut Flights, upload: UploadId, part: PartNumber) -> u64 {
         let number = flights.next_number();
         let now = Instant::now();
         let flight = Flight {

@@ -253,11 +253,9 @@ fn note(upload: &Upload) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::{
-        engine::{flights::Flight, rate::Meter, upload::Step},
+        engine::{flights::tests::fly, upload::Step},
         identity::Identity,
         session::Change,
     };
@@ -265,18 +263,7 @@ mod tests {
     fn send(queue: &mut Queue, flights: &mut Flights, id: UploadId) {
         queue.apply(id, &Change::Begun("marker".into()));
         queue.with_begun(id, |begun| begun.step = Step::Sending);
-        let now = Instant::now();
-        let flight = Flight {
-            number: flights.next_number(),
-            progress: Arc::default(),
-            length: 9,
-            attempt: 1,
-            begun: now,
-            meter: Meter::new(now),
-            measured: 0,
-            abort: tokio::spawn(async {}).abort_handle(),
-        };
-        flights.start(id, 1, flight);
+        fly(flights, id, 1);
     }
 
     #[tokio::test]

@@ -43,14 +43,18 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 pub const MIB: u64 = 1 << 20;
 
-/// A site of the sandbox's.
-pub fn jwplayer(sandbox: &Sandbox) -> Arc<dyn Destination> {
-    let options = JwPlayerOptions {
+/// What there is to know of a site of the sandbox's.
+pub fn site(sandbox: &Sandbox) -> JwPlayerOptions {
+    JwPlayerOptions {
         url: sandbox.url(),
         calls_per_minute: 10_000,
         ..JwPlayerOptions::new(SITE, Secret::new(SECRET))
-    };
-    Arc::new(JwPlayer::new(options).unwrap())
+    }
+}
+
+/// That site.
+pub fn jwplayer(sandbox: &Sandbox) -> Arc<dyn Destination> {
+    Arc::new(JwPlayer::new(site(sandbox)).unwrap())
 }
 
 /// An account of the sandbox's.
@@ -90,7 +94,7 @@ pub struct World {
     pub home: TempDir,
     pub sandbox: Sandbox,
     pub handle: Handle,
-    ended: JoinHandle<()>,
+    pub ended: JoinHandle<()>,
 }
 
 impl World {
