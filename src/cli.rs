@@ -68,6 +68,8 @@ pub enum Command {
     Resume(Resume),
     /// List the sessions that are saved, and how far each is
     Sessions(Sessions),
+    /// Tell what became of each file of a session, and which media object it is
+    Report(Report),
     /// Ask a destination whether the credentials work: one call, clear words
     Check(Check),
     /// Watch and steer a session that runs in another process
@@ -153,6 +155,17 @@ pub struct Resume {
 /// `reelhaul sessions`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Sessions {
+    /// One JSON object a line on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `reelhaul report`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Report {
+    /// The session, by its name, the beginning of that, or its file [default: the newest]
+    #[arg(value_name = "SESSION")]
+    pub session: Option<PathBuf>,
     /// One JSON object a line on stdout
     #[arg(long)]
     pub json: bool,
@@ -507,7 +520,7 @@ mod tests {
     #[test]
     fn every_command_takes_a_config_before_and_after_it() {
         for command in [
-            "up a", "resume", "sessions", "check", "sandbox", "demo", "attach", "detach",
+            "up a", "resume", "sessions", "report", "check", "sandbox", "demo", "attach", "detach",
         ] {
             for line in [
                 format!("reelhaul --config c {command}"),

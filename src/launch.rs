@@ -5,6 +5,7 @@ mod attach;
 pub mod background;
 mod destinations;
 mod logs;
+mod report;
 mod screen;
 mod sessions;
 mod told;
@@ -78,6 +79,7 @@ pub async fn run(cli: Cli) -> Result<u8, Stopped> {
         }
         Command::Sandbox(options) => sandbox(&global, options).await,
         Command::Sessions(asked) => sessions::list(asked.json),
+        Command::Report(asked) => report::report(&asked),
         Command::Check(check) => {
             logs::to_stderr(&global)?;
             let config = load(&global)?;

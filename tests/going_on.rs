@@ -169,3 +169,29 @@ fn a_mistyped_command_is_told_from_a_mistyped_path() {
     ended.assert_code(2);
     assert!(!ended.stderr.contains("meant"), "{}", ended.stderr);
 }
+
+#[test]
+fn the_report_names_the_media_object_of_each_file_while_it_runs_and_when_it_is_done() {
+    let (server, home, file, session) = killed();
+    let shown = file.path.to_str().unwrap();
+    let begun = &home.run(["report", "--json"]).events()[0];
+    assert_eq!(begun["path"], shown);
+    assert_eq!(begun["state"], "begun");
+    assert!(begun["acknowledged"].as_u64() < Some(file.size));
+    let media = begun["media"].as_str().unwrap().to_owned();
+    home.resume(&[]).end().assert_code(0);
+
+    let ended = home.run(["report", &name(&session)]);
+    ended.assert_code(0);
+    let columns: Vec<&str> = ended.stdout.split_whitespace().collect();
+    assert_eq!(columns, ["done", &media, shown]);
+    let done = &home.run(["report", "--json"]).events()[0];
+    assert_eq!(
+        (&done["state"], &done["media"]),
+        (&"done".into(), &media.into())
+    );
+    assert_eq!(done["acknowledged"], file.size);
+    assert!(done["done"].as_str() >= begun["begun"].as_str());
+    server.report().assert_holds(&[file]);
+    home.run(["report", "tuesday"]).assert_code(2);
+}

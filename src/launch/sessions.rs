@@ -43,7 +43,7 @@ pub(super) fn name(id: &str, file: &Path) -> String {
 }
 
 /// Reads a session without opening it.
-fn glance(path: &Path) -> Result<(Opened, Queue), Stopped> {
+pub(super) fn glance(path: &Path) -> Result<(Opened, Queue), Stopped> {
     let mut queue = Queue::default();
     let opened = read(path, |record| match record {
         Record::Settings(_) => Ok(()),
