@@ -146,6 +146,24 @@ async fn pausing_stops_what_is_in_flight_and_going_on_sends_the_rest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_added_while_everything_is_paused_waits_until_everything_goes_on() {
+    let (world, _) = amid_a_film().await;
+    world.tell(Command::Pause(Targets::All)).await;
+    world.until_state(State::Paused).await;
+    world.add(&world.write("late.mp4", 2)).await;
+    let waiting = world
+        .until("both paused", |now| now.counts.of(State::Paused) == 2)
+        .await;
+    assert_eq!(waiting.phase, Phase::Settled);
+    world.tell(Command::Resume(Targets::All)).await;
+    world.add(&world.write("later.mp4", 2)).await;
+    world
+        .until("all three done", |now| now.counts.of(State::Done) == 3)
+        .await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_is_taken_out_leaves_a_session_that_opens_again() {
     let world = on_a_line(Some(10 * MIB)).await;
     let film = world.write("film.mp4", 40);

@@ -129,6 +129,8 @@ pub(super) struct Actor {
     gate: Gate,
     /// Why nothing more is begun until the person has done something.
     halted: Option<Error>,
+    /// Whether a person paused everything: what is added meanwhile is part of that.
+    holding: bool,
     stopping: Option<Instant>,
     walks: Walks,
     orders: Orders,
@@ -213,6 +215,7 @@ impl Actor {
             },
             gate: Gate::default(),
             halted: None,
+            holding: false,
             stopping: None,
             walks: Walks::default(),
             orders: Orders::default(),

@@ -110,6 +110,7 @@ impl Actor {
         let ids = self.those(targets, |state| {
             !state.settled() && state != State::Processing
         });
+        self.holding |= *targets == Targets::All;
         for id in &ids {
             self.cut_short(*id);
             self.keep(*id, &Change::Paused);
@@ -124,6 +125,7 @@ impl Actor {
         for id in &ids {
             self.release(*id);
         }
+        self.holding &= *targets != Targets::All && self.queue.counts().of(State::Paused) > 0;
         Outcome::new(ids.len(), format!("{} resumed", files(ids.len())))
     }
 

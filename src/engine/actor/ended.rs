@@ -213,13 +213,17 @@ impl Actor {
         let Some(upload) = self.queue.get(id) else {
             return;
         };
-        let event = Event::Started {
+        let media = upload.media().unwrap_or_default();
+        let parts = upload.begun().map_or(0, Begun::count);
+        if self.events.is_none() {
+            tracing::info!("{} goes to {media} in {parts} parts", self.place(id, None));
+        }
+        self.happened(|| Event::Started {
             id,
             path: upload.path.to_path_buf(),
-            media: upload.media().unwrap_or_default().to_owned(),
-            parts: upload.begun().map_or(0, Begun::count),
-        };
-        self.happened(|| event);
+            media: media.to_owned(),
+            parts,
+        });
     }
 
     pub(super) fn step_went_well(&mut self, id: UploadId) {

@@ -187,6 +187,9 @@ impl Actor {
                 self.keep(id, &Change::At(Milestone::Done, now));
                 self.keep(id, &Change::Done);
                 self.deactivate(id);
+                if let (None, Event::Done { media, .. }) = (&self.events, &event) {
+                    tracing::info!("{} is done: {media}", self.place(id, None));
+                }
                 return self.happened(|| event);
             }
             MediaStatus::Failed(why) => Error::new(

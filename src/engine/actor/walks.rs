@@ -10,7 +10,7 @@ use crate::{
     engine::protocol::{AddPaths, Event, Outcome, Walk},
     identity::Identity,
     scan::{Batch, Scan, Skipped},
-    session::record,
+    session::{Change, record},
 };
 
 /// How many batches may wait for the actor before the walk does.
@@ -155,6 +155,9 @@ impl Actor {
             self.walks.files += 1;
             self.walks.bytes += found.size;
             record::write_upload(&mut text, &kept);
+            if self.holding {
+                text.push_str(&self.changed(kept.id, &Change::Paused));
+            }
             self.happened(|| Event::Queued {
                 id: kept.id,
                 path: kept.path,
