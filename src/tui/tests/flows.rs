@@ -374,6 +374,14 @@ fn a_path_is_completed_and_added_with_its_globs() {
         ["/mnt/archive/2019/"].map(std::path::PathBuf::from)
     );
     assert_eq!(paths.exclude, ["proxies", "*.tmp"]);
+
+    // While that is walked, the same key begins with the next one.
+    assert_eq!(screen.press("a"), [Effect::List("/mnt/archive/".into())]);
+    let added = commands(screen.press("/mnt/tape<enter>"));
+    let [Command::Add(paths)] = added.as_slice() else {
+        panic!("{added:?}");
+    };
+    assert_eq!(paths.paths, ["/mnt/tape"].map(std::path::PathBuf::from));
 }
 
 #[test]

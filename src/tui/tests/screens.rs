@@ -141,6 +141,9 @@ fn the_help() {
     assert_snapshot!("the_help", screen.text());
     screen.press("bandwidth");
     assert_snapshot!("the_help_searched", screen.text());
+    let mut narrow = busy(50, 24);
+    narrow.press("?");
+    assert_snapshot!("the_help_on_a_narrow_screen", narrow.text());
 }
 
 #[test]
@@ -279,7 +282,7 @@ fn what_holds_the_speed_back_is_told_in_words() {
                 why: "no route\u{1b}[2J".into(),
                 left_ms: 12_000,
             },
-            "12s until next try: no route",
+            "next try in 12s, R tries now: no route",
         ),
         (LimitedBy::Disk, "limited by the disk"),
         (LimitedBy::Bandwidth, "held at unlimited"),

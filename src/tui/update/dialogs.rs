@@ -19,7 +19,7 @@ use crate::{
 pub(super) fn key(app: &mut App, key: KeyEvent, action: Option<Action>) -> Vec<Effect> {
     match &mut app.dialog {
         Some(Dialog::Help(_)) => help_key(app, key),
-        Some(Dialog::Add(_)) => add_key(app, key),
+        Some(Dialog::Add(_)) => add_key(app, key, action),
         Some(Dialog::Tuning(_)) => tuning::key(app, key, action),
         Some(Dialog::Details(..)) => {
             match action {
@@ -164,11 +164,15 @@ fn count_anew(app: &App) -> Vec<Effect> {
     }
 }
 
-fn add_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
+fn add_key(app: &mut App, key: KeyEvent, action: Option<Action>) -> Vec<Effect> {
     let Some(Dialog::Add(add)) = &mut app.dialog else {
         return Vec::new();
     };
     if add.walking.is_some() {
+        // Whoever adds several does not wait for the first walk to end.
+        if action == Some(Action::Add) {
+            return open_add(app);
+        }
         if matches!(key.code, KeyCode::Esc | KeyCode::Enter) {
             app.dialog = None;
             say(

@@ -282,10 +282,11 @@ pub(super) fn says(app: &App) -> (String, ratatui::style::Style) {
             ),
             theme.warn,
         ),
-        LimitedBy::Offline { why, left_ms } => (
-            join(&format!("{} until next try", seconds(*left_ms)), why),
-            theme.bad,
-        ),
+        LimitedBy::Offline { why, left_ms } => {
+            let (left, now) = (seconds(*left_ms), app.key(Action::RetryAll));
+            let words = format!("next try in {left}, {now} tries now");
+            (join(&words, why), theme.bad)
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::{put, row};
+use super::{put, row, wrap};
 use crate::{
     format,
     tui::{
@@ -16,6 +16,9 @@ use crate::{
 };
 
 const PROMPT: &str = "search ";
+
+/// The width of the column of keys, with what keeps it clear of the words.
+const KEYS: usize = 20;
 
 /// Draws the keys that match what is looked for, in as many columns as there is room for.
 pub(super) fn draw(app: &App, help: &Help, area: Rect, buf: &mut Buffer) {
@@ -29,7 +32,9 @@ pub(super) fn draw(app: &App, help: &Help, area: Rect, buf: &mut Buffer) {
         ]),
     );
     let skip = help.scroll.min(hidden(app, help, area));
-    let mut lines = lines(app, help).into_iter().skip(usize::from(skip));
+    let mut lines = lines(app, help, width(area))
+        .into_iter()
+        .skip(usize::from(skip));
     for column in columns(area) {
         for index in 0..column.height {
             if let Some(line) = lines.next() {
@@ -45,11 +50,13 @@ pub(super) fn hidden(app: &App, help: &Help, area: Rect) -> u16 {
         .iter()
         .map(|column| usize::from(column.height))
         .sum();
-    u16::try_from(lines(app, help).len().saturating_sub(room)).unwrap_or(u16::MAX)
+    u16::try_from(lines(app, help, width(area)).len().saturating_sub(room)).unwrap_or(u16::MAX)
 }
 
-fn lines(app: &App, help: &Help) -> Vec<Line<'static>> {
+fn lines(app: &App, help: &Help, width: u16) -> Vec<Line<'static>> {
     let theme = &app.theme;
+    let width = usize::from(width);
+    let indent = KEYS.min(width / 2);
     let wanted = help.search.value().to_lowercase();
     let mut lines: Vec<Line<'static>> = Vec::new();
     let mut group: Option<Group> = None;
@@ -65,15 +72,30 @@ fn lines(app: &App, help: &Help) -> Vec<Line<'static>> {
             lines.push(Line::styled(in_group.words(), theme.accent));
             group = Some(in_group);
         }
-        lines.push(Line::from(vec![
-            Span::styled(format!("  {keys:<17} "), theme.key),
-            Span::styled(words, theme.text),
-        ]));
+        // What has no room beside its keys stands below them.
+        let mut left = format!("  {keys}");
+        if format::width(&left) + 2 > indent {
+            lines.push(Line::styled(left, theme.key));
+            left = String::new();
+        }
+        for words in wrap(words, width.saturating_sub(indent)) {
+            let gap = indent.saturating_sub(format::width(&left));
+            lines.push(Line::from(vec![
+                Span::styled(std::mem::take(&mut left), theme.key),
+                Span::raw(" ".repeat(gap)),
+                Span::styled(words, theme.text),
+            ]));
+        }
     }
     if lines.is_empty() {
         lines.push(Line::styled("no key does that", theme.dim));
     }
     lines
+}
+
+/// How wide a column is.
+fn width(area: Rect) -> u16 {
+    columns(area).first().map_or(0, |column| column.width)
 }
 
 /// Where the lines go, below what is looked for.
