@@ -83,6 +83,8 @@ pub async fn run(cli: Cli) -> Result<u8, Stopped> {
         Command::Check(check) => {
             logs::to_stderr(&global)?;
             let config = load(&global)?;
+            // Of a config that is found good here nothing else is to be found fault with later.
+            screen::keys(&config)?;
             let chosen = destinations::choose(&config, check.name.as_deref()).await?;
             match chosen.destination.check().await {
                 Ok(words) => {

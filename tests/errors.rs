@@ -407,6 +407,16 @@ fn secrets_and_tokens_stay_where_they_belong() {
 }
 
 #[test]
+fn a_check_finds_fault_with_keys_that_the_screen_would_refuse() {
+    let server = Server::start();
+    let home = Home::new(Mode::JwPlayer, &server.url);
+    let config = Mode::JwPlayer.config(&server.url);
+    home.write_config(&format!("{config}\n[keys]\nquit = \"p\"\n"));
+    let ended = home.run(["check"]);
+    assert_told(&ended, 2, &["quit", "pause"]);
+}
+
+#[test]
 fn a_secret_that_others_can_read_is_warned_of() {
     let server = Server::start();
     let home = Home::new(Mode::JwPlayer, &server.url);

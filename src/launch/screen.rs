@@ -16,6 +16,11 @@ use crate::{
     tui::{self, Depth, Detach, Exit, KeyMap},
 };
 
+/// The keys as the config has them.
+pub(super) fn keys(config: &Config) -> Result<KeyMap, Stopped> {
+    KeyMap::from_toml(&config.keys).map_err(Stopped::usage)
+}
+
 /// How a session is to be shown.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shown {
@@ -76,7 +81,7 @@ impl Shown {
                 Some(OnHangup::Stop) => Detach::Asked,
                 Some(OnHangup::Detach) | None => Detach::AskedOrHungUp,
             },
-            keys: KeyMap::from_toml(&config.keys).map_err(Stopped::usage)?,
+            keys: keys(config)?,
             ..usual
         })
     }
