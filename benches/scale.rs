@@ -30,7 +30,7 @@ use reelhaul::{
     engine::{
         self, Handle, Parts, Timing,
         protocol::{
-            AddPaths, Command, Filter, Query, Reply, Show, Sort, SortBy, State, WindowQuery,
+            AddPaths, Command, Filter, Folds, Query, Reply, Show, Sort, SortBy, State, WindowQuery,
         },
         queue::Queue,
         schedule::{self, Room, Start},
@@ -346,6 +346,9 @@ async fn questions(files: u32) {
         ("text", text("CLIP-00004"), Sort::default()),
         ("by size", Filter::default(), by(SortBy::Size)),
         ("by name", Filter::default(), by(SortBy::Name)),
+        ("tree", Filter::default(), Sort::default()),
+        ("tree, by size", Filter::default(), by(SortBy::Size)),
+        ("tree, text", text("CLIP-00004"), Sort::default()),
     ];
     for (name, filter, sort) in cases {
         let mut first = 0.0;
@@ -358,6 +361,7 @@ async fn questions(files: u32) {
                 rows: 50,
                 follow: None,
                 follow_running: false,
+                tree: name.starts_with("tree").then(Folds::default),
             };
             let begun = Instant::now();
             let Ok(Reply::Window(window)) = engine.handle.query(Query::Window(query)).await else {

@@ -35,8 +35,9 @@ use reelhaul::{
     engine::{
         Handle, Request, Server,
         protocol::{
-            ByteTotals, Counts, LimitedBy, Outcome, PartState, Parts, Phase, Query, Reply, Row,
-            RunningPart, State, Summary, UploadId, Window, WindowQuery,
+            ByteTotals, Counts, Entry, FolderRow, LimitedBy, Line, Outcome, PartState, Parts,
+            Phase, Query, Reply, Row, RunningPart, State, Summary, Totals, UploadId, Window,
+            WindowQuery,
         },
     },
     tui::{Depth, Error, Options, run_on},
@@ -48,6 +49,8 @@ const PARTS: u32 = 160;
 /// The upload under way, and how many of its parts are.
 const RUNNING: UploadId = 3;
 const LANES: u32 = 8;
+/// How many uploads there are in a folder.
+const FOLDER: u32 = 1000;
 
 /// Writes nothing but counts.
 #[derive(Clone, Default)]
@@ -129,7 +132,7 @@ impl Made {
         };
         Row {
             id,
-            path: format!("/mnt/archive/{:04}/clip {id:07}.mov", id / 1000).into(),
+            path: format!("/mnt/archive/{:04}/clip {id:07}.mov", (id - 1) / FOLDER).into(),
             size,
             acknowledged: if state == State::Queued {
                 0
@@ -187,15 +190,54 @@ impl Made {
         }
     }
 
+    /// The line at this place: a folder, then the uploads in it.
+    fn line(&self, at: u32) -> Line {
+        let (folder, within) = (at / (FOLDER + 1), at % (FOLDER + 1));
+        if let Some(row) = within.checked_sub(1) {
+            return Line {
+                depth: 1,
+                parent: Some(folder + 1),
+                entry: Entry::Upload(self.row(folder * FOLDER + row + 1)),
+            };
+        }
+        let files = FOLDER.min(self.uploads - folder * FOLDER);
+        let mut totals = Totals {
+            bytes: u64::from(files) * u64::from(PARTS) * PART,
+            ..Totals::default()
+        };
+        for _ in 0..files {
+            totals.counts.add(State::Queued);
+        }
+        let name = format!("{folder:04}");
+        Line {
+            depth: 0,
+            parent: None,
+            entry: Entry::Folder(FolderRow {
+                id: folder + 1,
+                path: format!("/mnt/archive/{name}").into(),
+                name: name.into(),
+                folded: false,
+                totals,
+                matching: files as usize,
+                in_flight: 0,
+                rate: 0,
+            }),
+        }
+    }
+
     fn window(&self, query: &WindowQuery) -> Window {
         let total = self.uploads as usize;
-        let end = (query.start + query.rows).min(total);
+        let length = total + total.div_ceil(FOLDER as usize);
+        let end = (query.start + query.rows).min(length);
         Window {
             start: query.start,
-            rows: (query.start..end)
-                .filter_map(|index| UploadId::try_from(index + 1).ok())
-                .map(|id| self.row(id))
+            lines: (query.start..end)
+                .filter_map(|at| u32::try_from(at).ok())
+                .map(|at| self.line(at))
                 .collect(),
+            length,
+            // Below the line of its folder.
+            followed: self.moving.then_some(RUNNING as usize),
             matching: total,
             total,
             folder: "/mnt/archive".into(),

@@ -9,7 +9,8 @@ use std::{
 };
 
 use super::{
-    protocol::{ByteTotals, Counts, Place, State, UploadId},
+    folders::{Folders, Share},
+    protocol::{ByteTotals, Counts, FolderId, LineId, Place, ROOT, State, UploadId},
     upload::{Begun, Hold, Phase, Upload},
 };
 use crate::{
@@ -29,11 +30,14 @@ pub struct Queue {
     first_queued: usize,
     by_path: HashMap<u64, UploadId>,
     hasher: RandomState,
-    counts: Counts,
-    bytes: ByteTotals,
+    /// Which files lie where, and what they add up to: over all, that is what the root says.
+    folders: Folders,
+    /// Bytes acknowledged in this run.
+    sent: u64,
+    already_there: u64,
     removed: usize,
     version: u64,
-    folder: PathBuf,
+    shape: u64,
 }
 
 impl Queue {
@@ -58,13 +62,20 @@ impl Queue {
     /// Uploads by state.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        self.counts
+        self.folders.totals(ROOT).counts
     }
 
     /// Bytes over all uploads that are not skipped; `in_flight` is not known here.
     #[must_use]
     pub fn bytes(&self) -> ByteTotals {
-        self.bytes
+        let totals = self.folders.totals(ROOT);
+        ByteTotals {
+            total: totals.bytes,
+            acknowledged: totals.acknowledged,
+            sent: self.sent,
+            already_there: self.already_there,
+            in_flight: 0,
+        }
     }
 
     /// A number that changes whenever an upload comes, goes, moves, or changes its state.
@@ -73,11 +84,24 @@ impl Queue {
         self.version
     }
 
+    /// A number that changes whenever an upload comes, goes, moves, or changes its size: what its
+    /// state does is no reason to put the others in another order.
+    #[must_use]
+    pub fn shape(&self) -> u64 {
+        self.shape
+    }
+
+    /// The folders that the files lie in.
+    #[must_use]
+    pub fn folders(&self) -> &Folders {
+        &self.folders
+    }
+
     /// A folder that all files lie in, however deep; empty where they have none in common. It does
     /// not grow when files are taken out, for that would mean to look at all of them.
     #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    pub fn folder(&self) -> PathBuf {
+        self.folders.path(self.folders.common())
     }
 
     /// The upload with this number.
@@ -140,7 +164,9 @@ impl Queue {
             Record::Upload(kept) if kept.id as usize > self.uploads.len() + GAP => {
                 Err(bad(format!("the id {} can't be right", kept.id)))
             }
-            Record::Upload(kept) if self.bytes.total.checked_add(kept.identity.size).is_none() => {
+            Record::Upload(kept)
+                if self.bytes().total.checked_add(kept.identity.size).is_none() =>
+            {
                 Err(bad(format!(
                     "the size of the upload {} can't be right",
                     kept.id
@@ -166,7 +192,7 @@ impl Queue {
         let Some(upload) = self.get(id) else {
             return Ok(());
         };
-        let (size, bytes) = (upload.identity.size, self.bytes.total);
+        let (size, bytes) = (upload.identity.size, self.bytes().total);
         match change {
             Change::Plan(plan) if plan.file_size() != size => Err(format!(
                 "this plan is for a file of {} bytes, and the upload {id} has {size}",
@@ -183,8 +209,8 @@ impl Queue {
     /// this run.
     pub fn restored(&mut self) {
         self.tidy();
-        self.bytes.sent = 0;
-        self.bytes.already_there = self.bytes.acknowledged;
+        self.sent = 0;
+        self.already_there = self.bytes().acknowledged;
     }
 
     fn insert(&mut self, kept: Kept) {
@@ -231,52 +257,26 @@ impl Queue {
             hold,
             phase,
         };
-        self.count(&upload, true);
-        self.shares_folder(&upload.path);
+        self.folders.come(id, &upload.path, Share::of(&upload));
         self.uploads[slot] = Some(upload);
         self.order.push(id);
+        self.reshaped();
+    }
+
+    fn reshaped(&mut self) {
         self.version += 1;
-    }
-
-    /// Shortens the common folder until this file, which is about to come, lies in it too.
-    fn shares_folder(&mut self, path: &Path) {
-        let parent = path.parent().unwrap_or(Path::new(""));
-        if self.is_empty() {
-            parent.clone_into(&mut self.folder);
-        }
-        while !parent.starts_with(&self.folder) {
-            if !self.folder.pop() {
-                self.folder.clear();
-            }
-        }
-    }
-
-    fn count(&mut self, upload: &Upload, come: bool) {
-        let state = upload.state();
-        let (size, acknowledged) = match state {
-            State::Skipped => (0, 0),
-            _ => (upload.identity.size, upload.acknowledged()),
-        };
-        if come {
-            self.counts.add(state);
-            self.bytes.total = self.bytes.total.saturating_add(size);
-            self.bytes.acknowledged = self.bytes.acknowledged.saturating_add(acknowledged);
-        } else {
-            self.counts.subtract(state);
-            self.bytes.total = self.bytes.total.saturating_sub(size);
-            self.bytes.acknowledged = self.bytes.acknowledged.saturating_sub(acknowledged);
-        }
+        self.shape += 1;
     }
 
     /// Changes what goes on with an upload now, in memory alone.
     pub fn with<T>(&mut self, id: UploadId, change: impl FnOnce(&mut Upload) -> T) -> Option<T> {
-        let mut upload = self.uploads.get_mut(id as usize)?.take()?;
-        self.count(&upload, false);
-        let before = upload.state();
-        let answer = change(&mut upload);
-        self.count(&upload, true);
-        self.version += u64::from(before != upload.state());
-        self.uploads[id as usize] = Some(upload);
+        let upload = self.uploads.get_mut(id as usize)?.as_mut()?;
+        let (before, size) = (Share::of(upload), upload.identity.size);
+        let answer = change(upload);
+        let after = Share::of(upload);
+        self.version += u64::from(before.state != after.state);
+        self.shape += u64::from(size != upload.identity.size);
+        self.folders.change(id, before, after);
         Some(answer)
     }
 
@@ -297,10 +297,10 @@ impl Queue {
         if *change == Change::Removed {
             return self.remove(id);
         }
-        let acknowledged = self.bytes.acknowledged;
+        let acknowledged = self.bytes().acknowledged;
         self.with(id, |upload| apply(upload, change));
         if matches!(change, Change::Part(..)) {
-            self.bytes.sent += self.bytes.acknowledged.saturating_sub(acknowledged);
+            self.sent += self.bytes().acknowledged.saturating_sub(acknowledged);
         }
         if matches!(change, Change::Released | Change::Fresh(_)) {
             self.look_again_from(id);
@@ -309,18 +309,18 @@ impl Queue {
 
     /// What was acknowledged since `sent` bytes were sent was found at the destination, not sent.
     pub fn count_as_found(&mut self, sent: u64) {
-        self.bytes.already_there += self.bytes.sent.saturating_sub(sent);
-        self.bytes.sent = sent;
+        self.already_there += self.sent.saturating_sub(sent);
+        self.sent = sent;
     }
 
     fn remove(&mut self, id: UploadId) {
         let Some(upload) = self.uploads.get_mut(id as usize).and_then(Option::take) else {
             return;
         };
-        self.count(&upload, false);
+        self.folders.go(id, Share::of(&upload));
         self.by_path.remove(&self.hasher.hash_one(&*upload.path));
         self.removed += 1;
-        self.version += 1;
+        self.reshaped();
     }
 
     /// Closes the gaps that removed uploads left in the order.
@@ -356,8 +356,13 @@ impl Queue {
     /// Moves uploads within the order, keeping their own.
     pub fn move_to(&mut self, ids: &[UploadId], place: Place) {
         self.tidy();
-        let moved: HashSet<UploadId> = ids.iter().copied().collect();
-        let is = |id: &UploadId| moved.contains(id);
+        let mut moved = vec![false; self.uploads.len()];
+        for id in ids {
+            if let Some(is) = moved.get_mut(*id as usize) {
+                *is = true;
+            }
+        }
+        let is = |id: &UploadId| moved[*id as usize];
         match place {
             Place::Top => self.order.sort_by_key(|id| !is(id)),
             Place::Bottom => self.order.sort_by_key(is),
@@ -377,7 +382,73 @@ impl Queue {
             }
         }
         self.first_queued = 0;
-        self.version += 1;
+        self.reshaped();
+    }
+
+    /// Moves uploads of a folder one up or down among what is beside it: past a file, or past all of
+    /// another folder.
+    pub fn move_folder(&mut self, ids: &[UploadId], folder: FolderId, up: bool) {
+        self.tidy();
+        let folders = &self.folders;
+        // One that is all there is in the folder around it is shown together with that.
+        let same =
+            |outer: &FolderId| folders.totals(*outer).counts == folders.totals(folder).counts;
+        let top = folders.common();
+        let above = folders.upwards(folder).take_while(|at| *at != top);
+        let folder = above.take_while(same).last().unwrap_or(folder);
+        let around = folders.parent(folder);
+        let beside = |id: UploadId| {
+            let at = folders.of(id);
+            let mut inside = folders.upwards(at).take_while(|at| *at != around);
+            match inside.by_ref().last() {
+                Some(other) => folders
+                    .is_in(other, around)
+                    .then_some(LineId::Folder(other)),
+                None => (at == around).then_some(LineId::Upload(id)),
+            }
+        };
+        // What is beside it, in the order of the first of each, up to the next behind it.
+        let mut first: Vec<(LineId, usize)> = Vec::new();
+        let mut known = HashSet::new();
+        for (at, id) in self.order.iter().enumerate() {
+            let Some(line) = beside(*id).filter(|line| known.insert(*line)) else {
+                continue;
+            };
+            let behind = first
+                .last()
+                .is_some_and(|(last, _)| *last == LineId::Folder(folder));
+            first.push((line, at));
+            if behind || (up && line == LineId::Folder(folder)) {
+                break;
+            }
+        }
+        let Some(own) = first
+            .iter()
+            .position(|(line, _)| *line == LineId::Folder(folder))
+        else {
+            return;
+        };
+        let to = match (
+            up,
+            own.checked_sub(1).and_then(|at| first.get(at)),
+            first.get(own + 1),
+        ) {
+            (true, Some((_, at)), _) => *at,
+            (false, _, Some((line, at))) => {
+                let run = self.order[*at..].iter();
+                at + run.take_while(|id| beside(**id) == Some(*line)).count()
+            }
+            _ => return,
+        };
+        let moved: HashSet<UploadId> = ids.iter().copied().collect();
+        let (before, behind) = self.order.split_at(to);
+        let stay = |part: &[UploadId]| -> Vec<UploadId> {
+            let all = part.iter().copied();
+            all.filter(|id| !moved.contains(id)).collect()
+        };
+        self.order = [stay(before), ids.to_vec(), stay(behind)].concat();
+        self.first_queued = 0;
+        self.reshaped();
     }
 
     /// All that is kept of every upload, in order: a snapshot.
@@ -554,7 +625,7 @@ mod tests {
             for path in paths {
                 queue.add(path.into(), file(1)).unwrap();
             }
-            queue.folder().to_owned()
+            queue.folder()
         };
         assert_eq!(folder_of(&[]), Path::new(""));
         assert_eq!(folder_of(&["/a/b/1.mov"]), Path::new("/a/b"));
@@ -654,6 +725,33 @@ mod tests {
         queue.move_to(&[2, 4], Place::Bottom);
         assert_eq!(queue.order(), [1, 3, 5, 2, 4]);
         assert_eq!(queue.next_queued(), Some(1));
+    }
+
+    #[test]
+    fn a_folder_moves_past_what_is_beside_it_as_a_whole() {
+        let mut queue = Queue::default();
+        for path in ["/m/a/1", "/m/a/2", "/m/b/c/3", "/m/b/c/4", "/m/5", "/m/d/6"] {
+            queue.add(path.into(), file(1)).unwrap();
+        }
+        let folder = |queue: &Queue, id| queue.folders().of(id);
+        // The line of b/c is known by the inner one.
+        let c = folder(&queue, 3);
+        queue.move_folder(&[3, 4], c, true);
+        assert_eq!(queue.order(), [3, 4, 1, 2, 5, 6]);
+        queue.move_folder(&[3, 4], c, true);
+        assert_eq!(queue.order(), [3, 4, 1, 2, 5, 6], "it is the first");
+        let shape = queue.shape();
+        queue.move_folder(&[3, 4], c, false);
+        assert_eq!(queue.order(), [1, 2, 3, 4, 5, 6]);
+        assert_ne!(queue.shape(), shape);
+        queue.move_folder(&[3, 4], c, false);
+        assert_eq!(queue.order(), [1, 2, 5, 3, 4, 6]);
+        // Only what a filter shows of it moves.
+        queue.move_folder(&[2], folder(&queue, 1), false);
+        assert_eq!(queue.order(), [1, 5, 2, 3, 4, 6]);
+        let d = folder(&queue, 6);
+        queue.move_folder(&[6], d, false);
+        assert_eq!(queue.order(), [1, 5, 2, 3, 4, 6]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,22 +1,21 @@
-//! The queue: a row for each upload that is on the screen.
+//! The queue: a line for each upload or folder that is on the screen.
 
 use std::path::Path;
 
 use ratatui::{
     buffer::Buffer,
     layout::Rect,
-    style::Style,
     text::{Line, Span},
     widgets::Widget as _,
 };
 
-use super::{Piece, bar, fit, frame, pane_name, percent, put, row};
+use super::{Lengths, Piece, fit, frame, pane_name, pen::Pen, percent, put, row};
 use crate::{
-    engine::protocol::{Row, Show, SortBy, State},
+    engine::protocol::{self, Entry, FolderRow, Row, Show, SortBy, State},
     format::{self, printable},
     tui::{
         action::{Action, Pane},
-        app::{App, Marks},
+        app::{App, Share},
         layout,
     },
 };
@@ -37,7 +36,16 @@ struct Columns {
     eta: u16,
 }
 
+/// The columns before the word of the state: cursor, mark, glyph and a gap.
+const LEAD: u16 = 4;
+
 impl Columns {
+    /// How far what is in so many folders is moved to the right, as long as that leaves its name
+    /// room.
+    fn indent(self, depth: u16) -> u16 {
+        depth.saturating_mul(2).min(self.name / 3)
+    }
+
     /// What fits in this width: cursor, mark, glyph and name always.
     fn new(width: u16) -> Self {
         let from = |least: u16, columns: u16| if width >= least { columns } else { 0 };
@@ -56,7 +64,7 @@ impl Columns {
             speed: from(44, 12),
             eta: from(64, 9),
         };
-        columns.name = width.saturating_sub(4 + columns.word + columns.size + columns.right());
+        columns.name = width.saturating_sub(LEAD + columns.word + columns.size + columns.right());
         columns
     }
 
@@ -79,17 +87,17 @@ pub(super) fn draw(app: &App, area: Rect, buf: &mut Buffer) {
     if rows.height < layout::inside(area).height {
         names(app, row(layout::inside(area), 0), columns, buf);
     }
-    if app.queue.window.matching == 0 {
+    if app.queue.window.length == 0 {
         empty(app, rows, buf);
         return;
     }
     for line in 0..rows.height {
         let index = app.queue.offset + usize::from(line);
-        if index >= app.queue.window.matching {
+        if index >= app.queue.window.length {
             break;
         }
-        if let Some(upload) = app.queue.row(index) {
-            upload_row(app, index, upload, row(rows, line), columns, buf);
+        if let Some(shown) = app.queue.line(index) {
+            draw_line(app, index, shown, row(rows, line), columns, buf);
         }
     }
 }
@@ -117,18 +125,13 @@ fn title(app: &App, width: usize) -> Line<'static> {
             ));
         }
     }
-    let marked = match &app.queue.marks {
-        Marks::Ids(ids) => ids.len(),
-        Marks::All(filter) if *filter == app.queue.filter => window.matching,
-        Marks::All(_) => 0,
-    };
     if app.queue.anchor.is_some() {
         pieces.push(Piece::new(1, [Span::styled("range", theme.accent)]));
     } else if !app.queue.marks.is_empty() {
-        let words = if marked > 0 {
-            format!("{} marked", format::thousands(marked))
-        } else {
-            "all of a filter marked".to_owned()
+        let marked = app.queue.marks.count(&app.queue.filter, window.matching);
+        let words = match marked {
+            Some(marked) => format!("{} marked", format::thousands(marked)),
+            None => "all of a filter marked".to_owned(),
         };
         pieces.push(Piece::new(1, [Span::styled(words, theme.accent)]));
     }
@@ -213,7 +216,7 @@ fn sort_word(by: SortBy) -> &'static str {
 }
 
 fn names(app: &App, area: Rect, columns: Columns, buf: &mut Buffer) {
-    let mut text = " ".repeat(4);
+    let mut text = " ".repeat(LEAD.into());
     let mut left = |width: u16, name: &str| {
         text.push_str(&format!("{name:<w$}", w = usize::from(width))[..usize::from(width)]);
     };
@@ -261,52 +264,105 @@ fn empty(app: &App, area: Rect, buf: &mut Buffer) {
     );
 }
 
-fn upload_row(
+/// What both a file and a folder tell in their columns.
+struct Told<'a> {
+    state: State,
+    size: u64,
+    acknowledged: u64,
+    in_flight: u64,
+    rate: u64,
+    eta: Option<u64>,
+    parts: Option<(u32, u32)>,
+    note: Option<&'a str>,
+}
+
+impl<'a> Told<'a> {
+    fn of(entry: &'a Entry) -> Self {
+        match entry {
+            Entry::Upload(row) => Self {
+                state: row.state,
+                size: row.size,
+                acknowledged: row.acknowledged,
+                in_flight: row.in_flight,
+                rate: row.rate,
+                eta: row.eta,
+                parts: (row.parts > 0).then_some((row.parts_done, row.parts)),
+                note: note(row),
+            },
+            Entry::Folder(folder) => {
+                let totals = &folder.totals;
+                let left = totals.bytes.saturating_sub(totals.acknowledged);
+                let left = left.saturating_sub(folder.in_flight);
+                Self {
+                    state: totals.state(),
+                    size: totals.bytes,
+                    acknowledged: totals.acknowledged,
+                    in_flight: folder.in_flight,
+                    rate: folder.rate,
+                    eta: left.checked_div(folder.rate),
+                    parts: None,
+                    note: None,
+                }
+            }
+        }
+    }
+
+    /// Whether nothing goes on that one would want to see.
+    fn quiet(&self) -> bool {
+        matches!(self.state, State::Done | State::Skipped | State::Queued)
+    }
+}
+
+fn draw_line(
     app: &App,
     index: usize,
-    upload: &Row,
+    line: &protocol::Line,
     area: Rect,
     columns: Columns,
     buf: &mut Buffer,
 ) {
     let theme = &app.theme;
     let under = index == app.queue.cursor;
-    let marked = app.queue.marked(index, upload);
-    let (glyph, state) = theme.state(upload.state);
-    let quiet = matches!(upload.state, State::Done | State::Skipped | State::Queued);
-    let mut spans = vec![
-        Span::styled(if under { theme.glyphs.cursor } else { " " }, theme.accent),
-        Span::styled(if marked { theme.glyphs.mark } else { " " }, theme.accent),
-        Span::styled(glyph, state),
-        Span::raw(" "),
-    ];
+    let told = Told::of(&line.entry);
+    let (glyph, state) = theme.state(told.state);
+    let mut pen = Pen::new(buf, area);
+    if under {
+        pen.at(0, theme.glyphs.cursor, theme.accent);
+    }
+    match app.queue.marked(index, line) {
+        Share::All => pen.at(1, theme.glyphs.mark, theme.accent),
+        Share::Some => pen.at(1, theme.glyphs.mark_some, theme.accent),
+        Share::None => 1,
+    };
+    pen.at(2, glyph, state);
     if columns.word > 0 {
-        let word = format!("{:<w$}", upload.state.word(), w = usize::from(columns.word));
-        spans.push(Span::styled(word, state));
+        pen.at(LEAD, told.state.word(), state);
     }
-    name(app, upload, columns.name, quiet, &mut spans);
+    let begin = LEAD + columns.word;
+    let indent = columns.indent(line.depth);
+    match &line.entry {
+        Entry::Folder(folder) => {
+            folder_name(app, folder, begin + indent, columns.name - indent, &mut pen);
+        }
+        Entry::Upload(upload) => name(app, upload, begin + indent, columns.name - indent, &mut pen),
+    }
+    let mut end = begin + columns.name + columns.size;
     if columns.size > 0 {
-        let size = format::bytes(upload.size);
-        let size = format!("{size:>w$}", w = usize::from(columns.size));
-        spans.push(Span::styled(size, theme.dim));
+        pen.before(end, &format::bytes(told.size), theme.dim);
     }
-    match note(upload) {
+    match told.note {
         Some(note) if columns.right() > 8 => {
-            let room = usize::from(columns.right()) - 2;
-            spans.push(Span::raw("  "));
-            let style = match upload.state {
+            let style = match told.state {
                 State::Failed | State::Changed => theme.bad,
                 State::Skipped => theme.dim,
                 _ => theme.warn,
             };
-            spans.push(Span::styled(
-                format::shorten_end(&printable(note), room),
-                style,
-            ));
+            let room = usize::from(columns.right()) - 2;
+            end += 2;
+            pen.at(end, &format::shorten_end(&printable(note), room), style);
         }
-        _ => progress(app, upload, columns, quiet, &mut spans),
+        _ => progress(app, &told, end, columns, &mut pen),
     }
-    put(buf, area, Line::from(spans));
     if under {
         let focus = app.focus == Pane::Queue;
         buf.set_style(
@@ -332,82 +388,162 @@ fn note(upload: &Row) -> Option<&str> {
         .filter(|note| stuck && !note.is_empty())
 }
 
-fn name(app: &App, upload: &Row, width: u16, quiet: bool, spans: &mut Vec<Span<'_>>) {
+fn name(app: &App, upload: &Row, column: u16, width: u16, pen: &mut Pen<'_>) {
     let theme = &app.theme;
-    let width = usize::from(width);
+    let room = usize::from(width).saturating_sub(1);
+    let quiet = matches!(upload.state, State::Done | State::Skipped | State::Queued);
+    let style = if quiet { theme.text } else { theme.strong };
+    if app.queue.tree
+        && let Some(name) = upload.path.file_name()
+    {
+        let name = format::shorten_middle(&format::display_path(Path::new(name)), room);
+        pen.at(column, &name, style);
+        return;
+    }
     let common = &app.queue.window.folder;
     let path = upload.path.strip_prefix(common).unwrap_or(&upload.path);
-    let (folder, name) = format::shorten_path(path, width.saturating_sub(1));
-    let used = format::width(&folder) + format::width(&name);
-    spans.push(Span::styled(folder, theme.dim));
-    spans.push(Span::styled(
-        name,
-        if quiet { theme.text } else { theme.strong },
-    ));
-    spans.push(Span::raw(" ".repeat(width.saturating_sub(used))));
+    let (folder, name) = format::shorten_path(path, room);
+    let column = pen.at(column, &folder, theme.dim);
+    pen.at(column, &name, style);
 }
 
-fn progress(app: &App, upload: &Row, columns: Columns, quiet: bool, spans: &mut Vec<Span<'_>>) {
+/// The name of a folder after the glyph that says whether it is folded, and at the right what is
+/// inside.
+fn folder_name(app: &App, folder: &FolderRow, column: u16, width: u16, pen: &mut Pen<'_>) {
     let theme = &app.theme;
-    let style = match upload.state {
+    let glyphs = theme.glyphs;
+    let glyph = if folder.folded {
+        glyphs.folded
+    } else {
+        glyphs.unfolded
+    };
+    let end = column + width.saturating_sub(1);
+    let column = pen.at(column, glyph, theme.dim) + 1;
+    let room = usize::from(end.saturating_sub(column));
+    let name = format!(
+        "{}/",
+        format::display_path(&folder.name).trim_end_matches('/')
+    );
+    let wanted = format::width(&name);
+    // The name gives way to half of the room before what is inside is left out.
+    let counts = inside(folder, room.saturating_sub(wanted.min(room / 2) + GAP));
+    let used = counts
+        .iter()
+        .map(|(text, _)| text.len() + GAP)
+        .sum::<usize>();
+    let name = format::shorten_middle(&name, room.saturating_sub(used));
+    pen.at(column, &name, theme.strong);
+    let mut at = end;
+    for (text, what) in counts.iter().rev() {
+        let style = match what {
+            What::Hidden => theme.warn,
+            What::Failed => theme.bad,
+            What::Running => theme.accent,
+            What::Done => theme.dim,
+        };
+        pen.before(at, text, style);
+        at = at.saturating_sub(u16::try_from(text.len() + GAP).unwrap_or(u16::MAX));
+    }
+}
+
+/// Columns between two things that are told of a folder.
+const GAP: usize = 2;
+
+/// What is told of the files in a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Hidden,
+    Failed,
+    Running,
+    Done,
+}
+
+/// What there is room to tell of the files in a folder, in the order in which it is shown.
+fn inside(folder: &FolderRow, room: usize) -> Vec<(String, What)> {
+    let counts = &folder.totals.counts;
+    let sum = |states: &[State]| states.iter().map(|state| counts.of(*state)).sum::<usize>();
+    let all = counts.total();
+    let hidden = all.saturating_sub(folder.matching);
+    let failed = sum(&[State::Failed, State::Changed]);
+    let running = sum(&[
+        State::Creating,
+        State::Uploading,
+        State::Completing,
+        State::Processing,
+    ]);
+    let done = format!("{}/{}", counts.of(State::Done), all);
+    // The most worth knowing first.
+    let told = [
+        (done, What::Done, true),
+        (format!("{failed} failed"), What::Failed, failed > 0),
+        (format!("{hidden} hidden"), What::Hidden, hidden > 0),
+        (format!("{running} running"), What::Running, running > 0),
+    ];
+    let mut left = room;
+    let mut chosen = Vec::with_capacity(told.len());
+    for (text, what, _) in told.into_iter().filter(|(_, _, there)| *there) {
+        if text.len() > left {
+            break;
+        }
+        left = left.saturating_sub(text.len() + GAP);
+        chosen.push((text, what));
+    }
+    chosen.sort_by_key(|(_, what)| *what as u8);
+    chosen
+}
+
+/// The column of the glyph at which the folder of this line is folded and unfolded, on a screen whose
+/// lines are in this area.
+pub(in crate::tui) fn fold_glyph(app: &App, area: Rect, index: usize) -> Option<u16> {
+    let line = app.queue.line(index)?;
+    line.folder()?;
+    let columns = Columns::new(area.width);
+    Some(area.x + LEAD + columns.word + columns.indent(line.depth))
+}
+
+fn progress(app: &App, told: &Told<'_>, column: u16, columns: Columns, pen: &mut Pen<'_>) {
+    let theme = &app.theme;
+    let quiet = told.quiet();
+    let style = match told.state {
         State::Done => theme.good,
         State::Paused => theme.warn,
         State::Failed | State::Changed => theme.bad,
         _ => theme.accent,
     };
-    let begun = upload.state != State::Skipped && (upload.acknowledged > 0 || !quiet);
-    if columns.bar > 0 {
-        spans.push(Span::raw("  "));
-        let width = columns.bar - 2;
-        if begun || upload.state == State::Done {
-            spans.extend(bar(
-                theme,
-                width,
-                upload.acknowledged,
-                upload.in_flight,
-                upload.size,
-                style,
-            ));
-        } else {
-            spans.push(Span::raw(" ".repeat(usize::from(width))));
+    let begun = told.state != State::Skipped && (told.acknowledged > 0 || !quiet);
+    let mut end = column + columns.bar;
+    if columns.bar > 0 && (begun || told.state == State::Done) {
+        let lengths = Lengths::new(
+            columns.bar - 2,
+            told.acknowledged,
+            told.in_flight,
+            told.size,
+        );
+        let mut at = column + 2;
+        for (symbol, count, style) in lengths.pieces(theme, style) {
+            at = pen.fill(at, count, symbol, style);
         }
     }
-    let mut column = |width: u16, text: String, style: Style| {
-        if width > 0 {
-            spans.push(Span::styled(
-                format!("{text:>w$}", w = usize::from(width)),
-                style,
-            ));
-        }
-    };
-    let share = if begun {
-        percent(upload.acknowledged, upload.size)
-    } else {
-        String::new()
-    };
-    column(
-        columns.percent,
-        share,
-        if quiet { theme.dim } else { theme.text },
-    );
-    let parts = if upload.parts > 0 && !quiet {
-        format!("{}/{}", upload.parts_done, upload.parts)
-    } else {
-        String::new()
-    };
-    column(columns.parts, parts, theme.dim);
-    let speed = if upload.rate > 0 {
-        format::rate(upload.rate)
-    } else {
-        String::new()
-    };
-    column(columns.speed, speed, theme.text);
-    let eta = upload
+    end += columns.percent;
+    if begun && columns.percent > 0 {
+        let style = if quiet { theme.dim } else { theme.text };
+        pen.before(end, &percent(told.acknowledged, told.size), style);
+    }
+    end += columns.parts;
+    if let Some((done, count)) = told.parts.filter(|_| !quiet && columns.parts > 0) {
+        pen.before(end, &format!("{done}/{count}"), theme.dim);
+    }
+    end += columns.speed;
+    if told.rate > 0 && columns.speed > 0 {
+        pen.before(end, &format::rate(told.rate), theme.text);
+    }
+    end += columns.eta;
+    if let Some(eta) = told
         .eta
-        .filter(|_| !upload.state.settled())
-        .map(format::duration)
-        .unwrap_or_default();
-    column(columns.eta, eta, theme.dim);
+        .filter(|_| columns.eta > 0 && !told.state.settled())
+    {
+        pen.before(end, &format::duration(eta), theme.dim);
+    }
 }
 
 #[cfg(test)]
@@ -418,7 +554,7 @@ mod tests {
     fn columns_never_take_more_than_there_is_and_leave_room_for_the_name() {
         for width in 28..400 {
             let columns = Columns::new(width);
-            let sum = 4 + columns.word + columns.name + columns.size + columns.right();
+            let sum = LEAD + columns.word + columns.name + columns.size + columns.right();
             assert_eq!(sum, width);
             assert!(columns.name >= 10, "{width}: {columns:?}");
         }
