@@ -588,12 +588,12 @@ mod tests {
         queue.with_begun(id, |begun| begun.step = Step::Sending);
     }
 
-    /// The counters as they are when counted anew.
-    fn counted(queue: &Queue) -> (Counts, u64, u64) {
+    /// The counters of what is in a folder as they are when counted anew.
+    fn counted(queue: &Queue, folder: &Path) -> (Counts, u64, u64) {
         let mut counts = Counts::default();
         let (mut total, mut acknowledged) = (0, 0);
         for id in queue.order() {
-            let Some(upload) = queue.get(*id) else {
+            let Some(upload) = queue.get(*id).filter(|one| one.path.starts_with(folder)) else {
                 continue;
             };
             counts.add(upload.state());
@@ -792,7 +792,10 @@ mod tests {
         fn counters_are_always_what_counting_anew_would_say(
             steps in proptest::collection::vec((1u32..6, 0u8..14, 1u32..11), 0..80),
         ) {
-            let mut queue = queue(5);
+            let mut queue = Queue::default();
+            for path in ["/t/a/1", "/t/a/b/2", "/t/a/b/3", "/t/c/4", "/t/5"] {
+                queue.add(path.into(), file(10 * MIB)).unwrap();
+            }
             for (id, step, part) in steps {
                 let error = || Error::new(Kind::Server, "x");
                 match step {
@@ -808,7 +811,14 @@ mod tests {
                     _ => queue.apply(id, &Change::Removed),
                 }
                 let bytes = queue.bytes();
-                prop_assert_eq!((queue.counts(), bytes.total, bytes.acknowledged), counted(&queue));
+                let all = counted(&queue, Path::new("/"));
+                prop_assert_eq!((queue.counts(), bytes.total, bytes.acknowledged), all);
+                let folders = queue.folders();
+                for folder in 1..FolderId::try_from(folders.count()).unwrap() {
+                    let totals = folders.totals(folder);
+                    let told = (totals.counts, totals.bytes, totals.acknowledged);
+                    prop_assert_eq!(told, counted(&queue, &folders.path(folder)));
+                }
             }
         }
 

@@ -347,6 +347,99 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_tree_is_kept_when_states_change_and_made_anew_when_files_come_or_go() {
+        let mut queue = Queue::default();
+        let add = |queue: &mut Queue, path: &str| {
+            queue.add(path.into(), Identity::new(9, 1, 0, 1)).unwrap();
+        };
+        for path in ["/t/a/1.mov", "/t/b/2.mov", "/t/b/3.mov"] {
+            add(&mut queue, path);
+        }
+        let flights = Flights::default();
+        let mut orders = Orders::default();
+        let query = WindowQuery {
+            rows: 9,
+            tree: Some(Folds::default()),
+            ..WindowQuery::default()
+        };
+        let mut tree = |queue: &Queue, query: &WindowQuery| match orders.get(queue, &flights, query)
+        {
+            Order::Tree(tree) => tree,
+            Order::Flat(ids) => panic!("{ids:?}"),
+        };
+        let first = tree(&queue, &query);
+        assert_eq!(first.len(), 5);
+        queue.apply(1, &Change::Paused);
+        assert!(Arc::ptr_eq(&first, &tree(&queue, &query)));
+        // By state it is another matter.
+        let waiting = WindowQuery {
+            filter: Filter {
+                show: Show::Waiting,
+                ..Filter::default()
+            },
+            ..query.clone()
+        };
+        assert_eq!(tree(&queue, &waiting).matching(), 3);
+        queue.apply(1, &Change::Done);
+        assert_eq!(tree(&queue, &waiting).matching(), 2);
+        assert!(Arc::ptr_eq(&first, &tree(&queue, &query)));
+        add(&mut queue, "/t/b/4.mov");
+        assert_eq!(tree(&queue, &query).len(), 6);
+        queue.apply(1, &Change::Removed);
+        let left = tree(&queue, &query);
+        assert_eq!((left.len(), left.matching()), (4, 3));
+        queue.tidy();
+        let top = [4, 2, 3];
+        queue.move_to(&top[..1], crate::engine::protocol::Place::Top);
+        let lines: Vec<_> = (1..4)
+            .filter_map(|at| tree(&queue, &query).line(at))
+            .collect();
+        assert_eq!(lines, top.map(LineId::Upload));
+    }
+
+    #[test]
+    fn entries_of_a_folder_are_sorted_by_what_they_are_and_folders_by_what_they_add_up_to() {
+        let mut queue = Queue::default();
+        for (path, size) in [
+            ("/t/b/1.mov", 3),
+            ("/t/b/2.mov", 4),
+            ("/t/5.mov", 5),
+            ("/t/a/9.mov", 1),
+            ("/t/c/8.mov", 6),
+        ] {
+            queue
+                .add(path.into(), Identity::new(size, 1, 0, 1))
+                .unwrap();
+        }
+        let told = |by, descending| -> Vec<String> {
+            let query = WindowQuery {
+                rows: 99,
+                sort: Sort { by, descending },
+                tree: Some(Folds::default()),
+                ..WindowQuery::default()
+            };
+            let window = Orders::default().window(&queue, &Flights::default(), &query);
+            let name = |line: &Line| match &line.entry {
+                Entry::Folder(folder) => folder.name.display().to_string(),
+                Entry::Upload(row) => row.size.to_string(),
+            };
+            window.lines.iter().map(name).collect()
+        };
+        assert_eq!(
+            told(SortBy::Queue, false),
+            ["b", "3", "4", "5", "a", "1", "c", "6"]
+        );
+        assert_eq!(
+            told(SortBy::Name, false),
+            ["5", "a", "1", "b", "3", "4", "c", "6"]
+        );
+        assert_eq!(
+            told(SortBy::Size, true),
+            ["b", "4", "3", "c", "6", "5", "a", "1"]
+        );
+    }
+
+    #[tokio::test]
     async fn a_window_that_follows_what_runs_stays_with_it_while_it_is_sent() {
         let mut queue = Queue::default();
         for number in 0..100 {
