@@ -396,8 +396,8 @@ async fn masses(files: u32) {
     let path = saved_blocking(files).await;
     let (session, queue) = open(&path);
     let engine = engine(session, queue, Arc::new(Null::new(false)));
-    let commands: [(&str, fn(Targets) -> Command); 4] = [
-        ("pause", Command::Pause),
+    let commands = [
+        ("pause", Command::Pause as fn(Targets) -> Command),
         ("resume", Command::Resume),
         ("leave out", Command::Skip),
         ("remove", Command::Remove),
