@@ -502,7 +502,7 @@ pub struct Totals {
 
 impl Totals {
     /// The state that is worth knowing of all of them together: what failed first of all, then what
-    /// goes on, what is held, and what is to come.
+    /// goes on, what is to come, and what is held.
     #[must_use]
     pub fn state(&self) -> State {
         use State::{
@@ -510,7 +510,7 @@ impl Totals {
             Uploading,
         };
         let worth = [
-            Failed, Changed, Uploading, Creating, Completing, Processing, Paused, Queued, Done,
+            Failed, Changed, Uploading, Creating, Completing, Processing, Queued, Paused, Done,
         ];
         let there = |state: &State| self.counts.of(*state) > 0;
         worth.into_iter().find(there).unwrap_or(Skipped)
