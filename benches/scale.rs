@@ -20,6 +20,7 @@ use std::{
 };
 
 use common::{cpu_of, machine, memory_of, mib, middle, row, runs, scratch, setting};
+use futures_util::FutureExt as _;
 use md5::{Digest as _, Md5};
 use null::Null;
 use reelhaul::{
@@ -30,7 +31,8 @@ use reelhaul::{
     engine::{
         self, Handle, Parts, Timing,
         protocol::{
-            AddPaths, Command, Filter, Query, Reply, Show, Sort, SortBy, State, WindowQuery,
+            AddPaths, Command, Filter, Folds, Query, Reply, Show, Sort, SortBy, State, Targets,
+            WindowQuery,
         },
         queue::Queue,
         schedule::{self, Room, Start},
@@ -72,6 +74,10 @@ fn main() {
     println!();
     for size in &sizes {
         runtime.block_on(questions(*size));
+    }
+    println!();
+    for size in &sizes {
+        runtime.block_on(masses(*size));
     }
     println!();
     runtime.block_on(resume());
@@ -346,6 +352,9 @@ async fn questions(files: u32) {
         ("text", text("CLIP-00004"), Sort::default()),
         ("by size", Filter::default(), by(SortBy::Size)),
         ("by name", Filter::default(), by(SortBy::Name)),
+        ("tree", Filter::default(), Sort::default()),
+        ("tree, by size", Filter::default(), by(SortBy::Size)),
+        ("tree, text", text("CLIP-00004"), Sort::default()),
     ];
     for (name, filter, sort) in cases {
         let mut first = 0.0;
@@ -358,6 +367,7 @@ async fn questions(files: u32) {
                 rows: 50,
                 follow: None,
                 follow_running: false,
+                tree: name.starts_with("tree").then(Folds::default),
             };
             let begun = Instant::now();
             let Ok(Reply::Window(window)) = engine.handle.query(Query::Window(query)).await else {
@@ -377,6 +387,42 @@ async fn questions(files: u32) {
             format!("{} first {first:.0}", middle(each)),
             "the same",
         );
+    }
+    engine.stop().await;
+}
+
+/// What is done to all files at once, and for how long it keeps a screen waiting meanwhile.
+async fn masses(files: u32) {
+    let path = saved_blocking(files).await;
+    let (session, queue) = open(&path);
+    let engine = engine(session, queue, Arc::new(Null::new(false)));
+    let commands = [
+        ("pause", Command::Pause as fn(Targets) -> Command),
+        ("resume", Command::Resume),
+        ("leave out", Command::Skip),
+        ("remove", Command::Remove),
+    ];
+    for (name, command) in commands {
+        let begun = Instant::now();
+        let done = engine.handle.command(command(Targets::All));
+        tokio::pin!(done);
+        let mut longest = Duration::ZERO;
+        let took = loop {
+            if (&mut done).now_or_never().is_some() {
+                break begun.elapsed();
+            }
+            let query = WindowQuery {
+                rows: 50,
+                ..WindowQuery::default()
+            };
+            let asked = Instant::now();
+            engine.handle.query(Query::Window(query)).await.unwrap();
+            longest = longest.max(asked.elapsed());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        };
+        let what = format!("{files} queued: {name} all, and the longest wait meanwhile: ms");
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        row(&what, format!("{:.0} {:.1}", ms(took), ms(longest)), "");
     }
     engine.stop().await;
 }

@@ -87,7 +87,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         ..WindowQuery::default()
     });
     if let Reply::Window(window) = handle.query(query).await? {
-        for row in window.rows {
+        for row in window.uploads() {
             println!("{}: {}", reelhaul::path::shown(&row.path), row.state.word());
         }
     }

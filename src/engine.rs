@@ -3,12 +3,15 @@
 mod actor;
 pub mod elsewhere;
 pub mod flights;
+pub mod folders;
 mod incidents;
 pub mod protocol;
 pub mod queue;
 pub mod rate;
 pub mod retry;
+pub mod rows;
 pub mod schedule;
+pub mod tree;
 pub mod tune;
 pub mod upload;
 pub mod window;

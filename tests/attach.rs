@@ -106,8 +106,9 @@ fn a_session_is_steered_from_elsewhere_by_two_at_once() {
         let Reply::Window(window) = two.query(Query::Window(rows)).await.unwrap() else {
             panic!("another answer")
         };
-        assert_eq!(window.rows[0].path, files[0].path);
-        assert_eq!(window.rows[0].state, State::Uploading);
+        let first = window.uploads().next().unwrap();
+        assert_eq!(first.path, files[0].path);
+        assert_eq!(first.state, State::Uploading);
 
         // A session that a person holds does not end, though nothing is left to do by itself.
         one.command(Command::Pause(Targets::All)).await.unwrap();
@@ -161,7 +162,7 @@ fn a_screen_that_reads_nothing_and_one_that_talks_nonsense_do_not_slow_the_uploa
         let screen = attached(&home, Role::Watcher).await;
         let socket = socket(&home);
         let mut deaf = UnixStream::connect(&socket).unwrap();
-        deaf.write_all(&frame(br#"{"hello":{"protocol":2,"role":"watcher"}}"#))
+        deaf.write_all(&frame(br#"{"hello":{"protocol":3,"role":"watcher"}}"#))
             .unwrap();
         let ask = br#"{"query":{"id":1,"query":{"window":{"filter":{"show":"all","text":""},
             "sort":{"by":"queue","descending":false},"start":0,"rows":1000,"follow":null}}}}"#;

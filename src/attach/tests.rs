@@ -160,6 +160,59 @@ proptest! {
     }
 
     #[test]
+    fn lines_of_a_tree_and_what_is_asked_and_told_of_folders_travel_whole(
+        bytes in proptest::collection::vec(1u8.., 1..60),
+        folder: u32, all: bool, except: std::collections::BTreeSet<u32>, number: usize,
+    ) {
+        use std::os::unix::ffi::OsStringExt;
+        use crate::engine::protocol::{
+            Entry, Filter, Folds, FolderRow, Line, LineId, Totals, UploadId,
+        };
+        let path = PathBuf::from(std::ffi::OsString::from_vec(bytes));
+        let query = WindowQuery {
+            follow: Some(LineId::Folder(folder)),
+            tree: Some(Folds { all, except: except.clone() }),
+            ..WindowQuery::default()
+        };
+        let said = ScreenSays::Query { id: 1, query: Query::Window(query) };
+        let heard: ScreenSays = wire::read(&wire::write(&said).unwrap()).unwrap();
+        prop_assert_eq!(heard, said);
+        let ids: Vec<UploadId> = except.into_iter().collect();
+        for targets in [
+            Targets::Inside(folder, Filter::default()),
+            Targets::Marked {
+                inside: vec![(folder, Filter::default())],
+                except: ids.clone(),
+                ids,
+            },
+        ] {
+            let said = ScreenSays::Command { id: 2, command: Command::Pause(targets) };
+            let heard: ScreenSays = wire::read(&wire::write(&said).unwrap()).unwrap();
+            prop_assert_eq!(heard, said);
+        }
+        let row = FolderRow {
+            id: folder,
+            path: path.clone(),
+            name: path,
+            folded: all,
+            totals: Totals::default(),
+            matching: number,
+            in_flight: 1,
+            rate: 2,
+        };
+        let line = Line { depth: 3, parent: Some(folder), entry: Entry::Folder(row) };
+        let window = Window {
+            lines: vec![line],
+            length: number,
+            followed: Some(number),
+            ..Window::default()
+        };
+        let said = EngineSays::Reply { id: 3, reply: Reply::Window(window) };
+        let heard: EngineSays = wire::read(&wire::write(&said).unwrap()).unwrap();
+        prop_assert_eq!(heard, said);
+    }
+
+    #[test]
     fn any_path_travels_whole(bytes in proptest::collection::vec(1u8.., 1..60), id: u64) {
         use std::os::unix::ffi::OsStringExt;
         let paths = vec![PathBuf::from(std::ffi::OsString::from_vec(bytes))];

@@ -4,6 +4,7 @@
 mod commands;
 mod ended;
 mod failures;
+mod mass;
 mod parts;
 mod polls;
 mod show;
@@ -18,7 +19,10 @@ use tokio::{
     time::Instant,
 };
 
-use self::walks::{Walked, Walks};
+use self::{
+    mass::{Masses, SLICE},
+    walks::{Walked, Walks},
+};
 use super::{
     Request, Server,
     elsewhere::Elsewhere,
@@ -133,6 +137,7 @@ pub(super) struct Actor {
     holding: bool,
     stopping: Option<Instant>,
     walks: Walks,
+    masses: Masses,
     orders: Orders,
     speed: Speed,
     /// How many parts at once, where that is found and not set.
@@ -177,6 +182,8 @@ enum Woken {
     Step(Done),
     Walked(Walked),
     Time,
+    /// There is more to be done of a command.
+    Mass,
     NobodyLeft,
 }
 
@@ -218,6 +225,7 @@ impl Actor {
             holding: false,
             stopping: None,
             walks: Walks::default(),
+            masses: Masses::default(),
             orders: Orders::default(),
             speed: Speed {
                 meter: Meter::new(now),
@@ -274,8 +282,10 @@ impl Actor {
                     self.tune_parts();
                     self.tell(&server, self.phase());
                 }
+                Woken::Mass => self.go_on_with_mass(&server, Some(SLICE)),
                 Woken::NobodyLeft => self.stop(Duration::ZERO),
             }
+            self.what_was_told_meanwhile(&server).await;
             self.compact_when_due();
         }
         self.end(&server).await;
@@ -293,13 +303,14 @@ impl Actor {
                 Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
                 Err(_) => Woken::Time, // cut short by ourselves, and counted there
             },
-            Some(walked) = self.walks.next() => Woken::Walked(walked),
             () = async {
                 match due {
                     Some(due) => tokio::time::sleep_until(due).await,
                     None => std::future::pending().await,
                 }
             } => Woken::Time,
+            () = std::future::ready(()), if self.masses.any() => Woken::Mass,
+            Some(walked) = self.walks.next() => Woken::Walked(walked),
         }
     }
 
@@ -307,6 +318,7 @@ impl Actor {
     fn lively(&self) -> bool {
         !self.flights.is_empty()
             || self.walks.any()
+            || self.masses.any()
             || !self.session.store.saved()
             || self.stopping.is_some()
             || self.gate.closed(Instant::now()).is_some()
@@ -358,7 +370,7 @@ impl Actor {
         loop {
             let now = Instant::now();
             let busy = self.under_way;
-            let waits = self.halted.is_some() || self.stopping.is_some();
+            let waits = self.halted.is_some() || self.stopping.is_some() || self.masses.any();
             if waits || self.session.store.error().is_some() || !self.gate.may_start(now, busy) {
                 return;
             }
@@ -415,7 +427,19 @@ impl Actor {
         }
     }
 
+    /// Does what was told while something was being done to many uploads.
+    async fn what_was_told_meanwhile(&mut self, server: &Server) {
+        while !self.masses.any()
+            && let Some((command, answer)) = self.masses.later.pop_front()
+        {
+            self.command(server, command, answer).await;
+        }
+    }
+
     fn compact_when_due(&mut self) {
+        if self.masses.any() {
+            return;
+        }
         let reordered = self.reorder_at.is_some_and(|at| at <= Instant::now());
         if reordered || self.session.store.should_compact() {
             self.reorder_at = None;
@@ -439,6 +463,8 @@ impl Actor {
     }
 
     async fn end(mut self, server: &Server) {
+        self.go_on_with_mass(server, None);
+        self.what_was_told_meanwhile(server).await;
         self.steps.abort_all();
         while let Some(done) = self.steps.join_next().await {
             // What came back at the last moment still counts.

@@ -1,7 +1,7 @@
 //! What the engine is told and asked, and what it answers: plain serde values, so that a screen may
 //! sit in this process or at the other end of a socket. Knows no I/O.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,22 @@ use crate::{
 /// the last ones may be given anew after they were taken out, once the session was written without
 /// them and opened again.
 pub type UploadId = u32;
+
+/// The number of a folder in a session's queue: as lasting as that of an upload.
+pub type FolderId = u32;
+
+/// The folder that all others are in.
+pub const ROOT: FolderId = 0;
+
+/// What a line of the queue stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LineId {
+    /// A folder.
+    Folder(FolderId),
+    /// An upload.
+    Upload(UploadId),
+}
 
 /// Where an upload stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -96,6 +112,17 @@ pub enum Targets {
     Ids(Vec<UploadId>),
     /// Those a filter lets through.
     Filtered(Filter),
+    /// Those in a folder, however deep, that a filter lets through.
+    Inside(FolderId, Filter),
+    /// What was marked of several sorts.
+    Marked {
+        /// What is in these folders, and their filters let through …
+        inside: Vec<(FolderId, Filter)>,
+        /// … but for these.
+        except: Vec<UploadId>,
+        /// These, whatever else.
+        ids: Vec<UploadId>,
+    },
 }
 
 /// What the engine can be told.
@@ -187,11 +214,46 @@ pub struct WindowQuery {
     pub start: usize,
     /// How many rows; never more than [`Self::MOST_ROWS`] are answered.
     pub rows: usize,
-    /// When set, the window is moved so that this upload is in it, if the filter lets it through.
-    pub follow: Option<UploadId>,
+    /// When set, the window is moved so that this line is in it, or the folded folder that hides it,
+    /// if the filter lets it through.
+    pub follow: Option<LineId>,
     /// Whether the first upload with parts in flight is followed instead of `follow`, unless parts
     /// of that are being sent: so that a screen which nobody steers always shows something alive.
     pub follow_running: bool,
+    /// As a tree of folders, of which these are folded; `None`: uploads alone.
+    pub tree: Option<Folds>,
+}
+
+/// Which folders are folded. Each screen has its own.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Folds {
+    /// All, or none …
+    pub all: bool,
+    /// … but for these.
+    pub except: BTreeSet<FolderId>,
+}
+
+impl Folds {
+    /// Whether this folder is folded.
+    #[must_use]
+    pub fn folded(&self, folder: FolderId) -> bool {
+        self.all != self.except.contains(&folder)
+    }
+
+    /// Folds or unfolds this folder.
+    pub fn fold(&mut self, folder: FolderId, fold: bool) {
+        if fold == self.all {
+            self.except.remove(&folder);
+        } else {
+            self.except.insert(folder);
+        }
+    }
+
+    /// Folds or unfolds all of them.
+    pub fn fold_all(&mut self, fold: bool) {
+        self.all = fold;
+        self.except.clear();
+    }
 }
 
 impl WindowQuery {
@@ -206,6 +268,14 @@ pub struct Filter {
     pub show: Show,
     /// Only paths that contain this, whatever the case; all when empty.
     pub text: String,
+}
+
+impl Filter {
+    /// Whether it lets everything through.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A group of states.
@@ -223,6 +293,22 @@ pub enum Show {
     Waiting,
     /// Done.
     Done,
+}
+
+impl Show {
+    /// Whether an upload in this state is one of them; `troubled`: whether parts of it failed and
+    /// wait for the person.
+    #[must_use]
+    pub fn shows(self, state: State, troubled: bool) -> bool {
+        use State::{Changed, Completing, Creating, Failed, Paused, Processing, Queued, Uploading};
+        match self {
+            Show::All => true,
+            Show::Running => matches!(state, Creating | Uploading | Completing | Processing),
+            Show::Failed => troubled || matches!(state, Failed | Changed),
+            Show::Waiting => matches!(state, Queued | Paused),
+            Show::Done => state == State::Done,
+        }
+    }
 }
 
 /// An order of the queue.
@@ -303,11 +389,16 @@ impl Outcome {
 /// Rows of the queue.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Window {
-    /// The index of the first row within the filtered order.
+    /// The index of the first line within the filtered order.
     pub start: usize,
-    /// The rows.
-    pub rows: Vec<Row>,
-    /// How many the filter lets through.
+    /// The lines.
+    pub lines: Vec<Line>,
+    /// How many lines there are in the filtered order: where nothing is folded and there are no
+    /// folders, as many as `matching`.
+    pub length: usize,
+    /// The index of the line that was to be followed, or of the folded folder that hides it.
+    pub followed: Option<usize>,
+    /// How many uploads the filter lets through.
     pub matching: usize,
     /// How many there are in all; the difference is hidden.
     pub total: usize,
@@ -315,6 +406,115 @@ pub struct Window {
     /// each of them; empty where they have none in common.
     #[serde(with = "crate::path::text")]
     pub folder: PathBuf,
+}
+
+impl Window {
+    /// The uploads among the lines.
+    pub fn uploads(&self) -> impl Iterator<Item = &Row> {
+        self.lines.iter().filter_map(Line::upload)
+    }
+}
+
+/// A line of the queue.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    /// In how many folders of the tree it is.
+    pub depth: u16,
+    /// The innermost of them, if it is in any.
+    pub parent: Option<FolderId>,
+    /// What it tells.
+    pub entry: Entry,
+}
+
+/// What a line of the queue tells.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Entry {
+    /// A folder, with what is inside.
+    Folder(FolderRow),
+    /// An upload.
+    Upload(Row),
+}
+
+impl Line {
+    /// What it stands for.
+    #[must_use]
+    pub fn id(&self) -> LineId {
+        match &self.entry {
+            Entry::Folder(folder) => LineId::Folder(folder.id),
+            Entry::Upload(row) => LineId::Upload(row.id),
+        }
+    }
+
+    /// The upload, if it is one.
+    #[must_use]
+    pub fn upload(&self) -> Option<&Row> {
+        match &self.entry {
+            Entry::Upload(row) => Some(row),
+            Entry::Folder(_) => None,
+        }
+    }
+
+    /// The folder, if it is one.
+    #[must_use]
+    pub fn folder(&self) -> Option<&FolderRow> {
+        match &self.entry {
+            Entry::Folder(folder) => Some(folder),
+            Entry::Upload(_) => None,
+        }
+    }
+}
+
+/// One folder as a row. Totals are those of all uploads inside, however deep, also of those that a
+/// filter hides.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FolderRow {
+    /// Its number.
+    pub id: FolderId,
+    /// Where it is.
+    #[serde(with = "crate::path::text")]
+    pub path: PathBuf,
+    /// Its name, with those of the folders above it that hold nothing else: `a/b/c`.
+    #[serde(with = "crate::path::text")]
+    pub name: PathBuf,
+    /// Whether its lines are not shown.
+    pub folded: bool,
+    /// What is inside.
+    pub totals: Totals,
+    /// How many uploads inside the filter lets through.
+    pub matching: usize,
+    /// Bytes on their way in parts in flight.
+    pub in_flight: u64,
+    /// Bytes a second, now.
+    pub rate: u64,
+}
+
+/// What uploads add up to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Totals {
+    /// How many are in each state.
+    pub counts: Counts,
+    /// Bytes of those that are not skipped.
+    pub bytes: u64,
+    /// Bytes of them that the destination acknowledged.
+    pub acknowledged: u64,
+}
+
+impl Totals {
+    /// The state that is worth knowing of all of them together: what failed first of all, then what
+    /// goes on, what is to come, and what is held.
+    #[must_use]
+    pub fn state(&self) -> State {
+        use State::{
+            Changed, Completing, Creating, Done, Failed, Paused, Processing, Queued, Skipped,
+            Uploading,
+        };
+        let worth = [
+            Failed, Changed, Uploading, Creating, Completing, Processing, Queued, Paused, Done,
+        ];
+        let there = |state: &State| self.counts.of(*state) > 0;
+        worth.into_iter().find(there).unwrap_or(Skipped)
+    }
 }
 
 /// One upload as a row.

@@ -2,14 +2,17 @@
 //! [`Queue::apply`] (what is kept) or [`Queue::with`] (what goes on now), which keep the counters
 //! true without ever counting anew.
 
+mod moving;
+
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     hash::{BuildHasher, RandomState},
     path::{Path, PathBuf},
 };
 
 use super::{
-    protocol::{ByteTotals, Counts, Place, State, UploadId},
+    folders::{Folders, Share},
+    protocol::{ByteTotals, Counts, ROOT, State, UploadId},
     upload::{Begun, Hold, Phase, Upload},
 };
 use crate::{
@@ -29,11 +32,14 @@ pub struct Queue {
     first_queued: usize,
     by_path: HashMap<u64, UploadId>,
     hasher: RandomState,
-    counts: Counts,
-    bytes: ByteTotals,
+    /// Which files lie where, and what they add up to: over all, that is what the root says.
+    folders: Folders,
+    /// Bytes acknowledged in this run.
+    sent: u64,
+    already_there: u64,
     removed: usize,
     version: u64,
-    folder: PathBuf,
+    shape: u64,
 }
 
 impl Queue {
@@ -58,13 +64,20 @@ impl Queue {
     /// Uploads by state.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        self.counts
+        self.folders.totals(ROOT).counts
     }
 
     /// Bytes over all uploads that are not skipped; `in_flight` is not known here.
     #[must_use]
     pub fn bytes(&self) -> ByteTotals {
-        self.bytes
+        let totals = self.folders.totals(ROOT);
+        ByteTotals {
+            total: totals.bytes,
+            acknowledged: totals.acknowledged,
+            sent: self.sent,
+            already_there: self.already_there,
+            in_flight: 0,
+        }
     }
 
     /// A number that changes whenever an upload comes, goes, moves, or changes its state.
@@ -73,11 +86,24 @@ impl Queue {
         self.version
     }
 
+    /// A number that changes whenever an upload comes, goes, moves, or changes its size: what its
+    /// state does is no reason to put the others in another order.
+    #[must_use]
+    pub fn shape(&self) -> u64 {
+        self.shape
+    }
+
+    /// The folders that the files lie in.
+    #[must_use]
+    pub fn folders(&self) -> &Folders {
+        &self.folders
+    }
+
     /// A folder that all files lie in, however deep; empty where they have none in common. It does
     /// not grow when files are taken out, for that would mean to look at all of them.
     #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    pub fn folder(&self) -> PathBuf {
+        self.folders.path(self.folders.common())
     }
 
     /// The upload with this number.
@@ -140,7 +166,9 @@ impl Queue {
             Record::Upload(kept) if kept.id as usize > self.uploads.len() + GAP => {
                 Err(bad(format!("the id {} can't be right", kept.id)))
             }
-            Record::Upload(kept) if self.bytes.total.checked_add(kept.identity.size).is_none() => {
+            Record::Upload(kept)
+                if self.bytes().total.checked_add(kept.identity.size).is_none() =>
+            {
                 Err(bad(format!(
                     "the size of the upload {} can't be right",
                     kept.id
@@ -166,7 +194,7 @@ impl Queue {
         let Some(upload) = self.get(id) else {
             return Ok(());
         };
-        let (size, bytes) = (upload.identity.size, self.bytes.total);
+        let (size, bytes) = (upload.identity.size, self.bytes().total);
         match change {
             Change::Plan(plan) if plan.file_size() != size => Err(format!(
                 "this plan is for a file of {} bytes, and the upload {id} has {size}",
@@ -183,8 +211,8 @@ impl Queue {
     /// this run.
     pub fn restored(&mut self) {
         self.tidy();
-        self.bytes.sent = 0;
-        self.bytes.already_there = self.bytes.acknowledged;
+        self.sent = 0;
+        self.already_there = self.bytes().acknowledged;
     }
 
     fn insert(&mut self, kept: Kept) {
@@ -231,52 +259,26 @@ impl Queue {
             hold,
             phase,
         };
-        self.count(&upload, true);
-        self.shares_folder(&upload.path);
+        self.folders.come(id, &upload.path, Share::of(&upload));
         self.uploads[slot] = Some(upload);
         self.order.push(id);
+        self.reshaped();
+    }
+
+    fn reshaped(&mut self) {
         self.version += 1;
-    }
-
-    /// Shortens the common folder until this file, which is about to come, lies in it too.
-    fn shares_folder(&mut self, path: &Path) {
-        let parent = path.parent().unwrap_or(Path::new(""));
-        if self.is_empty() {
-            parent.clone_into(&mut self.folder);
-        }
-        while !parent.starts_with(&self.folder) {
-            if !self.folder.pop() {
-                self.folder.clear();
-            }
-        }
-    }
-
-    fn count(&mut self, upload: &Upload, come: bool) {
-        let state = upload.state();
-        let (size, acknowledged) = match state {
-            State::Skipped => (0, 0),
-            _ => (upload.identity.size, upload.acknowledged()),
-        };
-        if come {
-            self.counts.add(state);
-            self.bytes.total = self.bytes.total.saturating_add(size);
-            self.bytes.acknowledged = self.bytes.acknowledged.saturating_add(acknowledged);
-        } else {
-            self.counts.subtract(state);
-            self.bytes.total = self.bytes.total.saturating_sub(size);
-            self.bytes.acknowledged = self.bytes.acknowledged.saturating_sub(acknowledged);
-        }
+        self.shape += 1;
     }
 
     /// Changes what goes on with an upload now, in memory alone.
     pub fn with<T>(&mut self, id: UploadId, change: impl FnOnce(&mut Upload) -> T) -> Option<T> {
-        let mut upload = self.uploads.get_mut(id as usize)?.take()?;
-        self.count(&upload, false);
-        let before = upload.state();
-        let answer = change(&mut upload);
-        self.count(&upload, true);
-        self.version += u64::from(before != upload.state());
-        self.uploads[id as usize] = Some(upload);
+        let upload = self.uploads.get_mut(id as usize)?.as_mut()?;
+        let (before, size) = (Share::of(upload), upload.identity.size);
+        let answer = change(upload);
+        let after = Share::of(upload);
+        self.version += u64::from(before.state != after.state);
+        self.shape += u64::from(size != upload.identity.size);
+        self.folders.change(id, before, after);
         Some(answer)
     }
 
@@ -297,10 +299,10 @@ impl Queue {
         if *change == Change::Removed {
             return self.remove(id);
         }
-        let acknowledged = self.bytes.acknowledged;
+        let acknowledged = self.bytes().acknowledged;
         self.with(id, |upload| apply(upload, change));
         if matches!(change, Change::Part(..)) {
-            self.bytes.sent += self.bytes.acknowledged.saturating_sub(acknowledged);
+            self.sent += self.bytes().acknowledged.saturating_sub(acknowledged);
         }
         if matches!(change, Change::Released | Change::Fresh(_)) {
             self.look_again_from(id);
@@ -309,18 +311,18 @@ impl Queue {
 
     /// What was acknowledged since `sent` bytes were sent was found at the destination, not sent.
     pub fn count_as_found(&mut self, sent: u64) {
-        self.bytes.already_there += self.bytes.sent.saturating_sub(sent);
-        self.bytes.sent = sent;
+        self.already_there += self.sent.saturating_sub(sent);
+        self.sent = sent;
     }
 
     fn remove(&mut self, id: UploadId) {
         let Some(upload) = self.uploads.get_mut(id as usize).and_then(Option::take) else {
             return;
         };
-        self.count(&upload, false);
+        self.folders.go(id, Share::of(&upload));
         self.by_path.remove(&self.hasher.hash_one(&*upload.path));
         self.removed += 1;
-        self.version += 1;
+        self.reshaped();
     }
 
     /// Closes the gaps that removed uploads left in the order.
@@ -351,33 +353,6 @@ impl Queue {
             self.first_queued += 1;
         }
         None
-    }
-
-    /// Moves uploads within the order, keeping their own.
-    pub fn move_to(&mut self, ids: &[UploadId], place: Place) {
-        self.tidy();
-        let moved: HashSet<UploadId> = ids.iter().copied().collect();
-        let is = |id: &UploadId| moved.contains(id);
-        match place {
-            Place::Top => self.order.sort_by_key(|id| !is(id)),
-            Place::Bottom => self.order.sort_by_key(is),
-            Place::Up => {
-                for at in 1..self.order.len() {
-                    if is(&self.order[at]) && !is(&self.order[at - 1]) {
-                        self.order.swap(at, at - 1);
-                    }
-                }
-            }
-            Place::Down => {
-                for at in (1..self.order.len()).rev() {
-                    if is(&self.order[at - 1]) && !is(&self.order[at]) {
-                        self.order.swap(at, at - 1);
-                    }
-                }
-            }
-        }
-        self.first_queued = 0;
-        self.version += 1;
     }
 
     /// All that is kept of every upload, in order: a snapshot.
@@ -468,6 +443,7 @@ mod tests {
     use crate::{
         destination::Ticket,
         engine::{
+            protocol::{FolderId, Place},
             schedule::{Room, Start, next},
             upload::Step,
         },
@@ -517,12 +493,12 @@ mod tests {
         queue.with_begun(id, |begun| begun.step = Step::Sending);
     }
 
-    /// The counters as they are when counted anew.
-    fn counted(queue: &Queue) -> (Counts, u64, u64) {
+    /// The counters of what is in a folder as they are when counted anew.
+    fn counted(queue: &Queue, folder: &Path) -> (Counts, u64, u64) {
         let mut counts = Counts::default();
         let (mut total, mut acknowledged) = (0, 0);
         for id in queue.order() {
-            let Some(upload) = queue.get(*id) else {
+            let Some(upload) = queue.get(*id).filter(|one| one.path.starts_with(folder)) else {
                 continue;
             };
             counts.add(upload.state());
@@ -554,7 +530,7 @@ mod tests {
             for path in paths {
                 queue.add(path.into(), file(1)).unwrap();
             }
-            queue.folder().to_owned()
+            queue.folder()
         };
         assert_eq!(folder_of(&[]), Path::new(""));
         assert_eq!(folder_of(&["/a/b/1.mov"]), Path::new("/a/b"));
@@ -656,6 +632,33 @@ mod tests {
         assert_eq!(queue.next_queued(), Some(1));
     }
 
+    #[test]
+    fn a_folder_moves_past_what_is_beside_it_as_a_whole() {
+        let mut queue = Queue::default();
+        for path in ["/m/a/1", "/m/a/2", "/m/b/c/3", "/m/b/c/4", "/m/5", "/m/d/6"] {
+            queue.add(path.into(), file(1)).unwrap();
+        }
+        let folder = |queue: &Queue, id| queue.folders().of(id);
+        // The line of b/c is known by the inner one.
+        let c = folder(&queue, 3);
+        queue.move_folder(&[3, 4], c, true);
+        assert_eq!(queue.order(), [3, 4, 1, 2, 5, 6]);
+        queue.move_folder(&[3, 4], c, true);
+        assert_eq!(queue.order(), [3, 4, 1, 2, 5, 6], "it is the first");
+        let shape = queue.shape();
+        queue.move_folder(&[3, 4], c, false);
+        assert_eq!(queue.order(), [1, 2, 3, 4, 5, 6]);
+        assert_ne!(queue.shape(), shape);
+        queue.move_folder(&[3, 4], c, false);
+        assert_eq!(queue.order(), [1, 2, 5, 3, 4, 6]);
+        // Only what a filter shows of it moves.
+        queue.move_folder(&[2], folder(&queue, 1), false);
+        assert_eq!(queue.order(), [1, 5, 2, 3, 4, 6]);
+        let d = folder(&queue, 6);
+        queue.move_folder(&[6], d, false);
+        assert_eq!(queue.order(), [1, 5, 2, 3, 4, 6]);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn parts_go_round_the_files_under_way_and_never_beyond_the_room() {
         let mut queue = queue(3);
@@ -694,7 +697,10 @@ mod tests {
         fn counters_are_always_what_counting_anew_would_say(
             steps in proptest::collection::vec((1u32..6, 0u8..14, 1u32..11), 0..80),
         ) {
-            let mut queue = queue(5);
+            let mut queue = Queue::default();
+            for path in ["/t/a/1", "/t/a/b/2", "/t/a/b/3", "/t/c/4", "/t/5"] {
+                queue.add(path.into(), file(10 * MIB)).unwrap();
+            }
             for (id, step, part) in steps {
                 let error = || Error::new(Kind::Server, "x");
                 match step {
@@ -710,7 +716,14 @@ mod tests {
                     _ => queue.apply(id, &Change::Removed),
                 }
                 let bytes = queue.bytes();
-                prop_assert_eq!((queue.counts(), bytes.total, bytes.acknowledged), counted(&queue));
+                let all = counted(&queue, Path::new("/"));
+                prop_assert_eq!((queue.counts(), bytes.total, bytes.acknowledged), all);
+                let folders = queue.folders();
+                for folder in 1..FolderId::try_from(folders.count()).unwrap() {
+                    let totals = folders.totals(folder);
+                    let told = (totals.counts, totals.bytes, totals.acknowledged);
+                    prop_assert_eq!(told, counted(&queue, &folders.path(folder)));
+                }
             }
         }
 

@@ -1,15 +1,21 @@
-//! Filtered and sorted orders of the queue, and the rows a screen asks for. An order is made once and
-//! kept until the queue changes, and made anew no more often than it is cheap to.
+//! Filtered and sorted orders of the queue, and the lines a screen asks for. An order is made once and
+//! kept until the queue changes in a way that matters to it, and made anew no more often than it is
+//! cheap to.
 
-use std::{cmp::Reverse, sync::Arc};
+use std::{cmp::Reverse, ffi::OsStr, sync::Arc};
 
 use tokio::time::{Duration, Instant};
 
 use super::{
     flights::Flights,
-    protocol::{Filter, Row, Show, Sort, SortBy, State, UploadId, Window, WindowQuery},
+    protocol::{
+        Entry, Filter, Folds, Line, LineId, Show, Sort, SortBy, State, UploadId, Window,
+        WindowQuery,
+    },
     queue::Queue,
-    upload::{Hold, Upload},
+    rows::{self, moving, row},
+    tree::{Tree, near_or_all},
+    upload::Upload,
 };
 
 /// How many orders are kept: a screen or two, each with what it showed before.
@@ -18,141 +24,241 @@ const KEPT: usize = 4;
 /// An order that changes by itself (speed, progress) is made anew this often.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Making an order may take one part in this many of the time.
+/// Making an order may take one part in this many of the time …
 const SHARE: u32 = 20;
+
+/// … unless it takes no longer than this.
+const CHEAP: Duration = Duration::from_millis(1);
 
 /// The orders that are kept.
 #[derive(Debug, Default)]
 pub struct Orders {
-    kept: Vec<Order>,
+    kept: Vec<Kept>,
 }
 
 #[derive(Debug)]
-struct Order {
+struct Kept {
     filter: Filter,
     sort: Sort,
+    tree: Option<Folds>,
     version: u64,
     made: Instant,
     took: Duration,
-    ids: Arc<[UploadId]>,
+    order: Order,
+}
+
+/// What a window is a stretch of.
+#[derive(Debug, Clone)]
+enum Order {
+    Flat(Arc<[UploadId]>),
+    Tree(Arc<Tree>),
+}
+
+impl Kept {
+    fn is_for(&self, query: &WindowQuery) -> bool {
+        self.filter == query.filter && self.sort == query.sort && self.tree == query.tree
+    }
+
+    /// Whether it may still be shown.
+    fn holds(&self, queue: &Queue, now: Instant) -> bool {
+        let moves = matches!(self.sort.by, SortBy::Speed | SortBy::Progress);
+        let age = now - self.made;
+        let stale = self.version != version(queue, &self.filter, self.sort);
+        let stale = stale || (moves && age >= FRESH);
+        !stale || (self.took > CHEAP && age < self.took * SHARE)
+    }
+}
+
+/// A number that changes whenever such an order does, as far as it does not change by itself.
+fn version(queue: &Queue, filter: &Filter, sort: Sort) -> u64 {
+    let by_state = filter.show != Show::All || sort.by == SortBy::State;
+    if by_state {
+        queue.version()
+    } else {
+        queue.shape()
+    }
 }
 
 impl Orders {
-    /// The uploads a filter lets through, sorted.
-    pub fn get(
-        &mut self,
-        queue: &Queue,
-        flights: &Flights,
-        filter: &Filter,
-        sort: Sort,
-    ) -> Arc<[UploadId]> {
+    /// The order that a query is about.
+    fn get(&mut self, queue: &Queue, flights: &Flights, query: &WindowQuery) -> Order {
         let now = Instant::now();
-        let at = self
-            .kept
-            .iter()
-            .position(|o| o.filter == *filter && o.sort == sort);
-        if let Some(at) = at {
-            let order = self.kept.remove(at);
-            let moves = matches!(sort.by, SortBy::Speed | SortBy::Progress);
-            let age = now - order.made;
-            let stale = order.version != queue.version() || (moves && age >= FRESH);
-            if !stale || age < order.took * SHARE {
-                let ids = Arc::clone(&order.ids);
-                self.kept.push(order);
-                return ids;
+        if let Some(at) = self.kept.iter().position(|kept| kept.is_for(query)) {
+            let kept = self.kept.remove(at);
+            if kept.holds(queue, now) {
+                let order = kept.order.clone();
+                self.kept.push(kept);
+                return order;
             }
         }
-        let ids: Arc<[UploadId]> = select(queue, flights, filter, sort).into();
+        let order = make(queue, flights, query);
         if self.kept.len() >= KEPT {
             self.kept.remove(0);
         }
-        let (filter, version) = (filter.clone(), queue.version());
-        let took = now.elapsed();
-        self.kept.push(Order {
-            filter,
-            sort,
-            version,
+        self.kept.push(Kept {
+            filter: query.filter.clone(),
+            sort: query.sort,
+            tree: query.tree.clone(),
+            version: version(queue, &query.filter, query.sort),
             made: now,
-            took,
-            ids: Arc::clone(&ids),
+            took: now.elapsed(),
+            order: order.clone(),
         });
-        ids
+        order
     }
 
-    /// The rows of a window.
+    /// The lines of a window.
     pub fn window(&mut self, queue: &Queue, flights: &Flights, query: &WindowQuery) -> Window {
-        let plain = query.filter == Filter::default() && query.sort == Sort::default();
-        let made;
-        let ids: &[UploadId] = if plain {
-            queue.order()
-        } else {
-            made = self.get(queue, flights, &query.filter, query.sort);
-            &made
+        let plain = query.filter.is_none() && query.sort == Sort::default();
+        let order = match query.tree {
+            // The queue itself is this order.
+            None if plain => None,
+            _ => Some(self.get(queue, flights, query)),
         };
-        let wanted = query.rows.min(WindowQuery::MOST_ROWS);
-        let mut start = query.start.min(ids.len().saturating_sub(wanted));
-        let place = |id: UploadId| ids.iter().position(|other| *other == id);
-        if query.follow_running
-            && let Some(at) = alive(queue, flights, ids, query.follow)
-        {
-            // What comes next is worth more rows than what is behind.
-            if at < start || at >= start + (wanted - wanted / 4) {
-                start = at.saturating_sub(wanted / 4);
-                start = start.min(ids.len().saturating_sub(wanted));
-            }
-        } else if let Some(at) = query.follow.and_then(place)
-            && wanted > 0
-        {
-            start = start.clamp((at + 1).saturating_sub(wanted), at);
-        }
-        let shown = ids.iter().skip(start).take(wanted);
-        let rows = shown
-            .filter_map(|id| Some(row(*id, queue.get(*id)?, flights)))
-            .collect();
-        Window {
-            start,
-            rows,
-            matching: ids.len(),
-            total: queue.len(),
-            folder: queue.folder().to_owned(),
+        match order {
+            None => flat(queue, flights, queue.order(), query),
+            Some(Order::Flat(ids)) => flat(queue, flights, &ids, query),
+            Some(Order::Tree(tree)) => of_tree(queue, flights, &tree, query),
         }
     }
 }
 
-/// The place of `followed` while its parts are being sent, else of the first upload with parts in
-/// flight.
-fn alive(
-    queue: &Queue,
-    flights: &Flights,
-    ids: &[UploadId],
-    followed: Option<UploadId>,
-) -> Option<usize> {
-    let sent = |id: &UploadId| {
-        let upload = queue.get(*id);
-        upload.is_some_and(|upload| upload.state() == State::Uploading)
+fn make(queue: &Queue, flights: &Flights, query: &WindowQuery) -> Order {
+    let (filter, sort) = (&query.filter, query.sort);
+    let Some(folds) = &query.tree else {
+        return Order::Flat(select(queue, flights, filter, sort).into());
     };
-    let kept = followed
-        .filter(sent)
-        .and_then(|id| ids.iter().position(|other| *other == id));
-    kept.or_else(|| {
+    let plain;
+    let ids = if filter.is_none() {
+        queue.order()
+    } else {
+        plain = select(queue, flights, filter, Sort::default());
+        &plain
+    };
+    // What was taken out leaves gaps in the order for a moment.
+    let there: Vec<UploadId>;
+    let ids = if queue.len() < queue.order().len() {
+        let known = ids.iter().copied().filter(|id| queue.get(*id).is_some());
+        there = known.collect();
+        &there
+    } else {
+        ids
+    };
+    let moving = moving(queue.folders(), flights);
+    let rate = |line: &LineId| match line {
+        LineId::Upload(id) => flights.rate(*id),
+        LineId::Folder(id) => moving.get(id).map_or(0, |(_, rate)| *rate),
+    };
+    let tree = Tree::new(queue.folders(), ids, folds.clone(), |entries| {
+        arrange(queue, entries, sort, rate);
+    });
+    Order::Tree(Arc::new(tree))
+}
+
+fn flat(queue: &Queue, flights: &Flights, ids: &[UploadId], query: &WindowQuery) -> Window {
+    let place = |id: UploadId| near_or_all(ids, 0, query.start, |other| *other == id);
+    let wanted = match query.follow {
+        Some(LineId::Upload(id)) => Some(id),
+        _ => None,
+    };
+    let alive = || {
+        let kept = wanted.filter(|id| is_sent(queue, *id)).and_then(place);
+        kept.or_else(|| {
+            let flying = flights.uploads();
+            if flying.is_empty() {
+                return None;
+            }
+            ids.iter().position(|id| flying.contains(id))
+        })
+    };
+    let alive = query.follow_running.then(alive).flatten();
+    let followed = alive.or_else(|| wanted.and_then(place));
+    let start = begin(query, ids.len(), followed, alive.is_some());
+    let shown = ids.iter().skip(start).take(rows_of(query));
+    let line = |id: &UploadId| {
+        let entry = Entry::Upload(row(*id, queue.get(*id)?, flights));
+        Some(Line {
+            depth: 0,
+            parent: None,
+            entry,
+        })
+    };
+    Window {
+        start,
+        lines: shown.filter_map(line).collect(),
+        length: ids.len(),
+        followed,
+        matching: ids.len(),
+        total: queue.len(),
+        folder: queue.folder(),
+    }
+}
+
+fn of_tree(queue: &Queue, flights: &Flights, tree: &Tree, query: &WindowQuery) -> Window {
+    let folders = queue.folders();
+    let place = |line: LineId| tree.find(folders, line, query.start);
+    let alive = || {
         let flying = flights.uploads();
-        if flying.is_empty() {
-            return None;
+        let wanted = query.follow.filter(|line| match line {
+            LineId::Upload(id) => is_sent(queue, *id),
+            LineId::Folder(folder) => {
+                let inside = |id: &UploadId| folders.is_in(folders.of(*id), *folder);
+                tree.folded(*folder) && flying.iter().any(inside)
+            }
+        });
+        let first = || {
+            flying
+                .iter()
+                .filter_map(|id| place(LineId::Upload(*id)))
+                .min()
+        };
+        wanted.and_then(place).or_else(first)
+    };
+    let alive = query.follow_running.then(alive).flatten();
+    let followed = alive.or_else(|| query.follow.and_then(place));
+    let start = begin(query, tree.len(), followed, alive.is_some());
+    Window {
+        start,
+        lines: rows::lines(queue, flights, tree, start, rows_of(query)),
+        length: tree.len(),
+        followed,
+        matching: tree.matching(),
+        total: queue.len(),
+        folder: queue.folder(),
+    }
+}
+
+fn is_sent(queue: &Queue, id: UploadId) -> bool {
+    queue
+        .get(id)
+        .is_some_and(|upload| upload.state() == State::Uploading)
+}
+
+fn rows_of(query: &WindowQuery) -> usize {
+    query.rows.min(WindowQuery::MOST_ROWS)
+}
+
+/// The first line of a window on an order of this length, so that what is followed is in it.
+#[must_use]
+pub fn begin(query: &WindowQuery, length: usize, followed: Option<usize>, alive: bool) -> usize {
+    let rows = rows_of(query);
+    let last = length.saturating_sub(rows);
+    let start = query.start.min(last);
+    match followed {
+        // What comes next is worth more rows than what is behind.
+        Some(at) if alive && (at < start || at >= start + (rows - rows / 4)) => {
+            at.saturating_sub(rows / 4).min(last)
         }
-        ids.iter().position(|id| flying.contains(id))
-    })
+        Some(at) if !alive && rows > 0 => start.clamp((at + 1).saturating_sub(rows), at),
+        _ => start,
+    }
 }
 
 /// The uploads a filter lets through, sorted.
 #[must_use]
 pub fn select(queue: &Queue, flights: &Flights, filter: &Filter, sort: Sort) -> Vec<UploadId> {
-    let text = filter.text.to_lowercase();
-    let through = |id: &UploadId| {
-        queue.get(*id).is_some_and(|upload| {
-            shows(filter.show, upload)
-                && (text.is_empty() || upload.path.to_string_lossy().to_lowercase().contains(&text))
-        })
-    };
+    let through = through(queue, filter);
+    let through = |id: &UploadId| through(*id);
     let mut ids: Vec<UploadId> = queue.order().iter().copied().filter(through).collect();
     let upload = |id: &UploadId| queue.get(*id);
     match sort.by {
@@ -165,11 +271,9 @@ pub fn select(queue: &Queue, flights: &Flights, filter: &Filter, sort: Sort) -> 
         SortBy::Size => ids.sort_by_key(|id| upload(id).map(|upload| upload.identity.size)),
         SortBy::State => ids.sort_by_key(|id| upload(id).map(Upload::state)),
         SortBy::Speed => ids.sort_by_cached_key(|id| Reverse(flights.rate(*id))),
-        SortBy::Progress => ids.sort_by_key(|id| {
-            upload(id).map(|u| {
-                u128::from(u.acknowledged()) * 1_000_000 / u128::from(u.identity.size.max(1))
-            })
-        }),
+        SortBy::Progress => {
+            ids.sort_by_key(|id| upload(id).map(|u| share(u.acknowledged(), u.identity.size)));
+        }
     }
     if sort.descending {
         ids.reverse();
@@ -177,77 +281,53 @@ pub fn select(queue: &Queue, flights: &Flights, filter: &Filter, sort: Sort) -> 
     ids
 }
 
-fn shows(show: Show, upload: &Upload) -> bool {
-    let state = upload.state();
-    let troubled = || upload.begun().is_some_and(|begun| begun.troubles().1 > 0);
-    match show {
-        Show::All => true,
-        Show::Running => {
-            use State::{Completing, Creating, Processing, Uploading};
-            matches!(state, Creating | Uploading | Completing | Processing)
-        }
-        Show::Failed => matches!(state, State::Failed | State::Changed) || troubled(),
-        Show::Waiting => matches!(state, State::Queued | State::Paused),
-        Show::Done => state == State::Done,
+fn share(part: u64, whole: u64) -> u128 {
+    u128::from(part) * 1_000_000 / u128::from(whole.max(1))
+}
+
+/// Puts the entries of one folder in order: files by what they are, folders by what they add up to.
+fn arrange(queue: &Queue, entries: &mut [LineId], sort: Sort, rate: impl Fn(&LineId) -> u64) {
+    let folders = queue.folders();
+    match sort.by {
+        SortBy::Queue => {}
+        SortBy::Name => entries.sort_by_key(|line| match line {
+            LineId::Upload(id) => queue.get(*id).and_then(|upload| upload.path.file_name()),
+            LineId::Folder(id) => Some::<&OsStr>(folders.name(*id)),
+        }),
+        SortBy::Size => entries.sort_by_key(|line| match line {
+            LineId::Upload(id) => queue.get(*id).map_or(0, |upload| upload.identity.size),
+            LineId::Folder(id) => folders.totals(*id).bytes,
+        }),
+        SortBy::State => entries.sort_by_key(|line| match line {
+            LineId::Upload(id) => queue.get(*id).map(Upload::state),
+            LineId::Folder(id) => Some(folders.totals(*id).state()),
+        }),
+        SortBy::Speed => entries.sort_by_cached_key(|line| Reverse(rate(line))),
+        SortBy::Progress => entries.sort_by_key(|line| match line {
+            LineId::Upload(id) => queue.get(*id).map_or(0, |upload| {
+                share(upload.acknowledged(), upload.identity.size)
+            }),
+            LineId::Folder(id) => {
+                let totals = folders.totals(*id);
+                share(totals.acknowledged, totals.bytes)
+            }
+        }),
+    }
+    if sort.descending {
+        entries.reverse();
     }
 }
 
-/// One upload as a row.
-#[must_use]
-pub fn row(id: UploadId, upload: &Upload, flights: &Flights) -> Row {
-    let begun = upload.begun();
-    let size = upload.identity.size;
-    let acknowledged = upload.acknowledged().min(size);
-    let in_flight: u64 = flights
-        .of(id)
-        .map(|(_, flight)| flight.progress.taken())
-        .sum();
-    let rate = flights.rate(id);
-    let left = size - acknowledged;
-    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    let (parts_retrying, parts_failed) = begun.map_or((0, 0), super::upload::Begun::troubles);
-    Row {
-        id,
-        path: upload.path.to_path_buf(),
-        size,
-        acknowledged,
-        in_flight: in_flight.min(left),
-        state: upload.state(),
-        rate,
-        eta: (rate > 0).then(|| left.saturating_sub(in_flight) / rate),
-        parts: begun.map_or(0, super::upload::Begun::count),
-        parts_done: begun.map_or(0, |begun| count(begun.progress.receipts.len())),
-        parts_running: begun.map_or(0, |begun| count(begun.running.len())),
-        parts_failed,
-        parts_retrying,
-        note: note(upload),
-    }
-}
-
-fn note(upload: &Upload) -> Option<String> {
-    match &upload.hold {
-        Hold::Failed(error) | Hold::Changed(error) => {
-            let next = error.kind.next_step();
-            let step = if next.is_empty() {
-                String::new()
-            } else {
-                format!(" — {next}")
-            };
-            Some(format!("{error}{step}"))
-        }
-        Hold::Skipped(error) => Some(error.message.clone()),
-        Hold::None | Hold::Paused => {
-            let begun = upload.begun()?;
-            let error = begun.step_error.as_ref();
-            let part = || {
-                begun
-                    .troubled
-                    .values()
-                    .next_back()
-                    .map(|trouble| &trouble.error)
-            };
-            error.or_else(part).map(|error| error.message.clone())
-        }
+/// Whether a filter lets an upload through.
+pub fn through<'a>(queue: &'a Queue, filter: &Filter) -> impl Fn(UploadId) -> bool + 'a {
+    let show = filter.show;
+    let text = filter.text.to_lowercase();
+    move |id| {
+        queue.get(id).is_some_and(|upload| {
+            let troubled = || upload.begun().is_some_and(|begun| begun.troubles().1 > 0);
+            (show == Show::All || show.shows(upload.state(), troubled()))
+                && (text.is_empty() || upload.path.to_string_lossy().to_lowercase().contains(&text))
+        })
     }
 }
 
@@ -267,6 +347,99 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_tree_is_kept_when_states_change_and_made_anew_when_files_come_or_go() {
+        let mut queue = Queue::default();
+        let add = |queue: &mut Queue, path: &str| {
+            queue.add(path.into(), Identity::new(9, 1, 0, 1)).unwrap();
+        };
+        for path in ["/t/a/1.mov", "/t/b/2.mov", "/t/b/3.mov"] {
+            add(&mut queue, path);
+        }
+        let flights = Flights::default();
+        let mut orders = Orders::default();
+        let query = WindowQuery {
+            rows: 9,
+            tree: Some(Folds::default()),
+            ..WindowQuery::default()
+        };
+        let mut tree = |queue: &Queue, query: &WindowQuery| match orders.get(queue, &flights, query)
+        {
+            Order::Tree(tree) => tree,
+            Order::Flat(ids) => panic!("{ids:?}"),
+        };
+        let first = tree(&queue, &query);
+        assert_eq!(first.len(), 5);
+        queue.apply(1, &Change::Paused);
+        assert!(Arc::ptr_eq(&first, &tree(&queue, &query)));
+        // By state it is another matter.
+        let waiting = WindowQuery {
+            filter: Filter {
+                show: Show::Waiting,
+                ..Filter::default()
+            },
+            ..query.clone()
+        };
+        assert_eq!(tree(&queue, &waiting).matching(), 3);
+        queue.apply(1, &Change::Done);
+        assert_eq!(tree(&queue, &waiting).matching(), 2);
+        assert!(Arc::ptr_eq(&first, &tree(&queue, &query)));
+        add(&mut queue, "/t/b/4.mov");
+        assert_eq!(tree(&queue, &query).len(), 6);
+        queue.apply(1, &Change::Removed);
+        let left = tree(&queue, &query);
+        assert_eq!((left.len(), left.matching()), (4, 3));
+        queue.tidy();
+        let top = [4, 2, 3];
+        queue.move_to(&top[..1], crate::engine::protocol::Place::Top);
+        let lines: Vec<_> = (1..4)
+            .filter_map(|at| tree(&queue, &query).line(at))
+            .collect();
+        assert_eq!(lines, top.map(LineId::Upload));
+    }
+
+    #[test]
+    fn entries_of_a_folder_are_sorted_by_what_they_are_and_folders_by_what_they_add_up_to() {
+        let mut queue = Queue::default();
+        for (path, size) in [
+            ("/t/b/1.mov", 3),
+            ("/t/b/2.mov", 4),
+            ("/t/5.mov", 5),
+            ("/t/a/9.mov", 1),
+            ("/t/c/8.mov", 6),
+        ] {
+            queue
+                .add(path.into(), Identity::new(size, 1, 0, 1))
+                .unwrap();
+        }
+        let told = |by, descending| -> Vec<String> {
+            let query = WindowQuery {
+                rows: 99,
+                sort: Sort { by, descending },
+                tree: Some(Folds::default()),
+                ..WindowQuery::default()
+            };
+            let window = Orders::default().window(&queue, &Flights::default(), &query);
+            let name = |line: &Line| match &line.entry {
+                Entry::Folder(folder) => folder.name.display().to_string(),
+                Entry::Upload(row) => row.size.to_string(),
+            };
+            window.lines.iter().map(name).collect()
+        };
+        assert_eq!(
+            told(SortBy::Queue, false),
+            ["b", "3", "4", "5", "a", "1", "c", "6"]
+        );
+        assert_eq!(
+            told(SortBy::Name, false),
+            ["5", "a", "1", "b", "3", "4", "c", "6"]
+        );
+        assert_eq!(
+            told(SortBy::Size, true),
+            ["b", "4", "3", "c", "6", "5", "a", "1"]
+        );
+    }
+
+    #[tokio::test]
     async fn a_window_that_follows_what_runs_stays_with_it_while_it_is_sent() {
         let mut queue = Queue::default();
         for number in 0..100 {
@@ -277,12 +450,12 @@ mod tests {
         let shown = |queue: &Queue, flights: &Flights, follow: Option<UploadId>| -> Vec<_> {
             let query = WindowQuery {
                 rows: 8,
-                follow,
+                follow: follow.map(LineId::Upload),
                 follow_running: true,
                 ..WindowQuery::default()
             };
             let window = Orders::default().window(queue, flights, &query);
-            window.rows.iter().map(|row| row.id).collect()
+            window.uploads().map(|row| row.id).collect()
         };
         assert_eq!(shown(&queue, &flights, Some(40))[7], 40);
         send(&mut queue, &mut flights, 60);

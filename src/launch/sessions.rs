@@ -174,7 +174,7 @@ impl Listed {
             },
             changed: changed.and_then(|time| Timestamp::from_second(time.as_second()).ok()),
             destination: clean(&opened.header.destination),
-            folder: queue.folder().to_owned(),
+            folder: queue.folder(),
             file: path,
             files: queue.len() - counts.of(State::Skipped),
             done: counts.of(State::Done),

@@ -2,8 +2,9 @@
 //! does nothing. Clock and size are data in it.
 
 mod dialogs;
+mod marks;
 
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use jiff::tz::TimeZone;
 use ratatui::layout::Rect;
@@ -12,6 +13,7 @@ use tui_input::Input;
 pub(crate) use self::dialogs::{
     Add, AddField, Confirm, Dialog, Entry, Estimate, Help, Listing, Tuning,
 };
+pub(crate) use self::marks::{Found, Marks, Share};
 use super::{
     Detach,
     action::{Action, Pane},
@@ -21,8 +23,8 @@ use super::{
 };
 use crate::{
     engine::protocol::{
-        Counts, Filter, LimitedBy, Parts, Phase, Row, Sort, Summary, Targets, UploadId, Window,
-        WindowQuery,
+        Counts, Filter, FolderRow, Folds, LimitedBy, Line, LineId, Parts, Phase, Row, Sort,
+        Summary, Targets, UploadId, Window, WindowQuery,
     },
     settings::Settings,
 };
@@ -75,15 +77,19 @@ pub(crate) struct App {
 pub(crate) struct Queue {
     pub(crate) filter: Filter,
     pub(crate) sort: Sort,
+    /// Whether files are shown in a tree of their folders.
+    pub(crate) tree: bool,
+    /// The folders that are folded there.
+    pub(crate) folds: Folds,
     pub(crate) window: Window,
     /// Whether a first answer came.
     pub(crate) known: bool,
-    /// The row of the cursor within the filtered order.
+    /// The line of the cursor within the filtered order.
     pub(crate) cursor: usize,
-    /// The first row on the screen.
+    /// The first line on the screen.
     pub(crate) offset: usize,
-    /// The upload under the cursor, once its row is known.
-    pub(crate) selected: Option<UploadId>,
+    /// What is under the cursor, once its line is known.
+    pub(crate) selected: Option<LineId>,
     pub(crate) marks: Marks,
     /// Where a range was begun.
     pub(crate) anchor: Option<usize>,
@@ -92,43 +98,72 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// The row at this place of the filtered order, if it is known.
-    pub(crate) fn row(&self, index: usize) -> Option<&Row> {
-        self.window.rows.get(index.checked_sub(self.window.start)?)
+    /// The line at this place of the filtered order, if it is known.
+    pub(crate) fn line(&self, index: usize) -> Option<&Line> {
+        self.window.lines.get(index.checked_sub(self.window.start)?)
     }
 
-    /// The row under the cursor, if it is known.
-    pub(crate) fn current(&self) -> Option<&Row> {
-        self.row(self.cursor)
-            .filter(|row| Some(row.id) == self.selected)
-            .or_else(|| {
-                let id = self.selected?;
-                self.window.rows.iter().find(|row| row.id == id)
-            })
+    /// The place of this line, if it is among the known ones.
+    pub(crate) fn place(&self, id: LineId) -> Option<usize> {
+        let place = self.window.lines.iter().position(|line| line.id() == id)?;
+        Some(self.window.start + place)
     }
 
-    /// What commands are for: the marks, else the upload under the cursor.
-    pub(crate) fn targets(&self) -> Option<Targets> {
-        match &self.marks {
-            Marks::Ids(ids) if ids.is_empty() => self.selected.map(|id| Targets::Ids(vec![id])),
-            Marks::Ids(ids) => Some(Targets::Ids(ids.iter().copied().collect())),
-            Marks::All(filter) => Some(Targets::Filtered(filter.clone())),
+    /// The line under the cursor, if it is known.
+    pub(crate) fn current(&self) -> Option<&Line> {
+        self.line(self.cursor)
+            .filter(|line| Some(line.id()) == self.selected)
+            .or_else(|| self.line(self.place(self.selected?)?))
+    }
+
+    /// The upload under the cursor, if there is one and its line is known.
+    pub(crate) fn current_upload(&self) -> Option<&Row> {
+        self.current()?.upload()
+    }
+
+    /// The folder under the cursor, if there is one and its line is known.
+    pub(crate) fn current_folder(&self) -> Option<&FolderRow> {
+        self.current()?.folder()
+    }
+
+    /// The upload under the cursor, if it is one.
+    pub(crate) fn upload(&self) -> Option<UploadId> {
+        match self.selected? {
+            LineId::Upload(id) => Some(id),
+            LineId::Folder(_) => None,
         }
     }
 
-    /// Whether this row is marked, or in the range that is being marked.
-    pub(crate) fn marked(&self, index: usize, row: &Row) -> bool {
+    /// What commands are for: the marks, else what is under the cursor; of a folder, all that is
+    /// shown of it.
+    pub(crate) fn targets(&self) -> Option<Targets> {
+        self.marks.targets().or_else(|| {
+            Some(match self.selected? {
+                LineId::Upload(id) => Targets::Ids(vec![id]),
+                LineId::Folder(id) => Targets::Inside(id, self.filter.clone()),
+            })
+        })
+    }
+
+    /// How much of this line is marked, or in the range that is being marked.
+    pub(crate) fn marked(&self, index: usize, line: &Line) -> Share {
         let in_range = self.anchor.is_some_and(|anchor| {
             (anchor.min(self.cursor)..=anchor.max(self.cursor)).contains(&index)
         });
-        in_range
-            || match &self.marks {
-                Marks::Ids(ids) => ids.contains(&row.id),
-                Marks::All(filter) => *filter == self.filter,
-            }
+        match (line.upload(), line.folder()) {
+            _ if in_range => Share::All,
+            (Some(row), _) if self.marks.has(row, &self.filter) => Share::All,
+            (_, Some(folder)) => self.marks.share(folder, &self.filter),
+            _ => Share::None,
+        }
     }
 
-    /// What to ask for `rows` rows.
+    /// How they are shown, for the engine.
+    pub(crate) fn view(&self) -> Option<Folds> {
+        self.tree.then(|| self.folds.clone())
+    }
+
+    /// What to ask for `rows` lines.
     pub(crate) fn query(&self, rows: usize) -> WindowQuery {
         WindowQuery {
             filter: self.filter.clone(),
@@ -137,28 +172,8 @@ impl Queue {
             rows: rows.clamp(1, WindowQuery::MOST_ROWS),
             follow: self.selected,
             follow_running: self.following,
+            tree: self.view(),
         }
-    }
-}
-
-/// What was marked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Marks {
-    /// One by one.
-    Ids(BTreeSet<UploadId>),
-    /// All a filter lets through, however many.
-    All(Filter),
-}
-
-impl Default for Marks {
-    fn default() -> Self {
-        Self::Ids(BTreeSet::new())
-    }
-}
-
-impl Marks {
-    pub(crate) fn is_empty(&self) -> bool {
-        matches!(self, Self::Ids(ids) if ids.is_empty())
     }
 }
 
@@ -237,6 +252,7 @@ impl App {
             eta: Eta::default(),
             queue: Queue {
                 following: true,
+                tree: true,
                 ..Queue::default()
             },
             parts: PartsPane::default(),

@@ -133,10 +133,10 @@ pub(super) async fn run_with<B: Backend>(
         }
         if pace.refresh_due(app.lively()) {
             helpers.ask_rows(app.queue.query(moving::rows(&app)));
-            if let Some(upload) = app.queue.selected {
+            if let Some(upload) = app.queue.upload() {
                 helpers.ask_parts(upload);
             }
-        } else if let Some(upload) = app.queue.selected {
+        } else if let Some(upload) = app.queue.upload() {
             helpers.parts_of_another(upload);
         }
         if pace.draw_due(helpers.answers_come()) {

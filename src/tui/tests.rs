@@ -4,6 +4,7 @@
 mod any;
 pub(super) mod fake;
 mod flows;
+mod folders;
 mod live;
 mod screens;
 
@@ -14,7 +15,7 @@ use ratatui::{buffer::Buffer, layout::Rect};
 
 use self::fake::World;
 use super::{
-    app::App,
+    app::{App, Found},
     keys::KeyMap,
     theme::{Background, Depth, Theme},
     update::{Effect, Msg, moving, update},
@@ -35,7 +36,14 @@ impl Screen {
         Self::made(world, width, height, false)
     }
 
-    /// The same with nobody before it.
+    /// The same without the tree of folders: a line for each file.
+    pub(super) fn flat(world: World, width: u16, height: u16) -> Self {
+        let mut screen = Self::new(world, width, height);
+        screen.press("t");
+        screen
+    }
+
+    /// A screen with nobody before it.
     pub(super) fn unattended(world: World, width: u16, height: u16) -> Self {
         Self::made(world, width, height, true)
     }
@@ -83,7 +91,8 @@ impl Screen {
                 }
                 Effect::Mark(query) => {
                     let window = self.world.window(&query);
-                    self.send(Msg::Marked(window.rows.iter().map(|row| row.id).collect()));
+                    let found = window.lines.iter().filter_map(Found::of).collect();
+                    self.send(Msg::Marked(found));
                 }
                 other => left.push(other),
             }
@@ -97,7 +106,7 @@ impl Screen {
             let window = self.world.window(&query);
             update(&mut self.app, Msg::Window(query, window));
         }
-        if let Some(id) = self.app.queue.selected
+        if let Some(id) = self.app.queue.upload()
             && let Reply::Parts(parts) = self.world.reply(&Query::Parts(id))
         {
             update(&mut self.app, Msg::Parts(id, parts));

@@ -3,6 +3,7 @@
 
 mod dialogs;
 mod files;
+mod folding;
 mod mouse;
 pub(super) mod moving;
 pub(super) mod tuning;
@@ -19,7 +20,7 @@ pub(super) use moving::{cell_parts as part_under, failed_part as failed_under};
 use super::{
     Detach, Exit,
     action::{Action, Pane},
-    app::{App, Dialog, Estimate, Eta, Leaving, Listing, Message, Tone},
+    app::{App, Dialog, Estimate, Eta, Found, Leaving, Listing, Message, Tone},
 };
 use crate::{
     engine::protocol::{
@@ -52,8 +53,8 @@ pub(crate) enum Msg {
     Details(Option<Box<Details>>),
     /// The engine said what these settings would do.
     Preview(Settings, Preview),
-    /// The uploads of a range that was marked.
-    Marked(Vec<UploadId>),
+    /// What is in a range that was marked.
+    Marked(Vec<Found>),
     /// The engine answered a command.
     Outcome {
         /// What it was about.
@@ -92,7 +93,7 @@ pub(crate) enum Effect {
     Ask(Query),
     /// Ask for the rows and the parts on the screen anew.
     Refresh,
-    /// Find the uploads of these rows.
+    /// Find what is in these lines.
     Mark(WindowQuery),
     /// Read this folder.
     List(PathBuf),
@@ -121,7 +122,7 @@ pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Effect> {
         Msg::Summary(summary) => summary_came(app, *summary),
         Msg::Window(query, window) => moving::window_came(app, &query, window),
         Msg::Parts(upload, parts) => {
-            if app.queue.selected == Some(upload) {
+            if app.queue.upload() == Some(upload) {
                 app.parts.parts = parts;
                 moving::keep_part_cursor(app);
             }
@@ -148,8 +149,8 @@ pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Effect> {
             }
             Vec::new()
         }
-        Msg::Marked(ids) => {
-            files::mark_ids(app, ids);
+        Msg::Marked(found) => {
+            files::mark_found(app, found);
             Vec::new()
         }
         Msg::Outcome { of, outcome } => {
@@ -389,6 +390,7 @@ fn perform(app: &mut App, action: Action) -> Vec<Effect> {
         | A::MoveFirst
         | A::MoveLast => files::command(app, action),
         A::Mark | A::MarkRange | A::MarkAll => files::mark(app, action),
+        A::Tree | A::Fold | A::FoldAll | A::UnfoldAll => folding::act(app, action),
         A::Details => dialogs::open_details(app),
         A::Filter => {
             app.typing = Some(Input::new(app.queue.filter.text.clone()));
@@ -458,6 +460,9 @@ fn next_pane(app: &mut App) {
 }
 
 fn open(app: &mut App) -> Vec<Effect> {
+    if folding::open(app) {
+        return vec![Effect::Refresh];
+    }
     match app.focus {
         Pane::Queue => {
             app.focus = Pane::Parts;

@@ -8,6 +8,7 @@ pub(super) mod header;
 pub(super) mod help;
 pub(super) mod log;
 pub(super) mod parts;
+mod pen;
 pub(super) mod queue;
 pub(super) mod summary;
 pub(super) mod tuning;
@@ -209,6 +210,66 @@ pub(super) fn left_right(buf: &mut Buffer, area: Rect, left: Line<'_>, right: Li
     );
 }
 
+/// How many cells of a bar are what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Lengths {
+    full: u16,
+    half: u16,
+    flight: u16,
+    track: u16,
+}
+
+impl Lengths {
+    /// Of a bar `width` wide: what is done of `whole`, what is on its way, what is to come.
+    pub(super) fn new(width: u16, done: u64, on_its_way: u64, whole: u64) -> Self {
+        // In halves of a cell; full only when nothing is missing.
+        let halves = |bytes: u64| -> u16 {
+            let all = width.saturating_mul(2);
+            if whole == 0 {
+                return 0;
+            }
+            if bytes >= whole {
+                return all;
+            }
+            let share = u128::from(bytes) * u128::from(all) / u128::from(whole);
+            u16::try_from(share)
+                .unwrap_or(all)
+                .min(all.saturating_sub(1))
+        };
+        let done_halves = halves(done);
+        let sum_halves = halves(done.saturating_add(on_its_way).min(whole));
+        let full = done_halves / 2;
+        let half = (done_halves % 2).min(width - full);
+        let used = full + half;
+        let flight = sum_halves
+            .div_ceil(2)
+            .saturating_sub(used)
+            .min(width - used);
+        Self {
+            full,
+            half,
+            flight,
+            track: width - used - flight,
+        }
+    }
+
+    /// Each sort of cell, how many of it follow each other, and how they look.
+    pub(super) fn pieces(self, theme: &Theme, style: Style) -> [(&'static str, u16, Style); 4] {
+        let cells = &theme.glyphs.bar;
+        let (on_way, to_come) = if theme.colored {
+            (cells.full, cells.full)
+        } else {
+            (cells.flight, cells.track)
+        };
+        [
+            (cells.full, self.full, style),
+            (cells.half, self.half, style),
+            (on_way, self.flight, theme.flight),
+            (to_come, self.track, theme.track),
+        ]
+    }
+}
+
 /// A bar `width` wide: what is done of `whole`, what is on its way, what is to come.
 pub(super) fn bar<'a>(
     theme: &Theme,
@@ -218,44 +279,11 @@ pub(super) fn bar<'a>(
     whole: u64,
     style: Style,
 ) -> Vec<Span<'a>> {
-    let cells = &theme.glyphs.bar;
-    // In halves of a cell; full only when nothing is missing.
-    let halves = |bytes: u64| -> usize {
-        let all = u128::from(width) * 2;
-        if whole == 0 {
-            return 0;
-        }
-        if bytes >= whole {
-            return usize::from(width) * 2;
-        }
-        let share = u128::from(bytes) * all / u128::from(whole);
-        usize::try_from(share.min(all.saturating_sub(1))).unwrap_or(0)
-    };
-    let done_halves = halves(done);
-    let sum_halves = halves(done.saturating_add(on_its_way).min(whole));
-    let width = usize::from(width);
-    let full = done_halves / 2;
-    let mut spans = vec![Span::styled(cells.full.repeat(full), style)];
-    let mut used = full;
-    if done_halves % 2 == 1 && used < width {
-        spans.push(Span::styled(cells.half, style));
-        used += 1;
-    }
-    let flight = sum_halves
-        .div_ceil(2)
-        .saturating_sub(used)
-        .min(width - used);
-    let (on_way, to_come) = if theme.colored {
-        (cells.full, cells.full)
-    } else {
-        (cells.flight, cells.track)
-    };
-    spans.push(Span::styled(on_way.repeat(flight), theme.flight));
-    spans.push(Span::styled(
-        to_come.repeat(width - used - flight),
-        theme.track,
-    ));
+    let pieces = Lengths::new(width, done, on_its_way, whole).pieces(theme, style);
+    let spans = pieces.into_iter().filter(|(_, count, _)| *count > 0);
     spans
+        .map(|(symbol, count, style)| Span::styled(symbol.repeat(count.into()), style))
+        .collect()
 }
 
 /// The share in a column of 5: `" 42 %"`, `"100 %"`.

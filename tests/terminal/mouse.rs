@@ -46,7 +46,7 @@ fn a_click_selects_the_wheel_scrolls_and_a_hint_that_is_clicked_on_acts() {
     terminal.shows("the first file", selected(1));
 
     terminal.mouse(CLICK, terminal.place("help"));
-    terminal.shows_text("begin the file or the marks anew");
+    terminal.shows_text("begin the file, folder or marks anew");
     terminal.mouse(CLICK, terminal.place("esc close"));
     terminal.shows("no help", |screen| !screen.contains("esc close"));
 

@@ -220,7 +220,7 @@ impl World {
             ..WindowQuery::default()
         };
         match self.handle.query(Query::Window(query)).await.unwrap() {
-            Reply::Window(window) => window.rows,
+            Reply::Window(window) => window.uploads().cloned().collect(),
             other => panic!("{other:?}"),
         }
     }

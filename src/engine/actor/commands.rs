@@ -4,16 +4,14 @@ use std::time::Duration;
 
 use tokio::{sync::oneshot, time::Instant};
 
-use super::Actor;
+use super::{Actor, mass::Deed};
 use crate::{
     engine::{
         Server,
-        protocol::{Command, Outcome, Preview, Sort, State, Targets, UploadId},
+        protocol::{Command, Outcome, Place, Preview, State, Targets, UploadId},
         upload::Hold,
-        window,
         worker::{self, Done},
     },
-    error::{Error, Kind},
     plan::{PartNumber, PartPlan},
     session::{Change, record},
     settings::{PartSize, Settings},
@@ -26,7 +24,7 @@ const SAVE_WAIT: Duration = Duration::from_secs(5);
 const REORDER: Duration = Duration::from_secs(2);
 
 /// `1 file`, `2 files`.
-fn files(count: usize) -> String {
+pub(super) fn files(count: usize) -> String {
     format!("{count} file{}", if count == 1 { "" } else { "s" })
 }
 
@@ -38,22 +36,43 @@ impl Actor {
         command: Command,
         answer: oneshot::Sender<Outcome>,
     ) {
-        let closing = self.stopping.is_some();
+        let ends = matches!(command, Command::Stop | Command::StopNow);
+        if self.masses.any() && !ends {
+            self.masses.later.push_back((command, answer));
+            return;
+        }
         let outcome = match command {
-            _ if closing && !matches!(command, Command::Stop | Command::StopNow) => {
+            _ if self.stopping.is_some() && !ends => {
                 Outcome::refused("the session is being closed")
             }
             Command::Add(add) => return self.add(&add, answer),
-            Command::Pause(targets) => self.pause(&targets),
-            Command::Resume(targets) => self.resume(&targets),
-            Command::Retry(targets) => self.retry(&targets),
+            Command::Pause(targets) => {
+                return self.begin_mass(server, Deed::Pause, &targets, answer);
+            }
+            Command::Resume(targets) => {
+                return self.begin_mass(server, Deed::Resume, &targets, answer);
+            }
+            Command::Retry(targets) => {
+                return self.begin_mass(server, Deed::Retry, &targets, answer);
+            }
             Command::RetryPart { upload, part } => self.retry_part(upload, part),
-            Command::StartOver(targets) => self.start_over(&targets),
-            Command::Skip(targets) => self.skip(&targets),
-            Command::Remove(targets) => self.remove(&targets),
+            Command::StartOver(targets) => {
+                return self.begin_mass(server, Deed::StartOver, &targets, answer);
+            }
+            Command::Skip(targets) => {
+                return self.begin_mass(server, Deed::Skip, &targets, answer);
+            }
+            Command::Remove(targets) => {
+                return self.begin_mass(server, Deed::Remove, &targets, answer);
+            }
             Command::Move(targets, place) => {
                 let ids = self.ids(&targets);
-                self.queue.move_to(&ids, place);
+                match (targets, place) {
+                    (Targets::Inside(folder, _), Place::Up | Place::Down) => {
+                        self.queue.move_folder(&ids, folder, place == Place::Up);
+                    }
+                    _ => self.queue.move_to(&ids, place),
+                }
                 // The order is the snapshot's: many moves in a row are one new snapshot.
                 self.reorder_at = Some(Instant::now() + REORDER);
                 Outcome::new(ids.len(), format!("{} moved", files(ids.len())))
@@ -86,56 +105,13 @@ impl Actor {
         let _ = answer.send(outcome);
     }
 
-    fn ids(&self, targets: &Targets) -> Vec<UploadId> {
-        match targets {
-            Targets::All => self.queue.order().to_vec(),
-            Targets::Ids(ids) => ids
-                .iter()
-                .copied()
-                .filter(|id| self.queue.get(*id).is_some())
-                .collect(),
-            Targets::Filtered(filter) => {
-                window::select(&self.queue, &self.flights, filter, Sort::default())
-            }
-        }
-    }
-
-    /// Those of the targets for which `is` holds.
-    fn those(&self, targets: &Targets, is: impl Fn(State) -> bool) -> Vec<UploadId> {
-        let is = |id: &UploadId| self.queue.get(*id).is_some_and(|upload| is(upload.state()));
-        self.ids(targets).into_iter().filter(is).collect()
-    }
-
-    fn pause(&mut self, targets: &Targets) -> Outcome {
-        let ids = self.those(targets, |state| {
-            !state.settled() && state != State::Processing
-        });
-        self.holding |= *targets == Targets::All;
-        for id in &ids {
-            self.cut_short(*id);
-            self.keep(*id, &Change::Paused);
-            self.rest(*id);
-        }
-        Outcome::new(ids.len(), format!("{} paused", files(ids.len())))
-    }
-
-    fn resume(&mut self, targets: &Targets) -> Outcome {
-        self.go_on();
-        let ids = self.those(targets, |state| state == State::Paused);
-        for id in &ids {
-            self.release(*id);
-        }
-        self.holding &= *targets != Targets::All && self.queue.counts().of(State::Paused) > 0;
-        Outcome::new(ids.len(), format!("{} resumed", files(ids.len())))
-    }
-
     /// The person wants things to go: waits are forgotten, and what was halted is tried again.
-    fn go_on(&mut self) {
+    pub(super) fn go_on(&mut self) {
         self.halted = None;
         self.gate.open(Instant::now());
     }
 
-    fn release(&mut self, id: UploadId) {
+    pub(super) fn release(&mut self, id: UploadId) {
         let completed = self
             .queue
             .begun(id)
@@ -144,43 +120,6 @@ impl Actor {
         if completed {
             self.process(id);
         }
-    }
-
-    fn retry(&mut self, targets: &Targets) -> Outcome {
-        self.go_on();
-        let now = Instant::now();
-        let (mut uploads, mut parts, mut hopeless) = (0, 0, 0);
-        for id in self.ids(targets) {
-            let Some(upload) = self.queue.get(id) else {
-                continue;
-            };
-            let failed = matches!(upload.hold, Hold::Failed(_));
-            let gone = upload
-                .reason()
-                .is_some_and(|error| matches!(error.kind, Kind::TicketGone | Kind::Changed));
-            if gone {
-                hopeless += 1;
-                continue;
-            }
-            parts += self
-                .queue
-                .with_begun(id, |begun| begun.retry(now, None))
-                .unwrap_or(0);
-            if failed {
-                self.release(id);
-                uploads += 1;
-            } else {
-                // One that waits for its next try goes at once.
-                self.queue.with_begun(id, |begun| {
-                    begun.not_before = begun.not_before.map(|_| now);
-                });
-            }
-        }
-        let mut words = format!("{} and {parts} parts are tried again", files(uploads));
-        if hopeless > 0 {
-            words = format!("{words}; {} can only be started over", files(hopeless));
-        }
-        Outcome::new(uploads.max(parts), words)
     }
 
     fn retry_part(&mut self, upload: UploadId, part: PartNumber) -> Outcome {
@@ -200,47 +139,6 @@ impl Actor {
             self.release(upload);
         }
         Outcome::new(1, format!("part {part} is tried again"))
-    }
-
-    fn start_over(&mut self, targets: &Targets) -> Outcome {
-        self.go_on();
-        let held = |state| matches!(state, State::Failed | State::Changed | State::Paused);
-        let ids = self.those(targets, held);
-        for id in &ids {
-            self.begin_over(*id);
-            self.keep(*id, &Change::Released);
-        }
-        Outcome::new(
-            ids.len(),
-            format!("{} will be started over", files(ids.len())),
-        )
-    }
-
-    fn skip(&mut self, targets: &Targets) -> Outcome {
-        let ids = self.those(targets, |state| {
-            !matches!(state, State::Done | State::Skipped | State::Processing)
-        });
-        for id in &ids {
-            self.cut_short(*id);
-            let left_out = Error::new(Kind::Local, "left out by you");
-            self.keep(*id, &Change::Skipped(left_out));
-            self.deactivate(*id);
-        }
-        Outcome::new(ids.len(), format!("{} left out", files(ids.len())))
-    }
-
-    fn remove(&mut self, targets: &Targets) -> Outcome {
-        let ids = self.ids(targets);
-        for id in &ids {
-            self.cut_short(*id);
-            self.deactivate(*id);
-            self.keep(*id, &Change::Removed);
-        }
-        self.queue.tidy();
-        Outcome::new(
-            ids.len(),
-            format!("{} taken out of the queue", files(ids.len())),
-        )
     }
 
     fn tune(&mut self, settings: Settings) -> Outcome {

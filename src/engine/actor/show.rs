@@ -15,8 +15,8 @@ use crate::{
             UploadId,
         },
         retry::Closed,
+        rows,
         upload::{Begun, Upload},
-        window,
     },
     settings::Concurrency,
 };
@@ -104,7 +104,7 @@ impl Actor {
         );
         let address = |media| self.destination.address(media);
         Some(Details {
-            row: window::row(id, upload, &self.flights),
+            row: rows::row(id, upload, &self.flights),
             modified: upload.identity.modified,
             queued: upload.times.queued.known(),
             begun: upload.times.begun.known(),

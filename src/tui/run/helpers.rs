@@ -23,7 +23,7 @@ use crate::{
     path,
     scan::Scan,
     tui::{
-        app::{Entry, Estimate, Listing},
+        app::{Entry, Estimate, Found, Listing},
         update::{Answered, Effect, Msg},
     },
 };
@@ -234,10 +234,10 @@ async fn command_one(engine: &Handle, tell: &UnboundedSender<Msg>, command: Comm
     let _ = tell.send(msg);
 }
 
-/// The uploads of a range of rows, however long.
+/// What is in a range of lines, however long.
 async fn find_range(engine: &Handle, query: WindowQuery) -> Msg {
     let end = query.start + query.rows;
-    let mut ids = Vec::with_capacity(query.rows);
+    let mut found = Vec::new();
     let mut start = query.start;
     while start < end {
         let part = WindowQuery {
@@ -246,15 +246,15 @@ async fn find_range(engine: &Handle, query: WindowQuery) -> Msg {
             ..query.clone()
         };
         match engine.query(Query::Window(part)).await {
-            Ok(Reply::Window(window)) if !window.rows.is_empty() => {
-                start = window.start + window.rows.len();
-                ids.extend(window.rows.iter().map(|row| row.id));
+            Ok(Reply::Window(window)) if !window.lines.is_empty() => {
+                start = window.start + window.lines.len();
+                found.extend(window.lines.iter().filter_map(Found::of));
             }
             Ok(_) => break,
             Err(Gone) => return Msg::Gone,
         }
     }
-    Msg::Marked(ids)
+    Msg::Marked(found)
 }
 
 /// Counts what these paths would bring, telling how far it is, while it is `still` wanted.

@@ -27,7 +27,7 @@ const PART_STATES: [PartState; 6] = [
 
 fn world() -> impl Strategy<Value = World> {
     let row = (
-        any::<String>(),
+        ("((a|b|日本|\u{202e})/){0,6}", any::<String>()).prop_map(|(at, name)| at + &name),
         0usize..10,
         any::<u64>(),
         any::<u64>(),
@@ -106,7 +106,7 @@ proptest! {
         world in world(),
         width in 1u16..=400, height in 1u16..=100,
         small in any::<bool>(),
-        keys in "[a-zA-Z?/*+<>()\\[\\] -]{0,12}",
+        keys in "[a-zA-Z?/*+<>()\\[\\] -]{0,12}|[cCUthljv *f/o]{0,12}",
         enter in prop::collection::vec("<(enter|esc|tab|up|down|left|right|back|ctrl-d|ctrl-l)>", 0..6),
         ascii in any::<bool>(),
     ) {

@@ -1,10 +1,20 @@
 //! An engine made up for the screen: a small world that answers like the real one, moves only when
 //! told to, and keeps what it was commanded.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
 
 use crate::{
-    engine::{Handle, Request, Server, protocol::*},
+    engine::{
+        Handle, Request, Server,
+        folders::{Folders, Share},
+        protocol::*,
+        rows,
+        tree::Tree,
+        window::begin,
+    },
     error::{Error, Kind},
     settings::Settings,
 };
@@ -293,19 +303,21 @@ impl World {
         }
     }
 
-    fn shows(show: Show, row: &Row) -> bool {
-        match show {
-            Show::All => true,
-            Show::Running => matches!(
-                row.state,
-                State::Creating | State::Uploading | State::Completing | State::Processing
-            ),
-            Show::Failed => {
-                matches!(row.state, State::Failed | State::Changed) || row.parts_failed > 0
-            }
-            Show::Waiting => matches!(row.state, State::Queued | State::Paused),
-            Show::Done => row.state == State::Done,
+    /// The folders of the rows, with the same numbers whatever the order of the rows.
+    fn folders(&self) -> Folders {
+        let mut rows: Vec<&Row> = self.rows.iter().collect();
+        rows.sort_by_key(|row| row.id);
+        let mut folders = Folders::default();
+        for row in rows {
+            let skipped = row.state == State::Skipped;
+            let share = Share {
+                state: row.state,
+                bytes: if skipped { 0 } else { row.size },
+                acknowledged: if skipped { 0 } else { row.acknowledged },
+            };
+            folders.come(row.id, &row.path, share);
         }
+        folders
     }
 
     pub(crate) fn window(&self, query: &WindowQuery) -> Window {
@@ -313,47 +325,93 @@ impl World {
         let mut rows: Vec<&Row> = self
             .rows
             .iter()
-            .filter(|row| Self::shows(query.filter.show, row))
+            .filter(|row| query.filter.show.shows(row.state, row.parts_failed > 0))
             .filter(|row| row.path.to_string_lossy().to_lowercase().contains(&text))
             .collect();
         match query.sort.by {
             SortBy::Queue => {}
             SortBy::Name => rows.sort_by(|a, b| a.path.cmp(&b.path)),
             SortBy::Size => rows.sort_by_key(|row| row.size),
-            SortBy::Progress => rows.sort_by_key(|row| row.acknowledged * 1000 / row.size.max(1)),
+            SortBy::Progress => rows.sort_by_key(|row| row.acknowledged / 1000),
             SortBy::State => rows.sort_by_key(|row| row.state),
             SortBy::Speed => rows.sort_by_key(|row| row.rate),
         }
         if query.sort.descending {
             rows.reverse();
         }
-        let mut start = query.start;
-        let followed = query
-            .follow
-            .and_then(|id| rows.iter().position(|row| row.id == id));
-        let alive = followed
-            .filter(|at| rows[*at].state == State::Uploading)
-            .or_else(|| rows.iter().position(|row| row.parts_running > 0))
-            .filter(|_| query.follow_running);
-        if let Some(at) = alive.or(followed) {
-            if at < start {
-                start = at;
-            } else if at >= start + query.rows {
-                start = at + 1 - query.rows;
+        let folders = self.folders();
+        let ids: Vec<UploadId> = rows.iter().map(|row| row.id).collect();
+        let tree = query
+            .tree
+            .clone()
+            .map(|folds| Tree::new(&folders, &ids, folds, |_| {}));
+        let place = |line: LineId| match (&tree, line) {
+            (Some(tree), line) => tree.find(&folders, line, 0),
+            (None, LineId::Upload(id)) => ids.iter().position(|other| *other == id),
+            (None, LineId::Folder(_)) => None,
+        };
+        let row = |id: UploadId| rows.iter().find(|row| row.id == id).copied();
+        let running = |id: UploadId| row(id).is_some_and(|row| row.parts_running > 0);
+        let sent = |line: &LineId| match line {
+            LineId::Upload(id) => row(*id).is_some_and(|row| row.state == State::Uploading),
+            LineId::Folder(at) => {
+                let inside = |id: &UploadId| running(*id) && folders.is_in(folders.of(*id), *at);
+                query.tree.as_ref().is_some_and(|folds| folds.folded(*at)) && ids.iter().any(inside)
             }
-        }
+        };
+        let first = || {
+            let running = ids.iter().filter(|id| running(**id));
+            running.filter_map(|id| place(LineId::Upload(*id))).min()
+        };
+        let kept = query.follow.filter(sent).and_then(place);
+        let alive = query.follow_running.then(|| kept.or_else(first)).flatten();
+        let followed = alive.or_else(|| query.follow.and_then(place));
+        let length = tree.as_ref().map_or(ids.len(), Tree::len);
+        let start = begin(query, length, followed, alive.is_some());
+        let end = (start + query.rows).min(length);
+        let moving = self.moving(&folders);
+        let line = |at: usize| {
+            let id = match &tree {
+                Some(tree) => tree.line(at)?,
+                None => LineId::Upload(*ids.get(at)?),
+            };
+            let entry = match (id, &tree) {
+                (LineId::Folder(id), Some(tree)) => {
+                    Entry::Folder(rows::folder(&folders, tree, id, &moving))
+                }
+                (LineId::Upload(id), _) => Entry::Upload(row(id)?.clone()),
+                (LineId::Folder(_), None) => return None,
+            };
+            let (depth, parent) = tree.as_ref().map_or((0, None), |tree| {
+                (tree.depth(&folders, id), tree.parent(&folders, id))
+            });
+            Some(Line {
+                depth,
+                parent,
+                entry,
+            })
+        };
         Window {
             start,
-            matching: rows.len(),
+            lines: (start..end).filter_map(line).collect(),
+            length,
+            followed,
+            matching: ids.len(),
             total: self.rows.len(),
-            folder: "/mnt/archive".into(),
-            rows: rows
-                .into_iter()
-                .skip(start)
-                .take(query.rows)
-                .cloned()
-                .collect(),
+            folder: folders.path(folders.common()),
         }
+    }
+
+    fn moving(&self, folders: &Folders) -> HashMap<FolderId, (u64, u64)> {
+        let mut moving: HashMap<FolderId, (u64, u64)> = HashMap::new();
+        for row in &self.rows {
+            for folder in folders.upwards(folders.of(row.id)) {
+                let sums = moving.entry(folder).or_default();
+                sums.0 = sums.0.saturating_add(row.in_flight);
+                sums.1 = sums.1.saturating_add(row.rate);
+            }
+        }
+        moving
     }
 
     pub(crate) fn reply(&self, query: &Query) -> Reply {

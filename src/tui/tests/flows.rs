@@ -9,13 +9,13 @@ use crate::{
     tui::{
         Exit,
         action::Pane,
-        app::{Dialog, Marks},
+        app::Dialog,
         update::{Effect, Msg, update},
     },
 };
 
 fn screen() -> Screen {
-    Screen::new(World::busy(), 80, 24)
+    Screen::flat(World::busy(), 80, 24)
 }
 
 fn ids(list: &[u32]) -> Targets {
@@ -36,15 +36,15 @@ fn commands(effects: Vec<Effect>) -> Vec<Command> {
 fn arrows_and_vim_keys_move_alike() {
     let mut screen = screen();
     screen.press("jj<down>");
-    assert_eq!(screen.app.queue.selected, Some(4));
+    assert_eq!(screen.app.queue.upload(), Some(4));
     screen.press("k<up>");
-    assert_eq!(screen.app.queue.selected, Some(2));
+    assert_eq!(screen.app.queue.upload(), Some(2));
     screen.press("G");
-    assert_eq!(screen.app.queue.selected, Some(14));
+    assert_eq!(screen.app.queue.upload(), Some(14));
     assert!(screen.text().contains("notes.aiff"));
     screen.press("g");
     assert_eq!(
-        (screen.app.queue.selected, screen.app.queue.offset),
+        (screen.app.queue.upload(), screen.app.queue.offset),
         (Some(1), 0)
     );
 }
@@ -55,7 +55,7 @@ fn the_cursor_stays_on_its_file_when_the_order_changes_below_it() {
     screen.press("jjj");
     screen.world.rows.swap(3, 13);
     screen.told();
-    assert_eq!(screen.app.queue.selected, Some(4));
+    assert_eq!(screen.app.queue.upload(), Some(4));
     assert_eq!(screen.app.queue.cursor, 13);
     assert!(screen.text().contains("Straßenfest"));
 }
@@ -63,17 +63,17 @@ fn the_cursor_stays_on_its_file_when_the_order_changes_below_it() {
 #[test]
 fn a_screen_that_nobody_steers_shows_a_file_that_runs() {
     let mut screen = Screen::unattended(World::busy(), 80, 24);
-    assert_eq!(screen.app.queue.selected, Some(2));
+    assert_eq!(screen.app.queue.upload(), Some(2));
     assert!(screen.text().contains("17 of 74 parts"));
     // It stays where it is while that goes on, and goes on when that is done.
     screen.world.running(1, 164, &[4], &[]);
     screen.told();
-    assert_eq!(screen.app.queue.selected, Some(2));
+    assert_eq!(screen.app.queue.upload(), Some(2));
     let row = &mut screen.world.rows[1];
     (row.state, row.parts_running) = (State::Done, 0);
     screen.world.rows[0].parts_running = 0;
     screen.told();
-    assert_eq!(screen.app.queue.selected, Some(5));
+    assert_eq!(screen.app.queue.upload(), Some(5));
 }
 
 #[test]
@@ -86,8 +86,8 @@ fn a_file_that_runs_far_down_is_brought_into_view() {
     world.rows[11].state = State::Uploading;
     world.running(12, 500, &[8, 9], &[]);
     let screen = Screen::unattended(world, 80, 24);
-    assert_eq!(screen.app.queue.selected, Some(12));
-    assert!(screen.text().contains("2023/concert/main.mkv"));
+    assert_eq!(screen.app.queue.upload(), Some(12));
+    assert!(screen.text().contains("main.mkv"));
 }
 
 #[test]
@@ -95,11 +95,11 @@ fn the_cursor_stays_once_it_was_moved_until_esc_lets_it_follow_again() {
     let mut screen = Screen::unattended(World::busy(), 80, 24);
     screen.press("j");
     screen.told();
-    assert_eq!(screen.app.queue.selected, Some(3));
+    assert_eq!(screen.app.queue.upload(), Some(3));
     screen.press("/inter<enter><esc>");
     assert!(!screen.app.queue.following);
     screen.press("G<esc>");
-    assert_eq!(screen.app.queue.selected, Some(2));
+    assert_eq!(screen.app.queue.upload(), Some(2));
 }
 
 #[test]
@@ -118,10 +118,10 @@ fn a_file_that_is_gone_leaves_the_cursor_on_its_neighbour() {
     screen.press("G");
     screen.world.rows.pop();
     screen.told();
-    assert_eq!(screen.app.queue.selected, Some(13));
+    assert_eq!(screen.app.queue.upload(), Some(13));
     screen.world.rows.clear();
     screen.told();
-    assert_eq!(screen.app.queue.selected, None);
+    assert_eq!(screen.app.queue.upload(), None);
 }
 
 #[test]
@@ -166,7 +166,8 @@ fn a_range_is_marked_with_all_its_rows_even_those_out_of_view() {
     screen.press("vG");
     assert!(screen.text().contains("range"));
     screen.press("v");
-    assert_eq!(screen.app.queue.marks, Marks::Ids((1..=14).collect()));
+    let all: Vec<u32> = (1..=14).collect();
+    assert_eq!(screen.app.queue.targets(), Some(ids(&all)));
     screen.press("<esc>gvj");
     assert_eq!(commands(screen.press("p")), [Command::Pause(ids(&[1, 2]))]);
 }
@@ -218,7 +219,10 @@ fn reordering_keeps_to_the_queue_s_own_order() {
 fn only_what_loses_something_is_asked_about() {
     let mut screen = screen();
     screen.press("jj");
-    assert_eq!(screen.app.queue.current().unwrap().state, State::Queued);
+    assert_eq!(
+        screen.app.queue.current_upload().unwrap().state,
+        State::Queued
+    );
     assert_eq!(commands(screen.press("x")), [Command::Remove(ids(&[3]))]);
     screen.press("k");
     assert_eq!(commands(screen.press("x")), []);
@@ -311,7 +315,7 @@ fn nothing_is_asked_when_nothing_runs() {
     let mut world = World::busy();
     world.rows.retain(|row| row.state == State::Done);
     world.count();
-    let mut screen = Screen::new(world, 80, 24);
+    let mut screen = Screen::flat(world, 80, 24);
     assert_eq!(commands(screen.press("q")), [Command::Stop]);
     screen.world.summary.phase = Phase::Stopped;
     let summary = Box::new(screen.world.summary.clone());
@@ -421,7 +425,7 @@ fn a_click_on_a_hint_does_what_its_key_does() {
         })))
     };
     click(&mut screen, "03 dance");
-    assert_eq!(screen.app.queue.selected, Some(3));
+    assert_eq!(screen.app.queue.upload(), Some(3));
     assert_eq!(
         commands(click(&mut screen, "pause")),
         [Command::Pause(ids(&[3]))]
@@ -494,5 +498,5 @@ fn esc_and_a_key_that_arrive_as_one_are_two() {
     assert!(matches!(screen.app.dialog, Some(Dialog::Add(_))));
     screen.send(alt('j'));
     assert!(screen.app.dialog.is_none());
-    assert_eq!(screen.app.queue.selected, Some(2));
+    assert_eq!(screen.app.queue.upload(), Some(2));
 }

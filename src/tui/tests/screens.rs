@@ -16,7 +16,7 @@ use crate::{
 };
 
 fn busy(width: u16, height: u16) -> Screen {
-    let mut screen = Screen::new(World::busy(), width, height);
+    let mut screen = Screen::flat(World::busy(), width, height);
     screen.press("j");
     screen
 }
@@ -90,7 +90,7 @@ fn the_parts_of_a_file_with_the_story_of_a_failed_one() {
 
 #[test]
 fn a_file_without_parts_says_why_it_has_none() {
-    let mut screen = Screen::new(World::busy(), 80, 24);
+    let mut screen = Screen::flat(World::busy(), 80, 24);
     let text = screen.text();
     assert!(text.contains("all parts arrived · 2.6 GiB"), "{text}");
     assert!(text.contains("media id media0001"), "{text}");
@@ -112,7 +112,7 @@ fn a_part_that_is_all_sent_waits_for_the_answer_and_has_no_speed() {
     let parts = world.parts.iter_mut().find(|parts| parts.upload == 2);
     let part = &mut parts.unwrap().running[0];
     part.taken = part.length;
-    let mut screen = Screen::new(world, 120, 40);
+    let mut screen = Screen::flat(world, 120, 40);
     screen.press("j");
     let text = screen.text();
     let line = text.lines().find(|line| line.contains("│▸ 18 ")).unwrap();
@@ -126,7 +126,7 @@ fn the_header_says_how_it_ended() {
     world.rows.retain(|row| row.state == State::Done);
     world.count();
     world.summary.phase = Phase::Settled;
-    let mut screen = Screen::new(world, 80, 24);
+    let mut screen = Screen::flat(world, 80, 24);
     assert!(screen.text().contains("everything is done"));
     screen.world.push(90, "late.mov", 7, State::Failed);
     screen.world.count();
@@ -208,7 +208,7 @@ fn the_end_is_told_once_by_itself() {
     world.rows.retain(|row| row.id == 1 || row.id == 8);
     world.count();
     world.summary.sending_ms = 811_200;
-    let mut screen = Screen::new(world, 80, 24);
+    let mut screen = Screen::flat(world, 80, 24);
     // However long one looks at it.
     screen.pass(Duration::from_hours(3));
     screen.world.summary.phase = Phase::Settled;
@@ -259,7 +259,7 @@ fn what_could_not_be_read_is_no_good_end() {
     world.count();
     world.summary.unreadable = 2;
     world.summary.phase = Phase::Settled;
-    let mut screen = Screen::new(world, 120, 40);
+    let mut screen = Screen::flat(world, 120, 40);
     screen.told();
     let text = screen.text();
     assert!(text.contains("done, but 2 paths could not be read"));
@@ -321,7 +321,7 @@ fn a_bar_is_full_only_when_nothing_is_missing() {
     let mut world = World::busy();
     world.rows[1].acknowledged = world.rows[1].size - 1;
     world.rows[1].in_flight = 0;
-    let mut screen = Screen::new(world, 120, 40);
+    let mut screen = Screen::flat(world, 120, 40);
     let full = |screen: &Screen, name: &str| {
         let buffer = screen.buffer();
         let (_, y) = find(&buffer, name).unwrap();
@@ -343,7 +343,7 @@ fn a_group_of_parts_shows_the_worst_of_it() {
     let mut world = World::busy();
     world.running(2, 9000, &[40, 41], &[(5000, None)]);
     world.count();
-    let mut screen = Screen::new(world, 80, 24);
+    let mut screen = Screen::flat(world, 80, 24);
     screen.press("j");
     let text = screen.text();
     assert!(text.contains("9000 parts"), "{text}");

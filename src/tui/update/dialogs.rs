@@ -117,7 +117,8 @@ fn help_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
 }
 
 pub(super) fn open_details(app: &mut App) -> Vec<Effect> {
-    let Some(id) = app.queue.selected else {
+    let Some(id) = app.queue.upload() else {
+        say(app, Tone::Plain, "details are of a file; this is none");
         return Vec::new();
     };
     app.dialog = Some(Dialog::Details(None, 0));

@@ -1,11 +1,13 @@
 //! Commands on files and parts, and the marks that say which.
 
 use crate::{
-    engine::protocol::{Command, Place, Row, Sort, SortBy, State, Targets, UploadId, WindowQuery},
+    engine::protocol::{
+        Command, Counts, Entry, FolderRow, Place, Row, Sort, SortBy, State, Targets, WindowQuery,
+    },
     format,
     tui::{
         action::Action,
-        app::{App, Confirm, Dialog, Marks, Tone},
+        app::{App, Confirm, Dialog, Found, Share, Tone},
         update::{Effect, moving, say},
     },
 };
@@ -14,9 +16,7 @@ use crate::{
 pub(super) fn command(app: &mut App, action: Action) -> Vec<Effect> {
     match action {
         Action::PauseAll => {
-            let counts = &app.summary.counts;
-            let all_held = counts.unsettled() == 0 && counts.of(State::Paused) > 0;
-            return vec![Effect::Command(if all_held {
+            return vec![Effect::Command(if all_held(&app.summary.counts) {
                 Command::Resume(Targets::All)
             } else {
                 Command::Pause(Targets::All)
@@ -71,24 +71,33 @@ fn reorder(app: &mut App, targets: Targets, action: Action) -> Vec<Effect> {
 pub(in crate::tui) fn held(app: &App) -> bool {
     let queue = &app.queue;
     if queue.marks.is_empty() {
-        return queue
-            .current()
-            .is_some_and(|row| row.state == State::Paused);
+        return queue.current().is_some_and(|line| match &line.entry {
+            Entry::Upload(row) => row.state == State::Paused,
+            Entry::Folder(folder) => all_held(&folder.totals.counts),
+        });
     }
-    let mut live = queue
-        .window
-        .rows
-        .iter()
-        .enumerate()
-        .filter(|(index, row)| queue.marked(queue.window.start + index, row))
-        .map(|(_, row)| row.state)
-        .filter(|state| *state == State::Paused || !state.settled())
+    let lines = queue.window.lines.iter().enumerate();
+    let marked =
+        lines.filter(|(at, line)| queue.marked(queue.window.start + at, line) != Share::None);
+    // Of a folder that is not folded the lines tell themselves.
+    let mut live = marked
+        .filter_map(|(_, line)| match &line.entry {
+            Entry::Upload(row) if row.state == State::Paused => Some(true),
+            Entry::Upload(row) => (!row.state.settled()).then_some(false),
+            Entry::Folder(folder) if folder.folded => Some(all_held(&folder.totals.counts)),
+            Entry::Folder(_) => None,
+        })
         .peekable();
-    live.peek().is_some() && live.all(|state| state == State::Paused)
+    live.peek().is_some() && live.all(|held| held)
+}
+
+/// Whether nothing goes on by itself, and something is paused.
+fn all_held(counts: &Counts) -> bool {
+    counts.unsettled() == 0 && counts.of(State::Paused) > 0
 }
 
 fn retry_part(app: &mut App) -> Vec<Effect> {
-    let Some(upload) = app.queue.selected else {
+    let Some(upload) = app.queue.upload() else {
         return Vec::new();
     };
     if let Some(part) = moving::failed_part(app) {
@@ -108,31 +117,29 @@ fn retry_part(app: &mut App) -> Vec<Effect> {
 /// Asks where something would be lost; what loses nothing is done at once.
 fn ask_first(app: &mut App, command: Command) -> Vec<Effect> {
     let removing = matches!(command, Command::Remove(_));
-    let several = !app.queue.marks.is_empty();
     let loss = |row: &Row| {
         row.state != State::Done && (row.acknowledged > 0 || row.in_flight > 0 || row.parts > 0)
     };
-    let current = app.queue.current();
-    if !several && !current.is_some_and(loss) {
-        if removing {
-            app.queue.marks = Marks::default();
-        }
+    let single = app.queue.current().filter(|_| app.queue.marks.is_empty());
+    let harmless = single.is_some_and(|line| line.upload().is_some_and(|row| !loss(row)));
+    if harmless {
         return vec![Effect::Command(command)];
     }
-    let what = match (&app.queue.marks, current) {
-        (Marks::All(_), _) => format!("all {}", format::count(app.queue.window.matching, "file")),
-        (Marks::Ids(ids), _) if !ids.is_empty() => format::count(ids.len(), "marked file"),
-        (_, Some(row)) => format::shorten_middle(&format::display_path(&row.path), 60),
-        _ => return Vec::new(),
+    let mut lines = match single.map(|line| &line.entry) {
+        Some(Entry::Upload(row)) => about_file(row),
+        Some(Entry::Folder(folder)) => about_folder(folder),
+        None if app.queue.marks.is_empty() => return Vec::new(),
+        None => {
+            let count = app
+                .queue
+                .marks
+                .count(&app.queue.filter, app.queue.window.matching);
+            vec![count.map_or_else(
+                || "all files of a filter".to_owned(),
+                |count| format::count(count, "marked file"),
+            )]
+        }
     };
-    let mut lines = vec![what];
-    if let (false, Some(row)) = (several, current) {
-        lines.push(format!(
-            "{} of {} are at the destination already.",
-            format::bytes(row.acknowledged),
-            format::bytes(row.size)
-        ));
-    }
     lines.push(String::new());
     let (title, yes) = if removing {
         lines.push("The files on this disk stay. What the destination has of".to_owned());
@@ -152,20 +159,61 @@ fn ask_first(app: &mut App, command: Command) -> Vec<Effect> {
     Vec::new()
 }
 
+fn about_file(row: &Row) -> Vec<String> {
+    vec![
+        format::shorten_middle(&format::display_path(&row.path), 60),
+        there(row.acknowledged, row.size),
+    ]
+}
+
+/// What a command on a folder is for: all that is shown of it.
+fn about_folder(folder: &FolderRow) -> Vec<String> {
+    let path = format!("{}/", format::display_path(&folder.path));
+    let all = folder.totals.counts.total();
+    let hidden = all.saturating_sub(folder.matching);
+    let mut lines = vec![
+        format::shorten_middle(&path, 60),
+        format!(
+            "with {} inside, however deep",
+            format::count(folder.matching, "file")
+        ),
+    ];
+    if hidden > 0 {
+        let words = format::count(hidden, "file");
+        lines.push(format!("{words} in it that the filter hides: left alone"));
+    } else {
+        lines.push(there(folder.totals.acknowledged, folder.totals.bytes));
+    }
+    lines
+}
+
+fn there(acknowledged: u64, size: u64) -> String {
+    format!(
+        "{} of {} are at the destination already.",
+        format::bytes(acknowledged),
+        format::bytes(size)
+    )
+}
+
 /// Marks and unmarks.
 pub(super) fn mark(app: &mut App, action: Action) -> Vec<Effect> {
     match action {
         Action::Mark => {
-            let Some(id) = app.queue.selected else {
+            let queue = &mut app.queue;
+            let Some(line) = queue.current().cloned() else {
                 return Vec::new();
             };
-            if let Marks::Ids(ids) = &mut app.queue.marks {
-                if !ids.remove(&id) {
-                    ids.insert(id);
+            let done = match &line.entry {
+                Entry::Upload(row) => {
+                    queue.marks.toggle(row, &queue.filter);
+                    true
                 }
-            } else {
-                // One of all can't be left out of a filter: from here on one by one.
-                app.queue.marks = Marks::Ids([id].into());
+                Entry::Folder(folder) => queue.marks.toggle_folder(folder, &queue.filter),
+            };
+            if !done {
+                let words = "it is marked with all around it: take that mark away first";
+                say(app, Tone::Plain, words);
+                return Vec::new();
             }
             moving::go(app, Action::Down)
         }
@@ -180,48 +228,43 @@ pub(super) fn mark(app: &mut App, action: Action) -> Vec<Effect> {
             app.queue.anchor = None;
             let (from, to) = (anchor.min(app.queue.cursor), anchor.max(app.queue.cursor));
             vec![Effect::Mark(WindowQuery {
-                filter: app.queue.filter.clone(),
-                sort: app.queue.sort,
                 start: from,
                 rows: to - from + 1,
                 follow: None,
                 follow_running: false,
+                ..app.queue.query(1)
             })]
         }
         _ => {
-            app.queue.anchor = None;
-            app.queue.marks = match &app.queue.marks {
-                Marks::All(_) => Marks::default(),
-                Marks::Ids(_) => Marks::All(app.queue.filter.clone()),
-            };
+            let queue = &mut app.queue;
+            queue.anchor = None;
+            queue.marks.toggle_all(&queue.filter, queue.window.matching);
             Vec::new()
         }
     }
 }
 
 /// Adds these to the marks.
-pub(super) fn mark_ids(app: &mut App, marked: Vec<UploadId>) {
-    match &mut app.queue.marks {
-        Marks::Ids(ids) => ids.extend(marked),
-        Marks::All(_) => app.queue.marks = Marks::Ids(marked.into_iter().collect()),
+pub(super) fn mark_found(app: &mut App, found: Vec<Found>) {
+    for one in found {
+        app.queue.marks.add(one, &app.queue.filter);
     }
 }
 
-/// Makes marks of the range that was begun; `false` when not all of its rows are known here.
+/// Makes marks of the range that was begun; `false` when not all of its lines are known here.
 fn take_range(app: &mut App) -> bool {
     let Some(anchor) = app.queue.anchor else {
         return true;
     };
     let (from, to) = (anchor.min(app.queue.cursor), anchor.max(app.queue.cursor));
-    let ids: Option<Vec<_>> = (from..=to)
-        .map(|index| app.queue.row(index).map(|row| row.id))
-        .collect();
-    let Some(ids) = ids else {
+    let lines: Option<Vec<_>> = (from..=to).map(|index| app.queue.line(index)).collect();
+    let Some(lines) = lines else {
         let key = app.key(Action::MarkRange);
         say(app, Tone::Plain, format!("end the range with {key} first"));
         return false;
     };
+    let found = lines.into_iter().filter_map(Found::of).collect();
     app.queue.anchor = None;
-    mark_ids(app, ids);
+    mark_found(app, found);
     true
 }

@@ -2,7 +2,7 @@
 
 use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
-use super::{Effect, act, dialogs, key_pressed, moving};
+use super::{Effect, act, dialogs, folding, key_pressed, moving};
 use crate::tui::{
     action::{Action, Pane},
     app::App,
@@ -53,8 +53,11 @@ fn click(app: &mut App, x: u16, y: u16) -> Vec<Effect> {
             let rows = layout::queue_rows(areas.queue);
             if rows.contains((x, y).into()) {
                 let index = app.queue.offset + usize::from(y - rows.y);
-                if index < app.queue.window.matching {
+                if index < app.queue.window.length {
                     moving::go_to(app, index);
+                }
+                if view::queue::fold_glyph(app, rows, index) == Some(x) {
+                    folding::open(app);
                 }
             }
         }

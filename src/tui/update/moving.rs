@@ -1,12 +1,12 @@
 //! Moving about: the cursor of the queue and of the grid of parts, and what stays in view.
 
 use crate::{
-    engine::protocol::{FailedPart, State, Window, WindowQuery},
+    engine::protocol::{FailedPart, Line, LineId, Window, WindowQuery},
     tui::{
         action::{Action, Pane},
         app::App,
         layout,
-        update::Effect,
+        update::{Effect, folding},
     },
 };
 
@@ -20,7 +20,7 @@ pub(super) fn go(app: &mut App, action: Action) -> Vec<Effect> {
     match app.focus {
         Pane::Queue => {
             let page = rows(app).max(2) - 1;
-            let last = app.queue.window.matching.saturating_sub(1);
+            let last = app.queue.window.length.saturating_sub(1);
             let cursor = app.queue.cursor;
             match action {
                 Action::Up => go_to(app, cursor.saturating_sub(1)),
@@ -29,6 +29,7 @@ pub(super) fn go(app: &mut App, action: Action) -> Vec<Effect> {
                 Action::PageDown => go_to(app, cursor + page),
                 Action::First => go_to(app, 0),
                 Action::Last => go_to(app, last),
+                Action::Left | Action::Right if folding::step(app, action) => {}
                 Action::Right => app.focus = Pane::Parts,
                 _ => {}
             }
@@ -73,6 +74,7 @@ pub(super) fn takes_hold(app: &App, action: Action) -> bool {
         | A::MoveLast
         | A::Mark
         | A::MarkRange
+        | A::Fold
         | A::Details => true,
         _ => false,
     }
@@ -80,17 +82,26 @@ pub(super) fn takes_hold(app: &App, action: Action) -> bool {
 
 /// Puts the cursor of the queue on this row.
 pub(super) fn go_to(app: &mut App, index: usize) {
-    let last = app.queue.window.matching.saturating_sub(1);
+    let last = app.queue.window.length.saturating_sub(1);
     let index = index.min(last);
     if index == app.queue.cursor && app.queue.selected.is_some() {
         return;
     }
     app.queue.cursor = index;
-    select(app, app.queue.row(index).map(|row| row.id));
+    select(app, app.queue.line(index).map(Line::id));
     keep_in_view(app);
 }
 
-fn select(app: &mut App, id: Option<u32>) {
+/// Puts the cursor of the queue on this line, wherever it is.
+pub(super) fn select_line(app: &mut App, id: LineId) {
+    select(app, Some(id));
+    if let Some(index) = app.queue.place(id) {
+        app.queue.cursor = index;
+        keep_in_view(app);
+    }
+}
+
+fn select(app: &mut App, id: Option<LineId>) {
     if app.queue.selected != id {
         app.queue.selected = id;
         app.parts.cursor = 0;
@@ -108,7 +119,7 @@ pub(super) fn keep_in_view(app: &mut App) {
         queue.offset = queue.cursor + 1 - rows;
     }
     // No empty rows at the end while there is something above.
-    let most = queue.window.matching.saturating_sub(rows);
+    let most = queue.window.length.saturating_sub(rows);
     queue.offset = queue
         .offset
         .min(most.max(queue.cursor.saturating_sub(rows - 1)));
@@ -132,19 +143,20 @@ pub(super) fn set_filter_text(app: &mut App, text: String) {
     }
 }
 
-/// Takes rows in; the cursor stays on its upload wherever that went.
+/// Takes lines in; the cursor stays on its file or folder wherever that went.
 pub(super) fn window_came(app: &mut App, query: &WindowQuery, window: Window) -> Vec<Effect> {
     let queue = &mut app.queue;
     if query.filter != queue.filter
         || query.sort != queue.sort
+        || query.tree != queue.view()
         || query.follow_running != queue.following
     {
         return Vec::new();
     }
     queue.known = true;
     queue.window = window;
-    let matching = queue.window.matching;
-    if matching == 0 {
+    let length = queue.window.length;
+    if length == 0 {
         (queue.cursor, queue.offset, queue.anchor) = (0, 0, None);
         select(app, None);
         return Vec::new();
@@ -153,24 +165,18 @@ pub(super) fn window_came(app: &mut App, query: &WindowQuery, window: Window) ->
         // The person went on while the answer was on its way.
         return Vec::new();
     }
-    let rows = &queue.window.rows;
-    let selected = rows.iter().position(|row| Some(row.id) == queue.selected);
-    let alive = selected
-        .filter(|place| rows[*place].state == State::Uploading)
-        .or_else(|| rows.iter().position(|row| row.parts_running > 0))
-        .filter(|_| queue.following);
-    if let Some(place) = alive.or(selected) {
-        let id = rows[place].id;
-        queue.cursor = queue.window.start + place;
+    let followed = queue.window.followed;
+    if let Some((at, line)) = followed.and_then(|at| Some((at, queue.line(at)?.id()))) {
+        queue.cursor = at;
         if query.start == queue.offset {
             queue.offset = queue.window.start;
         }
-        select(app, Some(id));
+        select(app, Some(line));
         keep_in_view(app);
         return Vec::new();
     }
-    queue.cursor = queue.cursor.min(matching - 1);
-    let under = queue.row(queue.cursor).map(|row| row.id);
+    queue.cursor = queue.cursor.min(length - 1);
+    let under = queue.line(queue.cursor).map(Line::id);
     let lost = under.is_none();
     select(app, under);
     keep_in_view(app);

@@ -117,6 +117,10 @@ pub(crate) fn hints(app: &App, area: Rect) -> Vec<Hint> {
                 (rank, key, show_word(app.queue.filter.show), action)
             }
             Action::Pause if crate::tui::update::held(app) => (rank, key, "resume", action),
+            Action::Tree if app.queue.tree => (rank, key, "flat", action),
+            Action::Fold if app.queue.current_folder().is_some_and(|one| one.folded) => {
+                (rank, key, "unfold", action)
+            }
             _ => (rank, key, words, action),
         })
         .collect();
@@ -179,6 +183,8 @@ fn fits_now(app: &App, action: Action) -> bool {
                     > 0
         }
         Action::RetryPart => crate::tui::update::failed_under(app).is_some(),
+        Action::Fold => app.queue.current_folder().is_some(),
+        Action::Details => app.queue.current_folder().is_none(),
         Action::Add | Action::Mark | Action::Show | Action::Sort | Action::Filter => {
             app.focus == Pane::Queue
         }

@@ -11,7 +11,7 @@ use ratatui::{
 
 use super::{Piece, bar, fit, frame, pane_name, percent, put, row, wrap};
 use crate::{
-    engine::protocol::{FailedPart, PartState, Parts, Row, RunningPart, State},
+    engine::protocol::{Entry, FailedPart, FolderRow, PartState, Parts, Row, RunningPart, State},
     format::{self, printable},
     tui::{
         action::{Action, Pane},
@@ -27,7 +27,7 @@ pub(super) fn draw(app: &App, area: Rect, buf: &mut Buffer) {
     let theme = &app.theme;
     let width = usize::from(area.width.saturating_sub(4));
     let mut title = Line::from(pane_name(app, Pane::Parts, " Parts "));
-    if let Some(upload) = app.queue.current() {
+    if let Some(upload) = app.queue.current_upload() {
         let name = upload.path.file_name().map_or_else(
             || format::display_path(&upload.path),
             |name| printable(&name.to_string_lossy()),
@@ -41,8 +41,10 @@ pub(super) fn draw(app: &App, area: Rect, buf: &mut Buffer) {
     frame(app, Pane::Parts, title).render(area, buf);
     let inner = layout::inside(area);
     let Some(parts) = app.parts.parts.as_ref().filter(|parts| parts.count > 0) else {
-        if let Some(upload) = app.queue.current() {
-            without_parts(app, upload, inner, buf);
+        match app.queue.current().map(|line| &line.entry) {
+            Some(Entry::Upload(upload)) => without_parts(app, upload, inner, buf),
+            Some(Entry::Folder(folder)) => of_folder(app, folder, inner, buf),
+            None => {}
         }
         return;
     };
@@ -90,6 +92,47 @@ fn without_parts(app: &App, upload: &Row, area: Rect, buf: &mut Buffer) {
     let mut lines = vec![Line::styled(words, style)];
     let more = more.map_or_else(Vec::new, |more| wrap(&more, width));
     lines.extend(more.into_iter().map(|line| Line::styled(line, theme.dim)));
+    let above = area.height.saturating_sub(3) / 2;
+    for (line, index) in lines.into_iter().zip(above..area.height) {
+        put(buf, row(area, index), line.centered());
+    }
+}
+
+/// What there is to say of a folder: what is inside, by state.
+fn of_folder(app: &App, folder: &FolderRow, area: Rect, buf: &mut Buffer) {
+    let theme = &app.theme;
+    let totals = &folder.totals;
+    let path = format!(
+        "{}/",
+        format::display_path(&folder.path).trim_end_matches('/')
+    );
+    let path = format::shorten_middle(&path, usize::from(area.width));
+    let about = format!(
+        "{} · {} of {} uploaded",
+        format::count(totals.counts.total(), "file"),
+        format::bytes(totals.acknowledged),
+        format::bytes(totals.bytes)
+    );
+    let states = State::ALL
+        .into_iter()
+        .filter(|state| totals.counts.of(*state) > 0);
+    let states = states.map(|state| {
+        let (glyph, style) = theme.state(state);
+        let words = format!(
+            " {} {}",
+            format::thousands(totals.counts.of(state)),
+            state.word()
+        );
+        Piece::new(
+            0,
+            [Span::styled(glyph, style), Span::styled(words, theme.text)],
+        )
+    });
+    let lines = [
+        Line::styled(path, theme.strong),
+        Line::styled(about, theme.dim),
+        fit(states.collect(), usize::from(area.width), "  "),
+    ];
     let above = area.height.saturating_sub(3) / 2;
     for (line, index) in lines.into_iter().zip(above..area.height) {
         put(buf, row(area, index), line.centered());

@@ -1,22 +1,25 @@
-//! The queue: a row for each upload that is on the screen.
+//! The queue: a line for each upload or folder that is on the screen.
+
+mod folder;
+mod line;
 
 use std::path::Path;
 
 use ratatui::{
     buffer::Buffer,
     layout::Rect,
-    style::Style,
     text::{Line, Span},
     widgets::Widget as _,
 };
 
-use super::{Piece, bar, fit, frame, pane_name, percent, put, row};
+pub(in crate::tui) use self::line::fold_glyph;
+use super::{Piece, fit, frame, pane_name, put, row};
 use crate::{
-    engine::protocol::{Row, Show, SortBy, State},
+    engine::protocol::{Show, SortBy},
     format::{self, printable},
     tui::{
         action::{Action, Pane},
-        app::{App, Marks},
+        app::App,
         layout,
     },
 };
@@ -37,7 +40,16 @@ struct Columns {
     eta: u16,
 }
 
+/// The columns before the word of the state: cursor, mark, glyph and a gap.
+const LEAD: u16 = 4;
+
 impl Columns {
+    /// How far what is in so many folders is moved to the right, as long as that leaves its name
+    /// room.
+    fn indent(self, depth: u16) -> u16 {
+        depth.saturating_mul(2).min(self.name / 3)
+    }
+
     /// What fits in this width: cursor, mark, glyph and name always.
     fn new(width: u16) -> Self {
         let from = |least: u16, columns: u16| if width >= least { columns } else { 0 };
@@ -56,7 +68,7 @@ impl Columns {
             speed: from(44, 12),
             eta: from(64, 9),
         };
-        columns.name = width.saturating_sub(4 + columns.word + columns.size + columns.right());
+        columns.name = width.saturating_sub(LEAD + columns.word + columns.size + columns.right());
         columns
     }
 
@@ -79,17 +91,17 @@ pub(super) fn draw(app: &App, area: Rect, buf: &mut Buffer) {
     if rows.height < layout::inside(area).height {
         names(app, row(layout::inside(area), 0), columns, buf);
     }
-    if app.queue.window.matching == 0 {
+    if app.queue.window.length == 0 {
         empty(app, rows, buf);
         return;
     }
     for line in 0..rows.height {
         let index = app.queue.offset + usize::from(line);
-        if index >= app.queue.window.matching {
+        if index >= app.queue.window.length {
             break;
         }
-        if let Some(upload) = app.queue.row(index) {
-            upload_row(app, index, upload, row(rows, line), columns, buf);
+        if let Some(shown) = app.queue.line(index) {
+            line::draw(app, index, shown, row(rows, line), columns, buf);
         }
     }
 }
@@ -117,18 +129,13 @@ fn title(app: &App, width: usize) -> Line<'static> {
             ));
         }
     }
-    let marked = match &app.queue.marks {
-        Marks::Ids(ids) => ids.len(),
-        Marks::All(filter) if *filter == app.queue.filter => window.matching,
-        Marks::All(_) => 0,
-    };
     if app.queue.anchor.is_some() {
         pieces.push(Piece::new(1, [Span::styled("range", theme.accent)]));
     } else if !app.queue.marks.is_empty() {
-        let words = if marked > 0 {
-            format!("{} marked", format::thousands(marked))
-        } else {
-            "all of a filter marked".to_owned()
+        let marked = app.queue.marks.count(&app.queue.filter, window.matching);
+        let words = match marked {
+            Some(marked) => format!("{} marked", format::thousands(marked)),
+            None => "all of a filter marked".to_owned(),
         };
         pieces.push(Piece::new(1, [Span::styled(words, theme.accent)]));
     }
@@ -213,7 +220,7 @@ fn sort_word(by: SortBy) -> &'static str {
 }
 
 fn names(app: &App, area: Rect, columns: Columns, buf: &mut Buffer) {
-    let mut text = " ".repeat(4);
+    let mut text = " ".repeat(LEAD.into());
     let mut left = |width: u16, name: &str| {
         text.push_str(&format!("{name:<w$}", w = usize::from(width))[..usize::from(width)]);
     };
@@ -261,155 +268,6 @@ fn empty(app: &App, area: Rect, buf: &mut Buffer) {
     );
 }
 
-fn upload_row(
-    app: &App,
-    index: usize,
-    upload: &Row,
-    area: Rect,
-    columns: Columns,
-    buf: &mut Buffer,
-) {
-    let theme = &app.theme;
-    let under = index == app.queue.cursor;
-    let marked = app.queue.marked(index, upload);
-    let (glyph, state) = theme.state(upload.state);
-    let quiet = matches!(upload.state, State::Done | State::Skipped | State::Queued);
-    let mut spans = vec![
-        Span::styled(if under { theme.glyphs.cursor } else { " " }, theme.accent),
-        Span::styled(if marked { theme.glyphs.mark } else { " " }, theme.accent),
-        Span::styled(glyph, state),
-        Span::raw(" "),
-    ];
-    if columns.word > 0 {
-        let word = format!("{:<w$}", upload.state.word(), w = usize::from(columns.word));
-        spans.push(Span::styled(word, state));
-    }
-    name(app, upload, columns.name, quiet, &mut spans);
-    if columns.size > 0 {
-        let size = format::bytes(upload.size);
-        let size = format!("{size:>w$}", w = usize::from(columns.size));
-        spans.push(Span::styled(size, theme.dim));
-    }
-    match note(upload) {
-        Some(note) if columns.right() > 8 => {
-            let room = usize::from(columns.right()) - 2;
-            spans.push(Span::raw("  "));
-            let style = match upload.state {
-                State::Failed | State::Changed => theme.bad,
-                State::Skipped => theme.dim,
-                _ => theme.warn,
-            };
-            spans.push(Span::styled(
-                format::shorten_end(&printable(note), room),
-                style,
-            ));
-        }
-        _ => progress(app, upload, columns, quiet, &mut spans),
-    }
-    put(buf, area, Line::from(spans));
-    if under {
-        let focus = app.focus == Pane::Queue;
-        buf.set_style(
-            area,
-            if focus {
-                theme.selected
-            } else {
-                theme.selected_away
-            },
-        );
-    }
-}
-
-/// What is more worth saying than how far it is.
-fn note(upload: &Row) -> Option<&str> {
-    let stuck = matches!(
-        upload.state,
-        State::Failed | State::Changed | State::Skipped
-    ) || (upload.rate == 0 && upload.parts_running == 0 && upload.state != State::Done);
-    upload
-        .note
-        .as_deref()
-        .filter(|note| stuck && !note.is_empty())
-}
-
-fn name(app: &App, upload: &Row, width: u16, quiet: bool, spans: &mut Vec<Span<'_>>) {
-    let theme = &app.theme;
-    let width = usize::from(width);
-    let common = &app.queue.window.folder;
-    let path = upload.path.strip_prefix(common).unwrap_or(&upload.path);
-    let (folder, name) = format::shorten_path(path, width.saturating_sub(1));
-    let used = format::width(&folder) + format::width(&name);
-    spans.push(Span::styled(folder, theme.dim));
-    spans.push(Span::styled(
-        name,
-        if quiet { theme.text } else { theme.strong },
-    ));
-    spans.push(Span::raw(" ".repeat(width.saturating_sub(used))));
-}
-
-fn progress(app: &App, upload: &Row, columns: Columns, quiet: bool, spans: &mut Vec<Span<'_>>) {
-    let theme = &app.theme;
-    let style = match upload.state {
-        State::Done => theme.good,
-        State::Paused => theme.warn,
-        State::Failed | State::Changed => theme.bad,
-        _ => theme.accent,
-    };
-    let begun = upload.state != State::Skipped && (upload.acknowledged > 0 || !quiet);
-    if columns.bar > 0 {
-        spans.push(Span::raw("  "));
-        let width = columns.bar - 2;
-        if begun || upload.state == State::Done {
-            spans.extend(bar(
-                theme,
-                width,
-                upload.acknowledged,
-                upload.in_flight,
-                upload.size,
-                style,
-            ));
-        } else {
-            spans.push(Span::raw(" ".repeat(usize::from(width))));
-        }
-    }
-    let mut column = |width: u16, text: String, style: Style| {
-        if width > 0 {
-            spans.push(Span::styled(
-                format!("{text:>w$}", w = usize::from(width)),
-                style,
-            ));
-        }
-    };
-    let share = if begun {
-        percent(upload.acknowledged, upload.size)
-    } else {
-        String::new()
-    };
-    column(
-        columns.percent,
-        share,
-        if quiet { theme.dim } else { theme.text },
-    );
-    let parts = if upload.parts > 0 && !quiet {
-        format!("{}/{}", upload.parts_done, upload.parts)
-    } else {
-        String::new()
-    };
-    column(columns.parts, parts, theme.dim);
-    let speed = if upload.rate > 0 {
-        format::rate(upload.rate)
-    } else {
-        String::new()
-    };
-    column(columns.speed, speed, theme.text);
-    let eta = upload
-        .eta
-        .filter(|_| !upload.state.settled())
-        .map(format::duration)
-        .unwrap_or_default();
-    column(columns.eta, eta, theme.dim);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -418,7 +276,7 @@ mod tests {
     fn columns_never_take_more_than_there_is_and_leave_room_for_the_name() {
         for width in 28..400 {
             let columns = Columns::new(width);
-            let sum = 4 + columns.word + columns.name + columns.size + columns.right();
+            let sum = LEAD + columns.word + columns.name + columns.size + columns.right();
             assert_eq!(sum, width);
             assert!(columns.name >= 10, "{width}: {columns:?}");
         }

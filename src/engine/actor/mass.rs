@@ -1,0 +1,266 @@
+//! What is done to many uploads at once: a slice at a time, so that whoever asks something meanwhile is
+//! answered. Nothing new is begun until it is done, and other commands wait for it.
+
+use std::{collections::VecDeque, time::Duration, vec};
+
+use tokio::{sync::oneshot, time::Instant};
+
+use super::{Actor, commands::files};
+use crate::{
+    engine::{
+        Server,
+        protocol::{Command, Filter, Outcome, Sort, State, Targets, UploadId},
+        upload::{Hold, Upload},
+        window,
+    },
+    error::{Error, Kind},
+    session::Change,
+};
+
+/// How long a slice may take …
+pub(super) const SLICE: Duration = Duration::from_millis(5);
+/// … looked at after so many uploads.
+const BETWEEN: usize = 64;
+
+/// What is done to each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Deed {
+    Pause,
+    Resume,
+    Retry,
+    StartOver,
+    Skip,
+    Remove,
+}
+
+/// Something being done to many uploads.
+pub(super) struct Mass {
+    deed: Deed,
+    left: vec::IntoIter<UploadId>,
+    reached: Reached,
+    answer: oneshot::Sender<Outcome>,
+}
+
+/// How far it reached.
+#[derive(Debug, Default)]
+struct Reached {
+    uploads: usize,
+    parts: usize,
+    /// Those that can't be tried again.
+    hopeless: usize,
+}
+
+/// What is being done, and what was told meanwhile.
+#[derive(Default)]
+pub(super) struct Masses {
+    now: Option<Mass>,
+    pub(super) later: VecDeque<(Command, oneshot::Sender<Outcome>)>,
+}
+
+impl Masses {
+    /// Whether something is being done.
+    pub(super) fn any(&self) -> bool {
+        self.now.is_some()
+    }
+}
+
+impl Deed {
+    fn outcome(self, reached: &Reached) -> Outcome {
+        let count = files(reached.uploads);
+        let words = match self {
+            Self::Pause => format!("{count} paused"),
+            Self::Resume => format!("{count} resumed"),
+            Self::StartOver => format!("{count} will be started over"),
+            Self::Skip => format!("{count} left out"),
+            Self::Remove => format!("{count} taken out of the queue"),
+            Self::Retry => {
+                let mut words = format!("{count} and {} parts are tried again", reached.parts);
+                if reached.hopeless > 0 {
+                    let hopeless = files(reached.hopeless);
+                    words = format!("{words}; {hopeless} can only be started over");
+                }
+                words
+            }
+        };
+        Outcome::new(reached.uploads.max(reached.parts), words)
+    }
+}
+
+impl Actor {
+    /// Begins to do something to many uploads; few are done with at once.
+    pub(super) fn begin_mass(
+        &mut self,
+        server: &Server,
+        deed: Deed,
+        targets: &Targets,
+        answer: oneshot::Sender<Outcome>,
+    ) {
+        if matches!(deed, Deed::Resume | Deed::Retry | Deed::StartOver) {
+            self.go_on();
+        }
+        if *targets == Targets::All && matches!(deed, Deed::Pause | Deed::Resume) {
+            self.holding = deed == Deed::Pause;
+        }
+        self.masses.now = Some(Mass {
+            deed,
+            left: self.ids(targets).into_iter(),
+            reached: Reached::default(),
+            answer,
+        });
+        self.go_on_with_mass(server, Some(SLICE));
+    }
+
+    /// Does the next slice, of at most so much time; all that is left without.
+    pub(super) fn go_on_with_mass(&mut self, server: &Server, slice: Option<Duration>) {
+        let Some(mut mass) = self.masses.now.take() else {
+            return;
+        };
+        let begun = Instant::now();
+        while slice.is_none_or(|slice| begun.elapsed() < slice) {
+            if mass.left.len() == 0 {
+                return self.end_mass(server, mass);
+            }
+            for id in mass.left.by_ref().take(BETWEEN) {
+                self.do_one(mass.deed, id, &mut mass.reached);
+            }
+        }
+        self.masses.now = Some(mass);
+    }
+
+    fn end_mass(&mut self, server: &Server, mass: Mass) {
+        if mass.deed == Deed::Remove {
+            self.queue.tidy();
+        }
+        self.holding &= self.queue.counts().of(State::Paused) > 0;
+        self.answer(server, mass.deed.outcome(&mass.reached), mass.answer);
+    }
+
+    fn do_one(&mut self, deed: Deed, id: UploadId, reached: &mut Reached) {
+        use State::{Changed, Done, Failed, Paused, Processing, Skipped};
+        let Some(state) = self.queue.get(id).map(Upload::state) else {
+            return;
+        };
+        let fits = match deed {
+            Deed::Pause => !state.settled() && state != Processing,
+            Deed::Resume => state == Paused,
+            Deed::StartOver => matches!(state, Failed | Changed | Paused),
+            Deed::Skip => !matches!(state, Done | Skipped | Processing),
+            Deed::Remove => true,
+            Deed::Retry => return self.retry_one(id, reached),
+        };
+        if !fits {
+            return;
+        }
+        reached.uploads += 1;
+        match deed {
+            Deed::Pause => {
+                self.cut_short(id);
+                self.keep(id, &Change::Paused);
+                self.rest(id);
+            }
+            Deed::Resume => self.release(id),
+            Deed::StartOver => {
+                self.begin_over(id);
+                self.keep(id, &Change::Released);
+            }
+            Deed::Skip => {
+                self.cut_short(id);
+                let left_out = Error::new(Kind::Local, "left out by you");
+                self.keep(id, &Change::Skipped(left_out));
+                self.deactivate(id);
+            }
+            Deed::Remove => {
+                self.cut_short(id);
+                self.deactivate(id);
+                self.keep(id, &Change::Removed);
+            }
+            Deed::Retry => {} // returned above
+        }
+    }
+
+    fn retry_one(&mut self, id: UploadId, reached: &mut Reached) {
+        let Some(upload) = self.queue.get(id) else {
+            return;
+        };
+        let now = Instant::now();
+        let failed = matches!(upload.hold, Hold::Failed(_));
+        let gone = upload
+            .reason()
+            .is_some_and(|error| matches!(error.kind, Kind::TicketGone | Kind::Changed));
+        if gone {
+            reached.hopeless += 1;
+            return;
+        }
+        reached.parts += self
+            .queue
+            .with_begun(id, |begun| begun.retry(now, None))
+            .unwrap_or(0);
+        if failed {
+            self.release(id);
+            reached.uploads += 1;
+        } else {
+            // One that waits for its next try goes at once.
+            self.queue.with_begun(id, |begun| {
+                begun.not_before = begun.not_before.map(|_| now);
+            });
+        }
+    }
+
+    /// The uploads that a command is for, in the order of the queue or as they were named.
+    pub(super) fn ids(&self, targets: &Targets) -> Vec<UploadId> {
+        let there = |id: &UploadId| self.queue.get(*id).is_some();
+        match targets {
+            Targets::All => self.queue.order().to_vec(),
+            Targets::Ids(ids) => ids.iter().copied().filter(there).collect(),
+            Targets::Filtered(filter) => {
+                window::select(&self.queue, &self.flights, filter, Sort::default())
+            }
+            Targets::Inside(folder, filter) => self.marked(&[(*folder, filter)], &[], &[]),
+            Targets::Marked {
+                inside,
+                except,
+                ids,
+            } => {
+                let inside: Vec<_> = inside.iter().map(|(at, filter)| (*at, filter)).collect();
+                self.marked(&inside, except, ids)
+            }
+        }
+    }
+
+    fn marked(
+        &self,
+        inside: &[(u32, &Filter)],
+        except: &[UploadId],
+        ids: &[UploadId],
+    ) -> Vec<UploadId> {
+        let folders = self.queue.folders();
+        let rules: Vec<_> = inside
+            .iter()
+            .map(|(at, filter)| (folders.all_in(*at), window::through(&self.queue, filter)))
+            .collect();
+        let (except, named) = (Set::of(except), Set::of(ids));
+        let is = |id: &UploadId| {
+            let folder = folders.of(*id) as usize;
+            let mut rules = rules.iter();
+            named.has(*id)
+                || !except.has(*id) && rules.any(|(inside, through)| inside[folder] && through(*id))
+        };
+        let there = |id: &UploadId| self.queue.get(*id).is_some() && is(id);
+        self.queue.order().iter().copied().filter(there).collect()
+    }
+}
+
+/// Numbers, to be looked up a million times.
+struct Set(Vec<UploadId>);
+
+impl Set {
+    fn of(ids: &[UploadId]) -> Self {
+        let mut sorted = ids.to_vec();
+        sorted.sort_unstable();
+        Self(sorted)
+    }
+
+    fn has(&self, id: UploadId) -> bool {
+        self.0.binary_search(&id).is_ok()
+    }
+}
