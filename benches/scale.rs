@@ -29,6 +29,7 @@ use reelhaul::{
     },
     engine::{
         self, Handle, Parts, Timing,
+        clock::Clock,
         protocol::{
             AddPaths, Command, Filter, Query, Reply, Show, Sort, SortBy, State, WindowQuery,
         },
@@ -148,6 +149,7 @@ fn engine(session: Open, queue: Queue, destination: Arc<dyn Destination>) -> Eng
         timing: Timing::default(),
         events: None,
         elsewhere: Arc::default(),
+        clock: Clock::default(),
     };
     let (handle, ended) = engine::spawn(parts);
     Engine { handle, ended }

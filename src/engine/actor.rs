@@ -1,6 +1,7 @@
 //! The one task that owns the session. It alone decides: requests, ends of steps and time come in
 //! here, one after another, and every change goes through the queue and to disk from here.
 
+mod cap;
 mod commands;
 mod ended;
 mod failures;
@@ -18,9 +19,13 @@ use tokio::{
     time::Instant,
 };
 
-use self::walks::{Walked, Walks};
+use self::{
+    cap::Scheduled,
+    walks::{Walked, Walks},
+};
 use super::{
     Request, Server,
+    clock::Clock,
     elsewhere::Elsewhere,
     flights::Flights,
     incidents::Incidents,
@@ -37,7 +42,7 @@ use crate::{
     destination::Destination,
     error::Error,
     session::{Change, folder::Open, record},
-    settings::{Concurrency, Settings},
+    settings::Settings,
 };
 
 /// How often speeds are measured and the summary is told, while anything moves.
@@ -98,6 +103,8 @@ pub struct Parts {
     /// What other sessions hold, and is therefore not queued here. Whoever keeps a share of it can
     /// tell at the end what was left out.
     pub elsewhere: Arc<Elsewhere>,
+    /// What a schedule goes by.
+    pub clock: Clock,
 }
 
 /// The owner of the session.
@@ -109,7 +116,9 @@ pub(super) struct Actor {
     events: Option<mpsc::UnboundedSender<Event>>,
     elsewhere: Arc<Elsewhere>,
     settings: Settings,
+    clock: Clock,
     cap: Cap,
+    scheduled: Scheduled,
     /// Uploads that take one of the places of `files_in_flight`.
     active: Vec<UploadId>,
     /// Uploads whose files may still be written to, and when to look at them again.
@@ -187,9 +196,10 @@ impl Actor {
             timing,
             events,
             elsewhere,
+            clock,
         } = parts;
         let now = Instant::now();
-        let settings = session.header.settings;
+        let settings = session.header.settings.clone();
         let mut actor = Self {
             session,
             queue,
@@ -197,8 +207,11 @@ impl Actor {
             timing,
             events,
             elsewhere,
-            settings,
             cap: Cap::new(settings.bandwidth),
+            scheduled: Scheduled::default(),
+            tuner: Tuner::within(settings.parts_in_flight.most()),
+            settings,
+            clock,
             active: Vec::new(),
             resting: Vec::new(),
             renewed: HashSet::new(),
@@ -227,13 +240,13 @@ impl Actor {
                 noted: now,
                 noted_taken: 0,
             },
-            tuner: Tuner::default(),
             errors: 0,
             unreadable: 0,
             incidents: Incidents::default(),
             random: fastrand::Rng::new(),
             told: Summary::default(),
         };
+        actor.keep_to_schedule();
         actor.find_processing();
         actor.tell_what_failed_before();
         actor
@@ -243,6 +256,7 @@ impl Actor {
     pub(super) async fn run(mut self, mut server: Server) {
         self.tell(&server, Phase::Running);
         loop {
+            self.keep_to_schedule_when_due();
             self.start_what_may();
             self.ask_what_became();
             if self
@@ -327,6 +341,7 @@ impl Actor {
             retry.filter(future),
             resting.filter(future),
             self.reorder_at,
+            self.scheduled.due(),
             poll.filter(future),
             tick,
             self.gate.opens(now),
@@ -374,10 +389,8 @@ impl Actor {
     }
 
     fn parts_limit(&self) -> u16 {
-        match self.settings.parts_in_flight {
-            Concurrency::Fixed(number) => number.max(1),
-            Concurrency::Auto => self.tuner.limit(),
-        }
+        let fixed = self.settings.parts_in_flight.fixed();
+        fixed.map_or_else(|| self.tuner.limit(), |number| number.max(1))
     }
 
     /// Makes a change that is kept, in memory and in the file.
@@ -426,7 +439,7 @@ impl Actor {
 
     fn compact(&mut self) -> std::io::Result<oneshot::Receiver<std::io::Result<()>>> {
         let (session, queue) = (&mut self.session, &self.queue);
-        tokio::task::block_in_place(|| session.compact(self.settings, queue.kept()))
+        tokio::task::block_in_place(|| session.compact(self.settings.clone(), queue.kept()))
     }
 
     fn stop(&mut self, wait: Duration) {

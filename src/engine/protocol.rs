@@ -619,6 +619,9 @@ pub struct Summary {
     pub destination: String,
     /// The settings in force.
     pub settings: Settings,
+    /// By whose word the bandwidth is what it is, and until when, where a schedule changes it: `"by
+    /// schedule until 18:00"`.
+    pub bandwidth_why: String,
     /// How many parts may be in flight right now; differs from the setting when that is `auto`.
     pub parts_limit: u16,
     /// Why `parts_limit` is what it is, in words, when it was found and not set.

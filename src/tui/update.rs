@@ -211,10 +211,13 @@ fn summary_came(app: &mut App, summary: Summary) -> Vec<Effect> {
     if phase == Phase::Stopped {
         return vec![Effect::Leave(end_of(app))];
     }
-    match &app.dialog {
-        // What a change would do is another thing with every part that goes out.
-        Some(Dialog::Tuning(tuning)) if tuning.draft != app.summary.settings => {
-            vec![Effect::Refresh, Effect::Ask(Query::Preview(tuning.draft))]
+    match &mut app.dialog {
+        Some(Dialog::Tuning(tuning)) => {
+            tuning::others_tuned(tuning, &app.summary.settings);
+            // What a change would do is another thing with every part that goes out.
+            let mut effects = vec![Effect::Refresh];
+            effects.extend(tuning::preview(tuning));
+            effects
         }
         Some(Dialog::Details(Some(details), _)) => {
             let id = details.row.id;

@@ -24,6 +24,7 @@ use reelhaul::{
     },
     engine::{
         self, Handle, Timing,
+        clock::Clock,
         protocol::{
             AddPaths, Command, Details, Outcome, Phase, Query, Reply, Row, State, Summary, Targets,
             WindowQuery,
@@ -73,6 +74,8 @@ pub struct Making {
     pub settings: Settings,
     /// What is queued from an earlier run.
     pub queue: Queue,
+    /// What a schedule goes by.
+    pub clock: Clock,
 }
 
 impl Default for Making {
@@ -86,6 +89,7 @@ impl Default for Making {
                 ..Settings::default()
             },
             queue: Queue::default(),
+            clock: Clock::default(),
         }
     }
 }
@@ -130,6 +134,7 @@ impl World {
                 ..Timing::default()
             },
             elsewhere: Arc::default(),
+            clock: making.clock,
             events: None,
         });
         Self {

@@ -242,15 +242,15 @@ impl Actor {
     }
 
     fn tune(&mut self, settings: Settings) -> Outcome {
-        let before = self.settings;
-        self.settings = settings;
+        let before = self.settings.clone();
+        self.settings = settings.tuned(&before, &self.clock.now());
         let mut text = String::new();
-        record::write_settings(&mut text, &settings);
+        record::write_settings(&mut text, &self.settings);
         self.session.store.append(text);
-        if before.bandwidth != settings.bandwidth {
-            self.cap.set(settings.bandwidth);
-        }
-        if before.part_size == settings.part_size {
+        self.put_in_force(before.bandwidth);
+        self.keep_to_schedule();
+        self.tuner.keep_within(self.settings.parts_in_flight.most());
+        if before.part_size == self.settings.part_size {
             return Outcome::new(0, "tuned");
         }
         self.resized = true;
@@ -301,8 +301,15 @@ impl Actor {
     /// What [`Command::Tune`] with these settings would do.
     pub(super) fn preview(&self, settings: &Settings) -> Preview {
         if settings.part_size == self.settings.part_size {
+            let now = self.clock.now();
+            let would = settings.clone().tuned(&self.settings, &now);
+            let by_hand = would.by_hand_until.is_some();
             return Preview {
-                words: "running parts go on as they are".into(),
+                words: if by_hand && settings.bandwidth != self.settings.bandwidth {
+                    self.until_the_schedule_changes()
+                } else {
+                    "running parts go on as they are".into()
+                },
                 ..Preview::default()
             };
         }

@@ -18,7 +18,6 @@ use crate::{
         upload::{Begun, Upload},
         window,
     },
-    settings::Concurrency,
 };
 
 /// How many values of [`Summary::history`] are kept: ten minutes.
@@ -157,7 +156,7 @@ impl Actor {
 
     /// Thinks over how many parts are to be in flight, where that is ours to find.
     pub(super) fn tune_parts(&mut self) {
-        if self.settings.parts_in_flight != Concurrency::Auto {
+        if self.settings.parts_in_flight.fixed().is_some() {
             return self.tuner.look_away();
         }
         let before = self.tuner.limit();
@@ -204,11 +203,12 @@ impl Actor {
         Summary {
             session: self.session.header.id.clone(),
             destination: self.destination.describe(),
-            settings: self.settings,
+            settings: self.settings.clone(),
+            bandwidth_why: self.scheduled.why.clone(),
             parts_limit: self.parts_limit(),
-            parts_limit_why: match self.settings.parts_in_flight {
-                Concurrency::Auto => self.tuner.why().to_owned(),
-                Concurrency::Fixed(_) => String::new(),
+            parts_limit_why: match self.settings.parts_in_flight.fixed() {
+                None => self.tuner.why().to_owned(),
+                Some(_) => String::new(),
             },
             counts: self.queue.counts(),
             bytes: ByteTotals { in_flight, ..bytes },

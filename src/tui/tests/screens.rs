@@ -298,6 +298,17 @@ fn what_holds_the_speed_back_is_told_in_words() {
 }
 
 #[test]
+fn a_cap_by_schedule_says_so_and_until_when() {
+    let mut screen = busy(120, 40);
+    screen.world.summary.limited_by = LimitedBy::Bandwidth;
+    screen.world.summary.settings.bandwidth = "2MiB/s".parse().unwrap();
+    screen.world.summary.bandwidth_why = "by schedule until 18:00".to_owned();
+    screen.told();
+    let words = "held at 2MiB/s by schedule until 18:00";
+    assert!(screen.text().contains(words), "{}", screen.text());
+}
+
+#[test]
 fn the_row_under_the_cursor_stands_out_and_a_failed_one_is_red_and_worded() {
     let screen = busy(120, 40);
     let theme = &screen.app.theme;
