@@ -304,6 +304,7 @@ fn next_part(files: u32) {
             parts: 8,
             parts_running: 7,
             files: 1,
+            steps: true,
         };
         let Some(Start::Part(id, part)) = schedule::next(&mut queue, &[1], room, now) else {
             panic!("nothing to start");
@@ -437,6 +438,7 @@ async fn resume() {
             plan: Some(PartPlan::cut(identity.size, PART.try_into().unwrap())),
             receipts,
             completed: false,
+            clearing: false,
         }),
     };
     let mut times = Vec::new();

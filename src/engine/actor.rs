@@ -32,7 +32,7 @@ use super::{
     protocol::{Event, Phase, Summary, UploadId},
     queue::Queue,
     rate::{Cap, Meter, Steady, Stopwatch},
-    retry::{Backoff, Gate},
+    retry::{Backoff, Gates, Way},
     schedule::{self, Room, Start},
     tune::Tuner,
     window::Orders,
@@ -135,7 +135,7 @@ pub(super) struct Actor {
     /// Steps under way that speak with the destination, parts among them.
     under_way: usize,
     polls: Polls,
-    gate: Gate,
+    gates: Gates,
     /// Why nothing more is begun until the person has done something.
     halted: Option<Error>,
     stopping: Option<Instant>,
@@ -199,6 +199,7 @@ impl Actor {
             clock,
         } = parts;
         let now = Instant::now();
+        let parts_apart = destination.parts_go_elsewhere();
         let settings = session.header.settings.clone();
         let mut actor = Self {
             session,
@@ -224,7 +225,7 @@ impl Actor {
                 wait: timing.poll_first,
                 ..Polls::default()
             },
-            gate: Gate::default(),
+            gates: Gates::new(parts_apart),
             halted: None,
             stopping: None,
             walks: Walks::default(),
@@ -320,7 +321,7 @@ impl Actor {
             || self.walks.any()
             || !self.session.store.saved()
             || self.stopping.is_some()
-            || self.gate.closed(Instant::now()).is_some()
+            || self.gates.opens(Instant::now()).is_some()
             || self.speed.meter.rate() > 0
             || self.under_way > 0
     }
@@ -334,7 +335,7 @@ impl Actor {
         let poll = self
             .polls
             .due
-            .filter(|_| !self.polls.asking && self.gate.closed(now).is_none());
+            .filter(|_| !self.polls.asking && self.gates.of(Way::Calls).closed(now).is_none());
         // What is due already waits for something else: room, the gate, the person.
         let future = |at: &Instant| *at > now;
         [
@@ -344,7 +345,7 @@ impl Actor {
             self.scheduled.due(),
             poll.filter(future),
             tick,
-            self.gate.opens(now),
+            self.gates.opens(now),
             self.stopping,
         ]
         .into_iter()
@@ -369,15 +370,20 @@ impl Actor {
         self.wake_resting();
         loop {
             let now = Instant::now();
-            let busy = self.under_way;
             let waits = self.halted.is_some() || self.stopping.is_some();
-            if waits || self.session.store.error().is_some() || !self.gate.may_start(now, busy) {
+            if waits || self.session.store.error().is_some() {
                 return;
             }
+            let parts = if self.may_start(Way::Parts) {
+                usize::from(self.parts_limit())
+            } else {
+                0
+            };
             let room = Room {
-                parts: usize::from(self.parts_limit()),
+                parts,
                 parts_running: self.flights.len(),
                 files: usize::from(self.settings.files_in_flight.max(1)),
+                steps: self.may_start(Way::Calls),
             };
             match schedule::next(&mut self.queue, &self.active, room, now) {
                 None => return,
@@ -386,6 +392,13 @@ impl Actor {
                 Some(Start::Part(id, next)) => self.start_part(id, next),
             }
         }
+    }
+
+    /// Whether something may be begun now that goes this way.
+    fn may_start(&self, way: Way) -> bool {
+        let parts = self.flights.len();
+        let calls = self.under_way.saturating_sub(parts);
+        self.gates.may_start(way, Instant::now(), parts, calls)
     }
 
     fn parts_limit(&self) -> u16 {

@@ -416,6 +416,9 @@ pub struct FailedPart {
     pub error: Error,
     /// In how many milliseconds it is tried again; `None`: the person is asked.
     pub retry_in_ms: Option<u64>,
+    /// What else it waits for, where that is not time alone: `"when the line is back"`.
+    #[serde(default)]
+    pub waits_for: Option<String>,
 }
 
 /// Everything about an upload that may be shown.

@@ -302,7 +302,10 @@ impl Queue {
         if matches!(change, Change::Part(..)) {
             self.bytes.sent += self.bytes.acknowledged.saturating_sub(acknowledged);
         }
-        if matches!(change, Change::Released | Change::Fresh(_)) {
+        if matches!(
+            change,
+            Change::Released | Change::Clearing | Change::Fresh(_)
+        ) {
             self.look_again_from(id);
         }
     }
@@ -430,6 +433,12 @@ fn apply(upload: &mut Upload, change: &Change) {
             upload.hold = Hold::None;
         }
         Change::Released => upload.hold = Hold::None,
+        Change::Clearing => {
+            upload.hold = Hold::None;
+            if let Phase::Begun(begun) = &mut upload.phase {
+                begun.apply(change);
+            }
+        }
         Change::Paused => upload.hold = Hold::Paused,
         Change::Failed(error) => upload.hold = Hold::Failed(Box::new(error.clone())),
         Change::Changed(error) => upload.hold = Hold::Changed(Box::new(error.clone())),
@@ -668,6 +677,7 @@ mod tests {
                 parts: 5,
                 parts_running: running,
                 files: 2,
+                steps: true,
             };
             match next(&mut queue, &[1, 2], room, now) {
                 Some(Start::Part(id, part)) => {
@@ -685,6 +695,7 @@ mod tests {
             parts: 5,
             parts_running: 5,
             files: 3,
+            steps: true,
         };
         assert_eq!(next(&mut queue, &[1, 2], room, now), Some(Start::Upload));
     }

@@ -76,6 +76,8 @@ pub struct Making {
     pub queue: Queue,
     /// What a schedule goes by.
     pub clock: Clock,
+    /// How long it waits before it tries again.
+    pub backoff: Backoff,
 }
 
 impl Default for Making {
@@ -90,6 +92,7 @@ impl Default for Making {
             },
             queue: Queue::default(),
             clock: Clock::default(),
+            backoff: timing().backoff,
         }
     }
 }
@@ -99,6 +102,19 @@ pub struct World {
     pub sandbox: Sandbox,
     pub handle: Handle,
     pub ended: JoinHandle<()>,
+    destination: Arc<dyn Destination>,
+}
+
+/// How long an engine here waits for things.
+fn timing() -> Timing {
+    Timing {
+        poll_first: Duration::from_millis(50),
+        backoff: Backoff {
+            first: Duration::from_millis(50),
+            most: Duration::from_millis(200),
+        },
+        ..Timing::default()
+    }
 }
 
 impl World {
@@ -121,17 +137,14 @@ impl World {
             settings: making.settings,
         };
         let session = folder::create_at(&home.path().join("test.toml"), header).unwrap();
+        let destination = to(&sandbox);
         let (handle, ended) = engine::spawn(engine::Parts {
             session,
             queue: making.queue,
-            destination: to(&sandbox),
+            destination: Arc::clone(&destination),
             timing: Timing {
-                poll_first: Duration::from_millis(50),
-                backoff: Backoff {
-                    first: Duration::from_millis(50),
-                    most: Duration::from_millis(200),
-                },
-                ..Timing::default()
+                backoff: making.backoff,
+                ..timing()
             },
             elsewhere: Arc::default(),
             clock: making.clock,
@@ -142,6 +155,32 @@ impl World {
             sandbox,
             handle,
             ended,
+            destination,
+        }
+    }
+
+    /// Ends the engine at once after this command, and begins another with what it saved.
+    pub async fn begin_again_after(self, command: Command) -> Self {
+        self.tell_at_once([command, Command::StopNow]).await;
+        self.ended.await.unwrap();
+        let mut queue = Queue::default();
+        let path = self.home.path().join("test.toml");
+        drop(self.handle);
+        let session = folder::open(&path, |record| queue.restore(record)).unwrap();
+        queue.restored();
+        let (handle, ended) = engine::spawn(engine::Parts {
+            session,
+            queue,
+            destination: Arc::clone(&self.destination),
+            timing: timing(),
+            elsewhere: Arc::default(),
+            events: None,
+            clock: Clock::default(),
+        });
+        Self {
+            handle,
+            ended,
+            ..self
         }
     }
 

@@ -130,14 +130,14 @@ impl Actor {
     /// The person wants things to go: waits are forgotten, and what was halted is tried again.
     fn go_on(&mut self) {
         self.halted = None;
-        self.gate.open(Instant::now());
+        self.gates.open(Instant::now());
     }
 
     fn release(&mut self, id: UploadId) {
         let completed = self
             .queue
             .begun(id)
-            .is_some_and(|begun| begun.progress.completed && !begun.clearing);
+            .is_some_and(|begun| begun.progress.completed && !begun.progress.clearing);
         self.keep(id, &Change::Released);
         if completed {
             self.process(id);
@@ -206,7 +206,6 @@ impl Actor {
         let ids = self.those(targets, held);
         for id in &ids {
             self.begin_over(*id);
-            self.keep(*id, &Change::Released);
         }
         Outcome::new(
             ids.len(),

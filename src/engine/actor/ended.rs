@@ -9,6 +9,7 @@ use super::Actor;
 use crate::{
     engine::{
         protocol::{Event, UploadId},
+        retry::Way,
         upload::{Begun, Hold, Step},
         worker::{self, Checked, Completion, Done},
     },
@@ -25,9 +26,7 @@ impl Actor {
             return self.part_done(id, &flown, result);
         }
         self.under_way = self.under_way.saturating_sub(1);
-        if done.reached_the_destination() {
-            self.gate.line_is_up();
-        }
+        self.heard(Way::Calls, done.heard());
         if let Some(id) = done.step_of() {
             self.step_ended(id);
         }
@@ -87,7 +86,7 @@ impl Actor {
             Ok(now) => now,
             Err(error) => return self.end_upload(id, &error),
         };
-        if begun.clearing {
+        if begun.progress.clearing {
             return self.start_step(id);
         }
         let changed = upload.identity.check(&now);

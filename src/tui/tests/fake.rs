@@ -200,6 +200,7 @@ impl World {
                     )
                     .with_status(503),
                     retry_in_ms: *retry,
+                    waits_for: None,
                 })
                 .collect(),
         });

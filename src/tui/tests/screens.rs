@@ -370,3 +370,23 @@ fn a_part_that_failed_tells_its_story_in_a_small_terminal_too() {
     assert!(matches!(screen.app.dialog, Some(Dialog::Part)));
     assert_snapshot!(screen.text());
 }
+
+#[test]
+fn what_a_failed_part_waits_for_is_said_instead_of_no_time_at_all() {
+    let mut screen = busy(120, 40);
+    let waits = |screen: &mut Screen, what: &str| {
+        for parts in &mut screen.world.parts {
+            for part in &mut parts.failed {
+                if part.retry_in_ms.is_some() {
+                    part.retry_in_ms = Some(0);
+                    part.waits_for = Some(what.to_owned());
+                }
+            }
+        }
+        screen.told();
+        screen.text()
+    };
+    let text = waits(&mut screen, "when the line is back");
+    assert!(text.contains("again when the line is back"), "{text}");
+    assert!(!text.contains("again in 0s"), "{text}");
+}
