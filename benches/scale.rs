@@ -45,7 +45,7 @@ use reelhaul::{
     session::{
         Change, Header, Kept, Progress, Times,
         folder::{self, Open},
-        record::{FORMAT, write_change, write_upload},
+        record::{FORMAT, Record, write_change, write_upload},
     },
     settings::Settings,
 };
@@ -74,6 +74,8 @@ fn main() {
     for size in &sizes {
         runtime.block_on(questions(*size));
     }
+    println!();
+    runtime.block_on(saving(files));
     println!();
     runtime.block_on(resume());
 }
@@ -381,6 +383,39 @@ async fn questions(files: u32) {
             "the same",
         );
     }
+    engine.stop().await;
+}
+
+/// How long whoever asks something waits at most while the session is written anew.
+async fn saving(files: u32) {
+    let session = session(&scratch().join("saving.toml"));
+    let mut queue = Queue::default();
+    for id in 1..=files {
+        // Held, so that nothing else goes on.
+        let held = Kept {
+            state: State::Paused,
+            ..kept(id)
+        };
+        queue.restore(Record::Upload(Box::new(held))).unwrap();
+    }
+    queue.restored();
+    let engine = engine(session, queue, Arc::new(Null::new(false)));
+    let handle = engine.handle.clone();
+    let begun = Instant::now();
+    let saving = tokio::spawn(async move { handle.command(Command::Save).await });
+    let (mut asked, mut longest) = (0, Duration::ZERO);
+    while !saving.is_finished() {
+        let since = Instant::now();
+        engine.handle.query(Query::Details(1)).await.unwrap();
+        longest = longest.max(since.elapsed());
+        asked += 1;
+    }
+    let took = begun.elapsed();
+    let answer = saving.await.unwrap().unwrap().words;
+    let what = format!(
+        "{files} files written anew in {took:.1?} ({answer}), asked {asked} times: the longest wait"
+    );
+    row(&what, format!("{longest:.1?}"), "≤ 50 ms");
     engine.stop().await;
 }
 

@@ -8,6 +8,7 @@ mod failures;
 mod parts;
 mod polls;
 mod show;
+mod snapshot;
 mod steps;
 mod walks;
 
@@ -21,6 +22,7 @@ use tokio::{
 
 use self::{
     cap::Scheduled,
+    snapshot::Snapshot,
     walks::{Walked, Walks},
 };
 use super::{
@@ -47,9 +49,6 @@ use crate::{
 
 /// How often speeds are measured and the summary is told, while anything moves.
 const TICK: Duration = Duration::from_millis(200);
-
-/// How long after a changed order could not be saved it is tried again: all uploads are written.
-const REORDER_AGAIN: Duration = Duration::from_mins(1);
 
 /// How long the engine waits for things, and when it gives up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +129,8 @@ pub(super) struct Actor {
     resized: bool,
     /// When a changed order of the queue is saved.
     reorder_at: Option<Instant>,
+    /// The session that is being written anew, where it is.
+    snapshot: Option<Snapshot>,
     flights: Flights,
     steps: JoinSet<Done>,
     /// Steps under way that speak with the destination, parts among them.
@@ -184,6 +185,7 @@ enum Woken {
     Step(Done),
     Walked(Walked),
     Time,
+    Slice,
     NobodyLeft,
 }
 
@@ -218,6 +220,7 @@ impl Actor {
             renewed: HashSet::new(),
             resized: false,
             reorder_at: None,
+            snapshot: None,
             flights: Flights::default(),
             steps: JoinSet::new(),
             under_way: 0,
@@ -271,7 +274,7 @@ impl Actor {
             }
             match self.wake(&mut server).await {
                 Woken::Request(Request::Command(command, answer)) => {
-                    self.command(&server, command, answer).await;
+                    self.command(&server, command, answer);
                 }
                 Woken::Request(Request::Query(query, answer)) => {
                     let _ = answer.send(self.query(query));
@@ -286,6 +289,7 @@ impl Actor {
                     self.tune_parts();
                     self.tell(&server, self.phase());
                 }
+                Woken::Slice => self.write_slice(),
                 Woken::NobodyLeft => self.stop(Duration::ZERO),
             }
             self.compact_when_due();
@@ -295,6 +299,8 @@ impl Actor {
 
     async fn wake(&mut self, server: &mut Server) -> Woken {
         let due = self.due();
+        let slice = self.snapshot.as_ref().filter(|snapshot| snapshot.goes_on());
+        let slice = slice.map(|_| self.session.store.takes_pieces());
         tokio::select! {
             biased;
             request = server.requests.recv() => {
@@ -312,6 +318,14 @@ impl Actor {
                     None => std::future::pending().await,
                 }
             } => Woken::Time,
+            () = async {
+                match slice {
+                    None => std::future::pending().await,
+                    Some(true) => tokio::task::yield_now().await,
+                    // The disk is slower than we are.
+                    Some(false) => tokio::time::sleep(TICK / 20).await,
+                }
+            } => Woken::Slice,
         }
     }
 
@@ -409,7 +423,7 @@ impl Actor {
     /// Makes a change that is kept, in memory and in the file.
     fn keep(&mut self, id: UploadId, change: &Change) {
         let text = self.changed(id, change);
-        self.session.store.append(text);
+        self.append(Some(id), text);
     }
 
     /// Makes a change that is kept; the answer comes when it is on disk.
@@ -418,7 +432,8 @@ impl Actor {
             .iter()
             .map(|change| self.changed(id, change))
             .collect();
-        self.session.store.append_durable(text)
+        self.append(Some(id), text);
+        self.session.store.barrier()
     }
 
     fn changed(&mut self, id: UploadId, change: &Change) -> String {
@@ -435,18 +450,6 @@ impl Actor {
     fn happened(&self, event: impl FnOnce() -> Event) {
         if let Some(events) = &self.events {
             let _ = events.send(event());
-        }
-    }
-
-    fn compact_when_due(&mut self) {
-        let reordered = self.reorder_at.is_some_and(|at| at <= Instant::now());
-        if reordered || self.session.store.should_compact() {
-            self.reorder_at = None;
-            // The old file goes on; appends to it tell of a disk that takes nothing at all.
-            if let Err(error) = self.compact() {
-                tracing::warn!("the session can't be written anew: {error}");
-                self.reorder_at = reordered.then(|| Instant::now() + REORDER_AGAIN);
-            }
         }
     }
 
@@ -470,7 +473,11 @@ impl Actor {
             }
         }
         self.flights = Flights::default();
-        if self.reorder_at.is_some() {
+        let of_a_new_order = self
+            .snapshot
+            .as_ref()
+            .is_some_and(Snapshot::is_of_a_new_order);
+        if self.reorder_at.is_some() || of_a_new_order {
             drop(self.compact());
         }
         let saving = self.session.store.barrier();

@@ -385,9 +385,13 @@ impl Queue {
 
     /// All that is kept of every upload, in order: a snapshot.
     pub fn kept(&self) -> impl Iterator<Item = Kept> + '_ {
-        self.order
-            .iter()
-            .filter_map(|id| Some(kept(*id, self.get(*id)?)))
+        self.order.iter().filter_map(|id| self.kept_of(*id))
+    }
+
+    /// All that is kept of this upload.
+    #[must_use]
+    pub fn kept_of(&self, id: UploadId) -> Option<Kept> {
+        Some(kept(id, self.get(id)?))
     }
 }
 

@@ -17,7 +17,11 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{protocol::UploadId, rate::Cap, upload::NextPart};
+use super::{
+    protocol::{Outcome, UploadId},
+    rate::Cap,
+    upload::NextPart,
+};
 use crate::{
     body::{BLOCK, PartBody, Progress},
     destination::{Destination, Md5, MediaStatus, NewMedia, Received, Ticket, UNPROVEN},
@@ -47,6 +51,10 @@ pub enum Done {
     Status(Vec<UploadId>, Result<Vec<MediaStatus>>),
     /// An unfinished media object was removed, for a fresh start; the file as it is now.
     Cleared(UploadId, Result<Identity>),
+    /// The session written anew is in place, or can't be put there.
+    Placed(Result<(), String>),
+    /// A save that was asked for has come to its end, or takes long; and who asked.
+    Saved(Option<Result<(), String>>, oneshot::Sender<Outcome>),
 }
 
 impl Done {
@@ -57,7 +65,11 @@ impl Done {
             result.as_ref().map(|_| ())
         }
         Some(match self {
-            Self::Looked(..) | Self::TicketSaved(_) | Self::PlanSaved(_) => return None,
+            Self::Looked(..)
+            | Self::TicketSaved(_)
+            | Self::PlanSaved(_)
+            | Self::Placed(_)
+            | Self::Saved(..) => return None,
             Self::Created(_, result) => of(result),
             Self::Checked(_, result) => of(result),
             Self::Part(_, _, result) => of(result),
@@ -77,7 +89,11 @@ impl Done {
             | Self::Checked(id, _)
             | Self::Completed(id, _)
             | Self::Cleared(id, _) => Some(*id),
-            Self::PlanSaved(_) | Self::Part(..) | Self::Status(..) => None,
+            Self::PlanSaved(_)
+            | Self::Part(..)
+            | Self::Status(..)
+            | Self::Placed(_)
+            | Self::Saved(..) => None,
         }
     }
 }

@@ -19,9 +19,6 @@ use crate::{
     settings::{PartSize, Settings},
 };
 
-/// How long a save that was asked for is waited for before it is said that it goes on.
-const SAVE_WAIT: Duration = Duration::from_secs(5);
-
 /// How long after a move the new order is saved.
 const REORDER: Duration = Duration::from_secs(2);
 
@@ -32,7 +29,7 @@ fn files(count: usize) -> String {
 
 impl Actor {
     /// Does what was told, and answers; a walk answers for itself once it has begun.
-    pub(super) async fn command(
+    pub(super) fn command(
         &mut self,
         server: &Server,
         command: Command,
@@ -59,7 +56,7 @@ impl Actor {
                 Outcome::new(ids.len(), format!("{} moved", files(ids.len())))
             }
             Command::Tune(settings) => self.tune(settings),
-            Command::Save => self.save().await,
+            Command::Save => return self.save(answer),
             Command::Stop => {
                 self.stop(self.timing.drain);
                 Outcome::new(
@@ -245,7 +242,7 @@ impl Actor {
         self.settings = settings.tuned(&before, &self.clock.now());
         let mut text = String::new();
         record::write_settings(&mut text, &self.settings);
-        self.session.store.append(text);
+        self.append(None, text);
         self.put_in_force(before.bandwidth);
         self.keep_to_schedule();
         self.tuner.keep_within(self.settings.parts_in_flight.most());
@@ -345,21 +342,6 @@ impl Actor {
             parts_after: after,
             queued,
             words,
-        }
-    }
-
-    async fn save(&mut self) -> Outcome {
-        let saving = match self.compact() {
-            Ok(saving) => saving,
-            Err(error) => return Outcome::refused(format!("the session can't be saved: {error}")),
-        };
-        match tokio::time::timeout(SAVE_WAIT, saving).await {
-            Ok(Ok(Ok(()))) => Outcome::new(self.queue.len(), "saved"),
-            Ok(Ok(Err(error))) => Outcome::refused(format!("the session can't be saved: {error}")),
-            _ => Outcome::refused(match self.session.store.error() {
-                Some(error) => format!("the session can't be saved: {error}"),
-                None => "saving takes its time and goes on".to_owned(),
-            }),
         }
     }
 

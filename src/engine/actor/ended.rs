@@ -22,9 +22,12 @@ use crate::{
 impl Actor {
     /// What follows from how a step ended.
     pub(super) fn done(&mut self, done: Done) {
-        if let Done::Part(id, flown, result) = done {
-            return self.part_done(id, &flown, result);
-        }
+        let done = match done {
+            Done::Part(id, flown, result) => return self.part_done(id, &flown, result),
+            Done::Placed(placed) => return self.placed(&placed),
+            Done::Saved(saved, answer) => return drop(answer.send(self.saved(saved))),
+            done => done,
+        };
         self.under_way = self.under_way.saturating_sub(1);
         self.heard(Way::Calls, done.heard());
         if let Some(id) = done.step_of() {
@@ -65,7 +68,7 @@ impl Actor {
             Done::Completed(id, Ok(Completion::Agreed)) => self.completed(id),
             Done::Status(ids, result) => self.became(&ids, result),
             Done::Cleared(id, result) => self.cleared(id, result),
-            Done::Part(..) => {}
+            Done::Part(..) | Done::Placed(_) | Done::Saved(..) => {}
         }
     }
 
