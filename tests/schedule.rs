@@ -84,7 +84,11 @@ async fn a_bandwidth_set_by_hand_holds_until_the_schedules_next_change_also_afte
         preview.words,
         "holds until 18:00; then the schedule goes on"
     );
-    world.tell(Command::Tune(wanted)).await;
+    let told = world.tell(Command::Tune(wanted)).await;
+    assert_eq!(
+        told.words,
+        "bandwidth 4MiB/s holds until 18:00; then the schedule goes on"
+    );
     let tuned = world.handle.summary().borrow().clone();
     assert_eq!(tuned.bandwidth_why, "by hand until 18:00");
     world.tell(Command::Stop).await;

@@ -14,7 +14,7 @@ use crate::{
 
 /// Which version of these words this is. A change that an older program would not understand, here
 /// or in [`crate::engine::protocol`], counts it up.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// The longest frame from a screen, in bytes: a million numbers of uploads fit.
 pub(super) const FROM_SCREEN: usize = 8 << 20;

@@ -272,7 +272,7 @@ pub enum Reply {
 pub struct Outcome {
     /// How many uploads (or parts, for a retry of parts) the command reached.
     pub reached: usize,
-    /// In words, for the status line.
+    /// In words, for the status line; empty where there is nothing to say.
     pub words: String,
     /// Whether it was refused.
     pub refused: bool,

@@ -78,8 +78,6 @@ pub(crate) enum Msg {
 pub(crate) enum Answered {
     /// The add dialog waits for it.
     Add,
-    /// What was changed is told already.
-    Tune,
     Other,
 }
 
@@ -248,9 +246,6 @@ fn end_of(app: &App) -> Exit {
 }
 
 fn outcome_came(app: &mut App, of: Answered, outcome: Outcome) {
-    if of == Answered::Tune && !outcome.refused && outcome.reached == 0 {
-        return;
-    }
     let tone = if outcome.refused {
         Tone::Bad
     } else {

@@ -246,8 +246,18 @@ impl Actor {
         self.put_in_force(before.bandwidth);
         self.keep_to_schedule();
         self.tuner.keep_within(self.settings.parts_in_flight.most());
+        let by_hand = self.settings.by_hand_until.is_some();
+        let words = if by_hand && self.settings.bandwidth != before.bandwidth {
+            let bandwidth = self.settings.bandwidth;
+            format!(
+                "bandwidth {bandwidth} {}",
+                self.until_the_schedule_changes()
+            )
+        } else {
+            String::new()
+        };
         if before.part_size == self.settings.part_size {
-            return Outcome::new(0, "tuned");
+            return Outcome::new(0, words);
         }
         self.resized = true;
         let under_way = self.active.clone();
@@ -260,7 +270,10 @@ impl Actor {
             .into_iter()
             .filter(|id| self.cut_anew(*id))
             .count();
-        Outcome::new(count, format!("{} cut anew", files(count)))
+        match count {
+            0 => Outcome::new(0, words),
+            count => Outcome::new(count, format!("{} cut anew", files(count))),
+        }
     }
 
     /// Cuts anew what was never begun of an upload, by the present part size. Whether that changed
