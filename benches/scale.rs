@@ -30,6 +30,7 @@ use reelhaul::{
     },
     engine::{
         self, Handle, Parts, Timing,
+        clock::Clock,
         protocol::{
             AddPaths, Command, Filter, Folds, Query, Reply, Show, Sort, SortBy, State, Targets,
             WindowQuery,
@@ -46,7 +47,7 @@ use reelhaul::{
     session::{
         Change, Header, Kept, Progress, Times,
         folder::{self, Open},
-        record::{FORMAT, write_change, write_upload},
+        record::{FORMAT, Record, write_change, write_upload},
     },
     settings::Settings,
 };
@@ -79,6 +80,7 @@ fn main() {
     for size in &sizes {
         runtime.block_on(masses(*size));
     }
+    runtime.block_on(saving(files));
     println!();
     runtime.block_on(resume());
 }
@@ -154,6 +156,7 @@ fn engine(session: Open, queue: Queue, destination: Arc<dyn Destination>) -> Eng
         timing: Timing::default(),
         events: None,
         elsewhere: Arc::default(),
+        clock: Clock::default(),
     };
     let (handle, ended) = engine::spawn(parts);
     Engine { handle, ended }
@@ -308,6 +311,7 @@ fn next_part(files: u32) {
             parts: 8,
             parts_running: 7,
             files: 1,
+            steps: true,
         };
         let Some(Start::Part(id, part)) = schedule::next(&mut queue, &[1], room, now) else {
             panic!("nothing to start");
@@ -427,6 +431,39 @@ async fn masses(files: u32) {
     engine.stop().await;
 }
 
+/// How long whoever asks something waits at most while the session is written anew.
+async fn saving(files: u32) {
+    let session = session(&scratch().join("saving.toml"));
+    let mut queue = Queue::default();
+    for id in 1..=files {
+        // Held, so that nothing else goes on.
+        let held = Kept {
+            state: State::Paused,
+            ..kept(id)
+        };
+        queue.restore(Record::Upload(Box::new(held))).unwrap();
+    }
+    queue.restored();
+    let engine = engine(session, queue, Arc::new(Null::new(false)));
+    let handle = engine.handle.clone();
+    let begun = Instant::now();
+    let saving = tokio::spawn(async move { handle.command(Command::Save).await });
+    let (mut asked, mut longest) = (0, Duration::ZERO);
+    while !saving.is_finished() {
+        let since = Instant::now();
+        engine.handle.query(Query::Details(1)).await.unwrap();
+        longest = longest.max(since.elapsed());
+        asked += 1;
+    }
+    let took = begun.elapsed();
+    let answer = saving.await.unwrap().unwrap().words;
+    let what = format!(
+        "{files} files written anew in {took:.1?} ({answer}), asked {asked} times: the longest wait"
+    );
+    row(&what, format!("{longest:.1?}"), "≤ 50 ms");
+    engine.stop().await;
+}
+
 async fn saved_blocking(files: u32) -> PathBuf {
     tokio::task::spawn_blocking(move || saved(files))
         .await
@@ -481,6 +518,7 @@ async fn resume() {
             plan: Some(PartPlan::cut(identity.size, PART.try_into().unwrap())),
             receipts,
             completed: false,
+            clearing: false,
         }),
     };
     let mut times = Vec::new();

@@ -11,6 +11,7 @@ use reelhaul::{
     destination::jwplayer::{JwPlayer, JwPlayerOptions},
     engine::{
         self, Timing,
+        clock::Clock,
         protocol::{AddPaths, Command, Phase, Query, Reply, WindowQuery},
         queue::Queue,
     },
@@ -63,6 +64,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         },
         events: None,
         elsewhere: Arc::default(),
+        clock: Clock::default(),
     });
     let add = AddPaths {
         paths: vec![path],

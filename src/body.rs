@@ -11,7 +11,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
     time::{Duration, Instant},
@@ -34,6 +34,7 @@ const AHEAD: usize = 2;
 #[derive(Debug, Default)]
 pub struct Progress {
     taken: AtomicU64,
+    held: AtomicBool,
     starved: AtomicU64,
     outcome: OnceLock<io::Result<[u8; 16]>>,
 }
@@ -43,6 +44,12 @@ impl Progress {
     #[must_use]
     pub fn taken(&self) -> u64 {
         self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Whether the connection would take bytes that the cap holds back.
+    #[must_use]
+    pub fn held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
     }
 
     /// For how long the connection would have taken bytes that were not read and hashed yet.
@@ -218,7 +225,10 @@ impl http_body::Body for PartBody {
             }
         }
         let length = self.current.len();
-        let allowed = ready!(self.pace.poll_take(context, length));
+        let allowed = self.pace.poll_take(context, length);
+        let held = allowed.is_pending();
+        self.progress.held.store(held, Ordering::Relaxed);
+        let allowed = ready!(allowed);
         let piece = self.current.split_to(allowed);
         self.left -= piece.len() as u64;
         self.progress

@@ -14,7 +14,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, builder::RangedU
 
 use crate::{
     engine::protocol::AddPaths,
-    settings::{Bandwidth, Concurrency, PartSize, Settings},
+    settings::{Bandwidth, BandwidthWish, Concurrency, PartSize, Settings},
 };
 
 const EXAMPLES: &str = "\
@@ -213,21 +213,21 @@ pub struct Demo {
 }
 
 /// How uploads go out; what is not said is the config's, or the session's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Args)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
 #[command(next_help_heading = "Tuning (each can be changed while it runs)")]
 pub struct Tuning {
     /// The size of a part: 16MiB, or auto
     #[arg(long, value_name = "SIZE", env = "REELHAUL_PART_SIZE")]
     pub part_size: Option<PartSize>,
-    /// Parts in flight, over all files: 1 to 256, or auto
+    /// Parts in flight, over all files: 1 to 256, auto, or auto:16 for at most so many
     #[arg(long, value_name = "N", env = "REELHAUL_PARTS")]
     pub parts: Option<Concurrency>,
     /// Files under way at once
     #[arg(long, value_name = "N", env = "REELHAUL_FILES", value_parser = RangedU64ValueParser::<u16>::new().range(1..))]
     pub files: Option<u16>,
-    /// Bytes a second at most: 20MiB/s, or unlimited
+    /// Bytes a second at most: 20MiB/s, unlimited, or a schedule: "Mon-Fri 08:00-18:00 2MiB/s; unlimited"
     #[arg(long, value_name = "RATE", env = "REELHAUL_BANDWIDTH")]
-    pub bandwidth: Option<Bandwidth>,
+    pub bandwidth: Option<BandwidthWish>,
     /// How often a part that failed is tried again before you are asked
     #[arg(long, value_name = "N", env = "REELHAUL_RETRIES")]
     pub retries: Option<u16>,
@@ -237,13 +237,17 @@ impl Tuning {
     /// These settings with what was said here in place.
     #[must_use]
     pub fn over(&self, settings: Settings) -> Settings {
-        Settings {
+        let mut settings = Settings {
             part_size: self.part_size.unwrap_or(settings.part_size),
             parts_in_flight: self.parts.unwrap_or(settings.parts_in_flight),
             files_in_flight: self.files.unwrap_or(settings.files_in_flight),
-            bandwidth: self.bandwidth.unwrap_or(settings.bandwidth),
             retries: self.retries.unwrap_or(settings.retries),
+            ..settings
+        };
+        if let Some(wish) = &self.bandwidth {
+            settings.wish_bandwidth(wish.clone());
         }
+        settings
     }
 }
 
@@ -552,6 +556,26 @@ mod tests {
         assert_eq!(settings.files_in_flight, 3);
         assert_eq!(settings.bandwidth.to_string(), "20MiB/s");
         assert_eq!(settings.retries, Settings::default().retries);
+    }
+
+    #[test]
+    fn a_bandwidth_for_good_goes_before_the_sessions_schedule_and_a_schedule_before_both() {
+        let over = |line: &str, settings: Settings| up(line).tuning.over(settings);
+        let rules = "Mon-Fri 08:00-18:00 2MiB/s; unlimited";
+        let mut scheduled = Settings::default();
+        scheduled.wish_bandwidth(rules.parse().unwrap());
+        assert_eq!(over("reelhaul up t", scheduled.clone()), scheduled);
+        let plain = over("reelhaul up t --bandwidth 3MiB/s", scheduled);
+        assert!(plain.schedule.is_empty());
+        assert_eq!(plain.bandwidth.to_string(), "3MiB/s");
+        let tuning = Tuning {
+            bandwidth: Some(rules.parse().unwrap()),
+            ..Tuning::default()
+        };
+        assert_eq!(tuning.over(plain).schedule.to_string(), rules);
+        for line in ["--bandwidth 16", "--part-size 16", "--bandwidth fast"] {
+            assert!(read(&format!("reelhaul up t {line}")).is_err(), "{line}");
+        }
     }
 
     #[test]

@@ -358,6 +358,12 @@ pub trait Destination: Send + Sync + fmt::Debug {
     /// What the destination refused.
     async fn remove(&self, ticket: &Ticket) -> Result<()>;
 
+    /// Whether parts go to another host than calls do: that one can be reached says nothing of the
+    /// other then.
+    fn parts_go_elsewhere(&self) -> bool {
+        false
+    }
+
     /// What of the destination's own rules holds calls back right now, if anything.
     fn hold_up(&self) -> Option<HoldUp> {
         None

@@ -1,6 +1,7 @@
 //! The engine's door: [`Handle`], by which everyone else commands and asks; knows no screen.
 
 mod actor;
+pub mod clock;
 pub mod elsewhere;
 pub mod flights;
 pub mod folders;

@@ -91,9 +91,10 @@ fn a_session_is_steered_from_elsewhere_by_two_at_once() {
 
         let settings = Settings {
             parts_in_flight: Concurrency::Fixed(3),
-            ..one.summary().borrow().settings
+            ..one.summary().borrow().settings.clone()
         };
-        assert!(!one.command(Command::Tune(settings)).await.unwrap().refused);
+        let tune = Command::Tune(settings.clone());
+        assert!(!one.command(tune).await.unwrap().refused);
         when(&two, |summary| {
             summary.settings == settings && summary.parts_running == 3
         })

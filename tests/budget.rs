@@ -11,6 +11,7 @@ use reelhaul::{
     },
     engine::{
         self, Handle, Timing,
+        clock::Clock,
         protocol::{AddPaths, Command, LimitedBy, Phase, State, Summary},
         queue::Queue,
     },
@@ -117,6 +118,7 @@ fn engine(folder: &Path, destination: Arc<dyn Destination>) -> Handle {
         timing: Timing::default(),
         events: None,
         elsewhere: Arc::default(),
+        clock: Clock::default(),
     };
     engine::spawn(parts).0
 }

@@ -18,8 +18,9 @@ use reelhaul::{
         jwplayer::{JwPlayer, JwPlayerOptions},
     },
     engine::{
-        protocol::{AddPaths, Command, Phase, State, Targets},
+        protocol::{AddPaths, Command, LimitedBy, Phase, Query, Reply, State, Targets},
         queue::Queue,
+        retry::Backoff,
     },
     sandbox::{SITE, Sandbox},
     session::folder,
@@ -283,4 +284,69 @@ async fn small_files_behind_a_large_one_arrive_long_before_it() {
         "{of_the_film} bytes of the film arrived while the clips did"
     );
     world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_that_are_refused_with_every_token_end_as_refused_credentials() {
+    let making = Making {
+        speed: None,
+        ..Making::default()
+    };
+    let world = World::new(world::apivideo, making).await;
+    let fault = json!({ "fault": "token-expired", "on": "part", "times": 1000 });
+    world.fault(fault).await;
+    let film = world.write("film.mp4", 20);
+    world.add(&film).await;
+    let halted = world
+        .until("an end", |now| {
+            matches!(now.limited_by, LimitedBy::Halted { .. })
+        })
+        .await;
+    let LimitedBy::Halted { why } = halted.limited_by else {
+        unreachable!()
+    };
+    assert!(
+        why.contains("refuses every access token, fresh ones too"),
+        "{why}"
+    );
+    assert!(why.contains("mend the key"), "{why}");
+
+    world.ask("DELETE", "faults", Value::Null).await;
+    world.tell(Command::Retry(Targets::All)).await;
+    world.until_state(State::Done).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_that_wait_for_more_than_time_say_for_what() {
+    let making = Making {
+        // Longer than this test takes.
+        backoff: Backoff {
+            first: Duration::from_hours(1),
+            most: Duration::from_hours(2),
+        },
+        ..Making::default()
+    };
+    let (world, _) = {
+        let world = World::new(site, making).await;
+        let fault = json!({ "fault": "error-before", "on": "part", "part": 2 });
+        world.fault(fault).await;
+        let film = world.write("film.mp4", 40);
+        world.add(&film).await;
+        (world, film)
+    };
+    world
+        .until("a part that waits", |now| now.parts_retrying == 1)
+        .await;
+    let id = world.rows().await[0].id;
+    let failed = async || match world.handle.query(Query::Parts(id)).await.unwrap() {
+        Reply::Parts(Some(parts)) => parts.failed[0].clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(failed().await.waits_for, None);
+    world.tell(Command::Pause(Targets::All)).await;
+    world.until_state(State::Paused).await;
+    assert_eq!(failed().await.waits_for.as_deref(), Some("when it goes on"));
+    world.tell(Command::StopNow).await;
+    world.ended.await.unwrap();
 }

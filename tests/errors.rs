@@ -448,3 +448,16 @@ fn the_process_list_never_shows_a_secret() {
     server.line(0);
     run.end().assert_code(0);
 }
+
+#[test]
+fn who_is_asked_to_wait_is_told_so_and_for_how_long() {
+    for mode in [Mode::JwPlayer, Mode::ApiVideoBytes] {
+        let server = Server::start();
+        server.script(&serde_json::json!([{ "fault": "rate-limit", "on": "part" }]));
+        let home = Home::new(mode, &server.url);
+        Source::write(home.tree().join("film.mp4"), 2 * PART, 3);
+        let ended = home.up(&[]).end();
+        assert_told(&ended, 0, &["it asks to wait: again in "]);
+        assert!(!ended.stderr.contains("can be reached"), "{}", ended.stderr);
+    }
+}

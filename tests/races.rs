@@ -17,7 +17,7 @@ use reelhaul::{
     body::PartBody,
     destination::{Destination, Limits, MediaStatus, NewMedia, Receipt, Received, Ticket},
     engine::{
-        protocol::{Command, State},
+        protocol::{Command, LimitedBy, State},
         queue::Queue,
     },
     error::{Error, Kind, Result},
@@ -34,12 +34,12 @@ use world::{MIB, Making, World, all, apivideo, jwplayer};
 struct Odd<F> {
     within: Arc<dyn Destination>,
     /// How many parts were to be sent so far.
-    puts: AtomicU32,
+    puts: Arc<AtomicU32>,
     put: F,
 }
 
 fn odd(within: Arc<dyn Destination>, put: impl OddPut + 'static) -> Arc<dyn Destination> {
-    let puts = AtomicU32::new(0);
+    let puts = Arc::default();
     Arc::new(Odd { within, puts, put })
 }
 
@@ -90,6 +90,9 @@ impl<F: OddPut> Destination for Odd<F> {
     }
     async fn complete(&self, ticket: &Ticket, plan: &PartPlan) -> Result<()> {
         self.within.complete(ticket, plan).await
+    }
+    fn parts_go_elsewhere(&self) -> bool {
+        self.within.parts_go_elsewhere()
     }
     fn verify_before_complete(&self, ticket: &Ticket, parts: u32) -> bool {
         self.within.verify_before_complete(ticket, parts)
@@ -281,4 +284,79 @@ async fn of_two_part_sizes_in_a_row_the_second_counts() {
     world.until_state(State::Done).await;
     world.assert_one_is(&film).await;
     world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_over_that_was_cut_short_before_anything_was_removed_is_not_forgotten() {
+    let (world, film) = World::amid_a_film(jwplayer, Making::default()).await;
+    world.tell(Command::Pause(all())).await;
+    world.until_state(State::Paused).await;
+    let world = world.begin_again_after(Command::StartOver(all())).await;
+    world.until_state(State::Done).await;
+    let mut states: Vec<_> = world.media().await;
+    states.retain(|media| media["state"] == "deleted");
+    assert_eq!(states.len(), 1, "what was begun first is removed");
+    world.assert_one_is(&film).await;
+    world.end().await;
+}
+
+/// The host that parts go to can't be reached; the API can.
+#[derive(Debug)]
+struct NoStorage;
+
+impl OddPut for NoStorage {
+    fn instead(&self, _: u32) -> Option<Result<Receipt>> {
+        Some(Err(Error::new(Kind::Offline, "no route to the storage")))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_of_the_api_do_not_hide_that_the_storage_is_unreachable() {
+    let puts = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&puts);
+    let making = Making {
+        speed: None,
+        settings: Settings {
+            files_in_flight: 20,
+            ..Making::default().settings
+        },
+        // Longer than this test takes.
+        backoff: reelhaul::engine::retry::Backoff {
+            first: std::time::Duration::from_hours(1),
+            most: std::time::Duration::from_hours(1),
+        },
+        ..Making::default()
+    };
+    let to = move |sandbox: &_| -> Arc<dyn Destination> {
+        Arc::new(Odd {
+            within: jwplayer(sandbox),
+            puts: counted,
+            put: NoStorage,
+        })
+    };
+    let world = World::new(to, making).await;
+    for number in 0..20 {
+        let film = world.write(&format!("{number}.mp4"), 6);
+        world.add(&film).await;
+    }
+    let is_made = |report: &Value| {
+        report["media"]
+            .as_array()
+            .is_some_and(|all| all.len() == 20)
+    };
+    world.until_report("all to be begun", is_made).await;
+    let down = world
+        .until("the line to be down", |now| {
+            now.counts.of(State::Uploading) == 20
+        })
+        .await;
+    assert!(
+        matches!(&down.limited_by, LimitedBy::Offline { why, .. } if why.contains("storage")),
+        "{down:#?}"
+    );
+    // Those that went out together before any of them told.
+    let puts = puts.load(Ordering::SeqCst);
+    assert!((1..=2).contains(&puts), "{puts} parts were tried");
+    world.tell(Command::StopNow).await;
+    world.ended.await.unwrap();
 }

@@ -1,9 +1,9 @@
 //! The config file's shape, and the way from text to [`Config`]; touches no file.
 
-use std::{collections::BTreeMap, ops, path::Path};
+use std::{collections::BTreeMap, fmt::Display, ops, path::Path, str::FromStr};
 
 use bytesize::ByteSize;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -14,7 +14,10 @@ use super::{
     Auth, BadConfig, Config, DestinationConfig, FPS, Kind, LimitOverrides, Range, SANDBOX, Ui,
     source::{Source, resolve},
 };
-use crate::{error::clean, settings::Settings};
+use crate::{
+    error::clean,
+    settings::{BandwidthWish, Concurrency, PartSize, Settings, Timetable},
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,10 +25,73 @@ struct File {
     default: Option<Spanned<String>>,
     #[serde(default)]
     destination: BTreeMap<String, Spanned<Destination>>,
-    defaults: Option<Spanned<Settings>>,
+    defaults: Option<Spanned<Defaults>>,
     #[serde(default)]
     keys: toml::Table,
     ui: Option<Spanned<Ui>>,
+}
+
+/// What a new session begins with, as a person writes it.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Defaults {
+    part_size: Option<Typed<PartSize>>,
+    parts_in_flight: Option<Typed<Concurrency>>,
+    files_in_flight: Option<u16>,
+    bandwidth: Option<Wished>,
+    retries: Option<u16>,
+}
+
+impl Defaults {
+    fn settings(self) -> Settings {
+        let usual = Settings::default();
+        let mut settings = Settings {
+            part_size: self.part_size.map_or(usual.part_size, |typed| typed.0),
+            parts_in_flight: self
+                .parts_in_flight
+                .map_or(usual.parts_in_flight, |typed| typed.0),
+            files_in_flight: self.files_in_flight.unwrap_or(usual.files_in_flight),
+            retries: self.retries.unwrap_or(usual.retries),
+            ..usual
+        };
+        if let Some(Wished(wish)) = self.bandwidth {
+            settings.wish_bandwidth(wish);
+        }
+        settings
+    }
+}
+
+/// What is written as a text or a number, and understood as if it were typed.
+struct Typed<T>(T);
+
+impl<'de, T: FromStr<Err: Display>> Deserialize<'de> for Typed<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = match toml::Value::deserialize(deserializer)? {
+            toml::Value::String(text) => text,
+            other => other.to_string(),
+        };
+        text.parse().map(Self).map_err(de::Error::custom)
+    }
+}
+
+/// A bandwidth, or the rules of a schedule as a list.
+struct Wished(BandwidthWish);
+
+impl<'de> Deserialize<'de> for Wished {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Rules(Vec<String>),
+            One(toml::Value),
+        }
+        let wish = match Written::deserialize(deserializer)? {
+            Written::Rules(rules) => Timetable::parse(rules).map(BandwidthWish::Scheduled),
+            Written::One(toml::Value::String(text)) => text.parse(),
+            Written::One(other) => other.to_string().parse(),
+        };
+        wish.map(Self).map_err(de::Error::custom)
+    }
 }
 
 /// All that a destination of any kind may say. One flat table instead of one for each kind: an enum
@@ -105,7 +171,7 @@ fn read(parsed: File, file: &Path) -> Result<Config, Complaint> {
         return Err((default.span(), words));
     }
     if let Some(settings) = &parsed.defaults
-        && settings.get_ref().files_in_flight == 0
+        && settings.get_ref().files_in_flight == Some(0)
     {
         let words = "files_in_flight must be at least 1".to_owned();
         return Err((settings.span(), words));
@@ -120,7 +186,11 @@ fn read(parsed: File, file: &Path) -> Result<Config, Complaint> {
         file: file.to_path_buf(),
         destinations,
         default: parsed.default.map(Spanned::into_inner),
-        settings: parsed.defaults.map(Spanned::into_inner).unwrap_or_default(),
+        settings: parsed
+            .defaults
+            .map(Spanned::into_inner)
+            .unwrap_or_default()
+            .settings(),
         keys: parsed.keys,
         ui: parsed.ui.map(Spanned::into_inner).unwrap_or_default(),
         warnings: Vec::new(),

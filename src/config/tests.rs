@@ -335,3 +335,60 @@ fn limits_that_were_set_take_the_place_of_the_vendors_and_stay_in_order() {
     assert_eq!(applied(None, Some(3)), (3, 3, 3));
     assert_eq!(applied(Some(300), None), (300, 300, 300));
 }
+
+/// The settings of a config that says this of them.
+fn defaults(line: &str) -> Result<crate::settings::Settings, BadConfig> {
+    parse(&format!("[defaults]\n{line}\n")).map(|config| config.settings)
+}
+
+#[test]
+fn a_bandwidth_may_be_a_schedule() {
+    let rules = r#"bandwidth = ["Mon-Fri 08:00-18:00 2MiB/s", "Sat,Sun 10MiB/s", "unlimited"]"#;
+    let settings = defaults(rules).unwrap();
+    assert_eq!(
+        settings.schedule.to_string(),
+        "Mon-Fri 08:00-18:00 2MiB/s; Sat,Sun 10MiB/s; unlimited"
+    );
+    let told = defaults(r#"bandwidth = ["Mon-Fri 8-18 2MiB/s", "Satyrday 1MiB/s"]"#).unwrap_err();
+    assert_eq!(
+        (told.place.map(|place| place.0), &*told.key),
+        (Some(2), "defaults.bandwidth")
+    );
+    assert!(
+        told.words
+            .starts_with("\"Satyrday\" is no day such as Mon, in the rule \"Satyrday 1MiB/s\""),
+        "{told}"
+    );
+}
+
+#[test]
+fn parts_may_be_found_within_a_number() {
+    let settings = defaults("parts_in_flight = \"auto:16\"").unwrap();
+    assert_eq!(settings.parts_in_flight.to_string(), "auto:16");
+    assert_eq!(
+        defaults("parts_in_flight = 4")
+            .unwrap()
+            .parts_in_flight
+            .fixed(),
+        Some(4)
+    );
+}
+
+#[test]
+fn a_bare_number_of_bytes_too_small_to_be_meant_is_refused() {
+    for (line, key) in [
+        ("part_size = 16", "defaults.part_size"),
+        ("part_size = \"16\"", "defaults.part_size"),
+        ("bandwidth = 2", "defaults.bandwidth"),
+        ("bandwidth = \"2/s\"", "defaults.bandwidth"),
+    ] {
+        let told = defaults(line).unwrap_err();
+        assert_eq!(told.key, key);
+        assert!(
+            told.words.contains("MiB") && told.words.contains("meant?"),
+            "{told}"
+        );
+    }
+    let settings = defaults("part_size = 5242880").unwrap();
+    assert_eq!(settings.part_size, "5MiB".parse().unwrap());
+}

@@ -333,17 +333,25 @@ impl Destination for ApiVideo {
         let sent = self.http.stream(call.authorized(&bearer), Body::wrap(form));
         let answer = heed(&self.uploads, sent.await?);
         if answer.is_success() {
+            self.auth.part_accepted();
             return Ok(Receipt::default());
         }
         let failure = answer::failure(&answer, "send");
         if !self.auth.is_basic() && answer::wants_new_token(&answer) {
             // The body is spent, so it is the engine's to send it again, with a new token.
-            self.auth.refused(&bearer).await;
+            if !self.auth.part_refused(&bearer).await {
+                let error = Error {
+                    kind: Kind::Credentials,
+                    ..failure
+                };
+                return Err(error.at("api.video refuses every access token, fresh ones too"));
+            }
             return Err(Error {
                 kind: Kind::LinkExpired,
                 ..failure
             });
         }
+        self.auth.part_accepted();
         if answer::overlaps(&answer) {
             // This very part came through before, or is just being taken from a try that was given
             // up; or bytes of another slicing are there, and always will be.

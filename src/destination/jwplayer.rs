@@ -364,6 +364,10 @@ impl Destination for JwPlayer {
         }
     }
 
+    fn parts_go_elsewhere(&self) -> bool {
+        true
+    }
+
     fn hold_up(&self) -> Option<HoldUp> {
         self.pacer.hold_up()
     }

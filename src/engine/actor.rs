@@ -1,6 +1,7 @@
 //! The one task that owns the session. It alone decides: requests, ends of steps and time come in
 //! here, one after another, and every change goes through the queue and to disk from here.
 
+mod cap;
 mod commands;
 mod ended;
 mod failures;
@@ -8,6 +9,7 @@ mod mass;
 mod parts;
 mod polls;
 mod show;
+mod snapshot;
 mod steps;
 mod walks;
 
@@ -20,18 +22,21 @@ use tokio::{
 };
 
 use self::{
+    cap::Scheduled,
     mass::{Masses, SLICE},
+    snapshot::Snapshot,
     walks::{Walked, Walks},
 };
 use super::{
     Request, Server,
+    clock::Clock,
     elsewhere::Elsewhere,
     flights::Flights,
     incidents::Incidents,
     protocol::{Event, Phase, Summary, UploadId},
     queue::Queue,
     rate::{Cap, Meter, Steady, Stopwatch},
-    retry::{Backoff, Gate},
+    retry::{Backoff, Gates, Way},
     schedule::{self, Room, Start},
     tune::Tuner,
     window::Orders,
@@ -41,14 +46,11 @@ use crate::{
     destination::Destination,
     error::Error,
     session::{Change, folder::Open, record},
-    settings::{Concurrency, Settings},
+    settings::Settings,
 };
 
 /// How often speeds are measured and the summary is told, while anything moves.
 const TICK: Duration = Duration::from_millis(200);
-
-/// How long after a changed order could not be saved it is tried again: all uploads are written.
-const REORDER_AGAIN: Duration = Duration::from_mins(1);
 
 /// How long the engine waits for things, and when it gives up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +104,8 @@ pub struct Parts {
     /// What other sessions hold, and is therefore not queued here. Whoever keeps a share of it can
     /// tell at the end what was left out.
     pub elsewhere: Arc<Elsewhere>,
+    /// What a schedule goes by.
+    pub clock: Clock,
 }
 
 /// The owner of the session.
@@ -113,7 +117,9 @@ pub(super) struct Actor {
     events: Option<mpsc::UnboundedSender<Event>>,
     elsewhere: Arc<Elsewhere>,
     settings: Settings,
+    clock: Clock,
     cap: Cap,
+    scheduled: Scheduled,
     /// Uploads that take one of the places of `files_in_flight`.
     active: Vec<UploadId>,
     /// Uploads whose files may still be written to, and when to look at them again.
@@ -125,12 +131,14 @@ pub(super) struct Actor {
     resized: bool,
     /// When a changed order of the queue is saved.
     reorder_at: Option<Instant>,
+    /// The session that is being written anew, where it is.
+    snapshot: Option<Snapshot>,
     flights: Flights,
     steps: JoinSet<Done>,
     /// Steps under way that speak with the destination, parts among them.
     under_way: usize,
     polls: Polls,
-    gate: Gate,
+    gates: Gates,
     /// Why nothing more is begun until the person has done something.
     halted: Option<Error>,
     /// Whether a person paused everything: what is added meanwhile is part of that.
@@ -184,6 +192,8 @@ enum Woken {
     Time,
     /// There is more to be done of a command.
     Mass,
+    /// There is more to be written of the session.
+    Slice,
     NobodyLeft,
 }
 
@@ -196,9 +206,11 @@ impl Actor {
             timing,
             events,
             elsewhere,
+            clock,
         } = parts;
         let now = Instant::now();
-        let settings = session.header.settings;
+        let parts_apart = destination.parts_go_elsewhere();
+        let settings = session.header.settings.clone();
         let mut actor = Self {
             session,
             queue,
@@ -206,13 +218,17 @@ impl Actor {
             timing,
             events,
             elsewhere,
-            settings,
             cap: Cap::new(settings.bandwidth),
+            scheduled: Scheduled::default(),
+            tuner: Tuner::within(settings.parts_in_flight.most()),
+            settings,
+            clock,
             active: Vec::new(),
             resting: Vec::new(),
             renewed: HashSet::new(),
             resized: false,
             reorder_at: None,
+            snapshot: None,
             flights: Flights::default(),
             steps: JoinSet::new(),
             under_way: 0,
@@ -220,7 +236,7 @@ impl Actor {
                 wait: timing.poll_first,
                 ..Polls::default()
             },
-            gate: Gate::default(),
+            gates: Gates::new(parts_apart),
             halted: None,
             holding: false,
             stopping: None,
@@ -238,13 +254,13 @@ impl Actor {
                 noted: now,
                 noted_taken: 0,
             },
-            tuner: Tuner::default(),
             errors: 0,
             unreadable: 0,
             incidents: Incidents::default(),
             random: fastrand::Rng::new(),
             told: Summary::default(),
         };
+        actor.keep_to_schedule();
         actor.find_processing();
         actor.tell_what_failed_before();
         actor
@@ -254,6 +270,7 @@ impl Actor {
     pub(super) async fn run(mut self, mut server: Server) {
         self.tell(&server, Phase::Running);
         loop {
+            self.keep_to_schedule_when_due();
             self.start_what_may();
             self.ask_what_became();
             if self
@@ -267,7 +284,7 @@ impl Actor {
             }
             match self.wake(&mut server).await {
                 Woken::Request(Request::Command(command, answer)) => {
-                    self.command(&server, command, answer).await;
+                    self.command(&server, command, answer);
                 }
                 Woken::Request(Request::Query(query, answer)) => {
                     let _ = answer.send(self.query(query));
@@ -283,9 +300,10 @@ impl Actor {
                     self.tell(&server, self.phase());
                 }
                 Woken::Mass => self.go_on_with_mass(&server, Some(SLICE)),
+                Woken::Slice => self.write_slice(),
                 Woken::NobodyLeft => self.stop(Duration::ZERO),
             }
-            self.what_was_told_meanwhile(&server).await;
+            self.what_was_told_meanwhile(&server);
             self.compact_when_due();
         }
         self.end(&server).await;
@@ -293,6 +311,8 @@ impl Actor {
 
     async fn wake(&mut self, server: &mut Server) -> Woken {
         let due = self.due();
+        let slice = self.snapshot.as_ref().filter(|snapshot| snapshot.goes_on());
+        let slice = slice.map(|_| self.session.store.takes_pieces());
         tokio::select! {
             biased;
             request = server.requests.recv() => {
@@ -311,6 +331,14 @@ impl Actor {
             } => Woken::Time,
             () = std::future::ready(()), if self.masses.any() => Woken::Mass,
             Some(walked) = self.walks.next() => Woken::Walked(walked),
+            () = async {
+                match slice {
+                    None => std::future::pending().await,
+                    Some(true) => tokio::task::yield_now().await,
+                    // The disk is slower than we are.
+                    Some(false) => tokio::time::sleep(TICK / 20).await,
+                }
+            } => Woken::Slice,
         }
     }
 
@@ -321,7 +349,7 @@ impl Actor {
             || self.masses.any()
             || !self.session.store.saved()
             || self.stopping.is_some()
-            || self.gate.closed(Instant::now()).is_some()
+            || self.gates.opens(Instant::now()).is_some()
             || self.speed.meter.rate() > 0
             || self.under_way > 0
     }
@@ -335,16 +363,17 @@ impl Actor {
         let poll = self
             .polls
             .due
-            .filter(|_| !self.polls.asking && self.gate.closed(now).is_none());
+            .filter(|_| !self.polls.asking && self.gates.of(Way::Calls).closed(now).is_none());
         // What is due already waits for something else: room, the gate, the person.
         let future = |at: &Instant| *at > now;
         [
             retry.filter(future),
             resting.filter(future),
             self.reorder_at,
+            self.scheduled.due(),
             poll.filter(future),
             tick,
-            self.gate.opens(now),
+            self.gates.opens(now),
             self.stopping,
         ]
         .into_iter()
@@ -369,15 +398,20 @@ impl Actor {
         self.wake_resting();
         loop {
             let now = Instant::now();
-            let busy = self.under_way;
             let waits = self.halted.is_some() || self.stopping.is_some() || self.masses.any();
-            if waits || self.session.store.error().is_some() || !self.gate.may_start(now, busy) {
+            if waits || self.session.store.error().is_some() {
                 return;
             }
+            let parts = if self.may_start(Way::Parts) {
+                usize::from(self.parts_limit())
+            } else {
+                0
+            };
             let room = Room {
-                parts: usize::from(self.parts_limit()),
+                parts,
                 parts_running: self.flights.len(),
                 files: usize::from(self.settings.files_in_flight.max(1)),
+                steps: self.may_start(Way::Calls),
             };
             match schedule::next(&mut self.queue, &self.active, room, now) {
                 None => return,
@@ -388,17 +422,22 @@ impl Actor {
         }
     }
 
+    /// Whether something may be begun now that goes this way.
+    fn may_start(&self, way: Way) -> bool {
+        let parts = self.flights.len();
+        let calls = self.under_way.saturating_sub(parts);
+        self.gates.may_start(way, Instant::now(), parts, calls)
+    }
+
     fn parts_limit(&self) -> u16 {
-        match self.settings.parts_in_flight {
-            Concurrency::Fixed(number) => number.max(1),
-            Concurrency::Auto => self.tuner.limit(),
-        }
+        let fixed = self.settings.parts_in_flight.fixed();
+        fixed.map_or_else(|| self.tuner.limit(), |number| number.max(1))
     }
 
     /// Makes a change that is kept, in memory and in the file.
     fn keep(&mut self, id: UploadId, change: &Change) {
         let text = self.changed(id, change);
-        self.session.store.append(text);
+        self.append(Some(id), text);
     }
 
     /// Makes a change that is kept; the answer comes when it is on disk.
@@ -407,7 +446,8 @@ impl Actor {
             .iter()
             .map(|change| self.changed(id, change))
             .collect();
-        self.session.store.append_durable(text)
+        self.append(Some(id), text);
+        self.session.store.barrier()
     }
 
     fn changed(&mut self, id: UploadId, change: &Change) -> String {
@@ -428,32 +468,17 @@ impl Actor {
     }
 
     /// Does what was told while something was being done to many uploads.
-    async fn what_was_told_meanwhile(&mut self, server: &Server) {
+    fn what_was_told_meanwhile(&mut self, server: &Server) {
         while !self.masses.any()
             && let Some((command, answer)) = self.masses.later.pop_front()
         {
-            self.command(server, command, answer).await;
-        }
-    }
-
-    fn compact_when_due(&mut self) {
-        if self.masses.any() {
-            return;
-        }
-        let reordered = self.reorder_at.is_some_and(|at| at <= Instant::now());
-        if reordered || self.session.store.should_compact() {
-            self.reorder_at = None;
-            // The old file goes on; appends to it tell of a disk that takes nothing at all.
-            if let Err(error) = self.compact() {
-                tracing::warn!("the session can't be written anew: {error}");
-                self.reorder_at = reordered.then(|| Instant::now() + REORDER_AGAIN);
-            }
+            self.command(server, command, answer);
         }
     }
 
     fn compact(&mut self) -> std::io::Result<oneshot::Receiver<std::io::Result<()>>> {
         let (session, queue) = (&mut self.session, &self.queue);
-        tokio::task::block_in_place(|| session.compact(self.settings, queue.kept()))
+        tokio::task::block_in_place(|| session.compact(self.settings.clone(), queue.kept()))
     }
 
     fn stop(&mut self, wait: Duration) {
@@ -464,7 +489,7 @@ impl Actor {
 
     async fn end(mut self, server: &Server) {
         self.go_on_with_mass(server, None);
-        self.what_was_told_meanwhile(server).await;
+        self.what_was_told_meanwhile(server);
         self.steps.abort_all();
         while let Some(done) = self.steps.join_next().await {
             // What came back at the last moment still counts.
@@ -473,7 +498,11 @@ impl Actor {
             }
         }
         self.flights = Flights::default();
-        if self.reorder_at.is_some() {
+        let of_a_new_order = self
+            .snapshot
+            .as_ref()
+            .is_some_and(Snapshot::is_of_a_new_order);
+        if self.reorder_at.is_some() || of_a_new_order {
             drop(self.compact());
         }
         let saving = self.session.store.barrier();

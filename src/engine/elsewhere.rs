@@ -137,7 +137,7 @@ impl Elsewhere {
         match change {
             Change::Ticket(ticket) => upload.media = ticket.media.into(),
             Change::Done => upload.held = Held::Done(Box::default()),
-            Change::Released | Change::Paused => upload.held = Held::Left,
+            Change::Released | Change::Clearing | Change::Paused => upload.held = Held::Left,
             Change::Failed(_) | Change::Changed(_) => upload.held = Held::Failed,
             Change::Skipped(_) => upload.held = Held::Skipped,
             Change::Fresh(identity) => {

@@ -358,7 +358,7 @@ pub enum Reply {
 pub struct Outcome {
     /// How many uploads (or parts, for a retry of parts) the command reached.
     pub reached: usize,
-    /// In words, for the status line.
+    /// In words, for the status line; empty where there is nothing to say.
     pub words: String,
     /// Whether it was refused.
     pub refused: bool,
@@ -616,6 +616,9 @@ pub struct FailedPart {
     pub error: Error,
     /// In how many milliseconds it is tried again; `None`: the person is asked.
     pub retry_in_ms: Option<u64>,
+    /// What else it waits for, where that is not time alone: `"when the line is back"`.
+    #[serde(default)]
+    pub waits_for: Option<String>,
 }
 
 /// Everything about an upload that may be shown.
@@ -819,6 +822,9 @@ pub struct Summary {
     pub destination: String,
     /// The settings in force.
     pub settings: Settings,
+    /// By whose word the bandwidth is what it is, and until when, where a schedule changes it: `"by
+    /// schedule until 18:00"`.
+    pub bandwidth_why: String,
     /// How many parts may be in flight right now; differs from the setting when that is `auto`.
     pub parts_limit: u16,
     /// Why `parts_limit` is what it is, in words, when it was found and not set.

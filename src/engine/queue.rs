@@ -304,7 +304,10 @@ impl Queue {
         if matches!(change, Change::Part(..)) {
             self.sent += self.bytes().acknowledged.saturating_sub(acknowledged);
         }
-        if matches!(change, Change::Released | Change::Fresh(_)) {
+        if matches!(
+            change,
+            Change::Released | Change::Clearing | Change::Fresh(_)
+        ) {
             self.look_again_from(id);
         }
     }
@@ -357,9 +360,13 @@ impl Queue {
 
     /// All that is kept of every upload, in order: a snapshot.
     pub fn kept(&self) -> impl Iterator<Item = Kept> + '_ {
-        self.order
-            .iter()
-            .filter_map(|id| Some(kept(*id, self.get(*id)?)))
+        self.order.iter().filter_map(|id| self.kept_of(*id))
+    }
+
+    /// All that is kept of this upload.
+    #[must_use]
+    pub fn kept_of(&self, id: UploadId) -> Option<Kept> {
+        Some(kept(id, self.get(id)?))
     }
 }
 
@@ -405,6 +412,12 @@ fn apply(upload: &mut Upload, change: &Change) {
             upload.hold = Hold::None;
         }
         Change::Released => upload.hold = Hold::None,
+        Change::Clearing => {
+            upload.hold = Hold::None;
+            if let Phase::Begun(begun) = &mut upload.phase {
+                begun.apply(change);
+            }
+        }
         Change::Paused => upload.hold = Hold::Paused,
         Change::Failed(error) => upload.hold = Hold::Failed(Box::new(error.clone())),
         Change::Changed(error) => upload.hold = Hold::Changed(Box::new(error.clone())),
@@ -671,6 +684,7 @@ mod tests {
                 parts: 5,
                 parts_running: running,
                 files: 2,
+                steps: true,
             };
             match next(&mut queue, &[1, 2], room, now) {
                 Some(Start::Part(id, part)) => {
@@ -688,6 +702,7 @@ mod tests {
             parts: 5,
             parts_running: 5,
             files: 3,
+            steps: true,
         };
         assert_eq!(next(&mut queue, &[1, 2], room, now), Some(Start::Upload));
     }

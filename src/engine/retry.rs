@@ -77,11 +77,85 @@ pub fn judge(
     }
 }
 
-/// Whether the destination may be spoken to: the line may be down, or it asked to wait.
+/// Which way something goes to the destination: calls to its API, or parts, which may go to another
+/// host. One may be reached while the other is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Calls to the API.
+    Calls,
+    /// Parts.
+    Parts,
+}
+
+/// A gate for each way; one for both where parts go to the host that is called.
+#[derive(Debug, Default)]
+pub struct Gates {
+    calls: Gate,
+    parts: Option<Gate>,
+}
+
+impl Gates {
+    /// Gates of a destination whose parts go to a host of their own, or not.
+    #[must_use]
+    pub fn new(parts_apart: bool) -> Self {
+        Self {
+            calls: Gate::default(),
+            parts: parts_apart.then(Gate::default),
+        }
+    }
+
+    /// The gate of this way.
+    #[must_use]
+    pub fn of(&self, way: Way) -> &Gate {
+        match (&self.parts, way) {
+            (Some(parts), Way::Parts) => parts,
+            _ => &self.calls,
+        }
+    }
+
+    /// The same, to be opened or closed.
+    pub fn at(&mut self, way: Way) -> &mut Gate {
+        match (&mut self.parts, way) {
+            (Some(parts), Way::Parts) => parts,
+            _ => &mut self.calls,
+        }
+    }
+
+    /// Whether something may be begun that goes this way, with so many parts and so much else of ours
+    /// under way.
+    #[must_use]
+    pub fn may_start(&self, way: Way, now: Instant, parts: usize, calls: usize) -> bool {
+        let busy = match (&self.parts, way) {
+            (None, _) => parts + calls,
+            (Some(_), Way::Calls) => calls,
+            (Some(_), Way::Parts) => parts,
+        };
+        self.of(way).may_start(now, busy)
+    }
+
+    /// Forgets every wait: the person wants a try now.
+    pub fn open(&mut self, now: Instant) {
+        self.calls.open(now);
+        if let Some(parts) = &mut self.parts {
+            parts.open(now);
+        }
+    }
+
+    /// When the first of them opens that is closed.
+    #[must_use]
+    pub fn opens(&self, now: Instant) -> Option<Instant> {
+        let parts = self.parts.as_ref().and_then(|gate| gate.opens(now));
+        parts.into_iter().chain(self.calls.opens(now)).min()
+    }
+}
+
+/// Whether a host may be spoken to: the line to it may be down, or it asked to wait.
 #[derive(Debug, Default)]
 pub struct Gate {
     down: Option<Down>,
     wait: Option<(Instant, String)>,
+    /// How often in a row it asked to wait.
+    refusals: u32,
 }
 
 #[derive(Debug)]
@@ -120,16 +194,41 @@ impl Gate {
         }
     }
 
-    /// Something came back from the destination: the line is up.
+    /// Something came back: the line is up.
     pub fn line_is_up(&mut self) {
         self.down = None;
     }
 
-    /// The destination asks everyone to wait.
-    pub fn wait(&mut self, until: Instant, why: &str) {
-        if self.wait.as_ref().is_none_or(|(before, _)| *before < until) {
-            self.wait = Some((until, why.to_owned()));
+    /// An answer came through that does not ask to wait.
+    pub fn came_through(&mut self) {
+        self.down = None;
+        self.refusals = 0;
+    }
+
+    /// The host asks everyone to wait, `asked` so long or without a time: then longer each time in a
+    /// row. What several parts are told at once counts as once. Answers how long that is from now on.
+    pub fn asks_to_wait(
+        &mut self,
+        now: Instant,
+        error: &Error,
+        backoff: &Backoff,
+        random: f64,
+    ) -> Duration {
+        let until = self.wait.as_ref().map(|(until, _)| *until);
+        if until.is_none_or(|until| until <= now) {
+            self.refusals += 1;
         }
+        let wait = match error.wait {
+            // A wait of no time is none that was meant.
+            Some(asked) => asked.max(backoff.first),
+            // Half of it is fixed, so that bad luck asks no sooner than it did before.
+            None => backoff.wait(self.refusals + 1, 0.5 + random / 2.0),
+        };
+        let longest = until.map_or(now + wait, |before| before.max(now + wait));
+        if until != Some(longest) {
+            self.wait = Some((longest, error.message.clone()));
+        }
+        longest - now
     }
 
     /// Forgets every wait: the person wants a try now.
@@ -239,5 +338,52 @@ mod tests {
         assert_eq!(waits, [1, 2, 4, 8]);
         gate.line_is_up();
         assert!(gate.may_start(now, 100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_asks_to_wait_without_a_time_is_given_ever_more_until_it_answers() {
+        let mut gate = Gate::default();
+        let mut now = Instant::now();
+        let refused = Error::new(Kind::Throttled, "busy");
+        let refuse = |gate: &mut Gate, now: &mut Instant| {
+            // Parts that were in flight together are told together.
+            for _ in 0..9 {
+                gate.asks_to_wait(*now, &refused, &BACKOFF, 1.0);
+            }
+            let wait = gate.opens(*now).unwrap() - *now;
+            *now += wait;
+            wait.as_secs()
+        };
+        let waits: Vec<u64> = (0..8).map(|_| refuse(&mut gate, &mut now)).collect();
+        assert_eq!(waits, [2, 4, 8, 16, 32, 60, 60, 60]);
+        // That the line is up says nothing of it, an answer does.
+        gate.line_is_up();
+        assert_eq!(refuse(&mut gate, &mut now), 60);
+        gate.came_through();
+        assert_eq!(refuse(&mut gate, &mut now), 2);
+        let least = gate.asks_to_wait(now, &refused, &BACKOFF, 0.0);
+        assert_eq!(least.as_secs(), 2, "jitter takes half at most");
+        let asked = Error::new(Kind::Throttled, "busy").with_wait(Some(Duration::from_mins(7)));
+        assert_eq!(gate.asks_to_wait(now, &asked, &BACKOFF, 1.0).as_secs(), 420);
+        assert_eq!(
+            gate.asks_to_wait(now, &refused, &BACKOFF, 1.0).as_secs(),
+            420,
+            "and no shorter for another that does not say"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_answers_says_nothing_of_another_that_does_not() {
+        let now = Instant::now();
+        let closed = |apart: bool| {
+            let mut gates = Gates::new(apart);
+            gates
+                .at(Way::Parts)
+                .line_is_down(now, "no route", &BACKOFF, 1.0);
+            gates.at(Way::Calls).came_through();
+            [Way::Calls, Way::Parts].map(|way| gates.of(way).closed(now).is_some())
+        };
+        assert_eq!(closed(true), [false, true]);
+        assert_eq!(closed(false), [false, false], "one host is one gate");
     }
 }

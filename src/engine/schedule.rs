@@ -18,6 +18,8 @@ pub struct Room {
     pub parts_running: usize,
     /// How many files may be under way.
     pub files: usize,
+    /// Whether steps that are no parts may be begun.
+    pub steps: bool,
 }
 
 /// What to start.
@@ -37,12 +39,14 @@ pub enum Start {
 /// is not starved by a large one.
 #[must_use]
 pub fn next(queue: &mut Queue, active: &[UploadId], room: Room, now: Instant) -> Option<Start> {
-    let steps = active.iter().find(|id| step_is_due(queue, **id, now));
-    if let Some(id) = steps {
-        return Some(Start::Step(*id));
-    }
-    if active.len() < room.files && queue.next_queued().is_some() {
-        return Some(Start::Upload);
+    if room.steps {
+        let steps = active.iter().find(|id| step_is_due(queue, **id, now));
+        if let Some(id) = steps {
+            return Some(Start::Step(*id));
+        }
+        if active.len() < room.files && queue.next_queued().is_some() {
+            return Some(Start::Upload);
+        }
     }
     if room.parts_running >= room.parts {
         return None;
@@ -150,6 +154,7 @@ mod tests {
             parts: 8,
             parts_running: 0,
             files: 2,
+            steps: true,
         };
         // 25 GB in parts of 5 MB, and behind it 50 files of 3 parts.
         let files: Vec<u64> = [5000].into_iter().chain([3; 50]).collect();
@@ -175,6 +180,7 @@ mod tests {
             parts: 6,
             parts_running: 0,
             files: 3,
+            steps: true,
         };
         let ended = play(&[100, 100, 100], room);
         for share in ended[6..240].chunks_exact(6) {

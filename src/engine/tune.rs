@@ -77,6 +77,38 @@ impl Default for Tuner {
 }
 
 impl Tuner {
+    /// One that never takes more than this, where a person said so.
+    #[must_use]
+    pub fn within(most: Option<u16>) -> Self {
+        let mut tuner = Self::default();
+        tuner.keep_within(most);
+        tuner
+    }
+
+    /// Takes no more than this from now on; without a word from a person, no more than is sensible.
+    pub fn keep_within(&mut self, most: Option<u16>) {
+        let most = most.unwrap_or(MOST).clamp(1, MOST);
+        if self.most == most {
+            return;
+        }
+        self.most = most;
+        if self.limit > most {
+            // What was found beyond it counts no more.
+            self.base = None;
+            self.watch = None;
+            self.found();
+            self.set(most, 0, self.why_no_more());
+        }
+    }
+
+    fn why_no_more(&self) -> &'static str {
+        if self.most < MOST {
+            "the most that was allowed"
+        } else {
+            "the most that is sensible"
+        }
+    }
+
     /// How many parts may be in flight now.
     #[must_use]
     pub fn limit(&self) -> u16 {
@@ -244,7 +276,7 @@ impl Tuner {
                 "trying whether more bring more",
             );
         } else {
-            self.set(self.limit, HOLD, "the most that is sensible");
+            self.set(self.limit, HOLD, self.why_no_more());
         }
     }
 

@@ -92,8 +92,6 @@ pub struct Begun {
     pub checked: bool,
     /// Whether a create may have been made whose answer was lost.
     pub recover: bool,
-    /// Whether it is to be begun anew: its next step removes what was made of it.
-    pub clearing: bool,
     /// No step of it is begun before this, after one failed.
     pub not_before: Option<Instant>,
     /// How often the present step failed in a row.
@@ -157,7 +155,9 @@ impl Upload {
                 Step::Creating => State::Creating,
                 Step::Completing => State::Completing,
                 Step::Processing => State::Processing,
-                Step::Idle if begun.progress.completed && !begun.clearing => State::Processing,
+                Step::Idle if begun.progress.completed && !begun.progress.clearing => {
+                    State::Processing
+                }
                 Step::Idle if begun.not_before.is_none() && !begun.busy => State::Queued,
                 Step::Idle if begun.progress.ticket.is_none() => State::Creating,
                 Step::Idle | Step::Checking | Step::Sending => State::Uploading,
@@ -226,6 +226,10 @@ impl Begun {
             Change::Part(number, md5) => self.acknowledge(*number, *md5),
             Change::Lost(numbers) => self.lose(numbers),
             Change::Completed => self.progress.completed = true,
+            // Without a plan nothing was made yet.
+            Change::Clearing => {
+                self.progress.clearing = self.plan().is_some() || self.progress.ticket.is_some();
+            }
             _ => {}
         }
     }

@@ -17,7 +17,11 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{protocol::UploadId, rate::Cap, upload::NextPart};
+use super::{
+    protocol::{Outcome, UploadId},
+    rate::Cap,
+    upload::NextPart,
+};
 use crate::{
     body::{BLOCK, PartBody, Progress},
     destination::{Destination, Md5, MediaStatus, NewMedia, Received, Ticket, UNPROVEN},
@@ -47,22 +51,32 @@ pub enum Done {
     Status(Vec<UploadId>, Result<Vec<MediaStatus>>),
     /// An unfinished media object was removed, for a fresh start; the file as it is now.
     Cleared(UploadId, Result<Identity>),
+    /// The session written anew is in place, or can't be put there.
+    Placed(Result<(), String>),
+    /// A save that was asked for has come to its end, or takes long; and who asked.
+    Saved(Option<Result<(), String>>, oneshot::Sender<Outcome>),
 }
 
 impl Done {
-    /// Whether something came back from the destination, be it an error: the line is up.
+    /// What came back from the destination: nothing was asked, it did what it was asked to, or not.
     #[must_use]
-    pub fn reached_the_destination(&self) -> bool {
-        let up = |error: Option<&Error>| error.is_none_or(|error| error.kind.is_an_answer());
-        match self {
-            Self::Looked(..) | Self::TicketSaved(_) | Self::PlanSaved(_) => false,
-            Self::Created(_, result) => up(result.as_ref().err()),
-            Self::Checked(_, result) => up(result.as_ref().err()),
-            Self::Part(_, _, result) => up(result.as_ref().err()),
-            Self::Completed(_, result) => up(result.as_ref().err()),
-            Self::Status(_, result) => up(result.as_ref().err()),
-            Self::Cleared(_, result) => up(result.as_ref().err()),
+    pub fn heard(&self) -> Option<Result<(), &Error>> {
+        fn of<T>(result: &Result<T>) -> Result<(), &Error> {
+            result.as_ref().map(|_| ())
         }
+        Some(match self {
+            Self::Looked(..)
+            | Self::TicketSaved(_)
+            | Self::PlanSaved(_)
+            | Self::Placed(_)
+            | Self::Saved(..) => return None,
+            Self::Created(_, result) => of(result),
+            Self::Checked(_, result) => of(result),
+            Self::Part(_, _, result) => of(result),
+            Self::Completed(_, result) => of(result),
+            Self::Status(_, result) => of(result),
+            Self::Cleared(_, result) => of(result),
+        })
     }
 
     /// The upload whose step this was, of those steps that are done one at a time.
@@ -75,7 +89,11 @@ impl Done {
             | Self::Checked(id, _)
             | Self::Completed(id, _)
             | Self::Cleared(id, _) => Some(*id),
-            Self::PlanSaved(_) | Self::Part(..) | Self::Status(..) => None,
+            Self::PlanSaved(_)
+            | Self::Part(..)
+            | Self::Status(..)
+            | Self::Placed(_)
+            | Self::Saved(..) => None,
         }
     }
 }
@@ -392,13 +410,14 @@ async fn open(path: PathBuf) -> Result<(File, Identity)> {
     .await
 }
 
-/// Ends when a part has stalled, or its answer does not come. Waiting for a cap, or for what the
-/// destination's own rules hold back, is no stall.
+/// Ends when a part has stalled, or its answer does not come. While it is held by a cap, or before it
+/// began by what the destination's own rules hold back, it does not stall; that others are held says
+/// nothing of it.
 async fn give_up(job: &PartJob, length: u64) -> Error {
     let PartJob {
         progress, patience, ..
     } = job;
-    let held = || job.cap.holds() || job.destination.hold_up().is_some();
+    let held = |taken: u64| progress.held() || (taken == 0 && job.destination.hold_up().is_some());
     let mut seen = progress.taken();
     let mut since = Instant::now();
     loop {
@@ -406,7 +425,7 @@ async fn give_up(job: &PartJob, length: u64) -> Error {
         let limit = if all { patience.answer } else { patience.stall };
         sleep((limit / 8).clamp(Duration::from_millis(50), Duration::from_secs(5))).await;
         let taken = progress.taken();
-        if taken != seen || (!all && held()) {
+        if taken != seen || (!all && held(taken)) {
             seen = taken;
             since = Instant::now();
         } else if since.elapsed() >= limit {
@@ -451,17 +470,20 @@ pub async fn complete(
     Ok(Completion::Agreed)
 }
 
-/// Removes what an upload made at the destination and looks at the file anew.
+/// Removes what an upload made at the destination, once it is on disk that this is to be done, and
+/// looks at the file anew.
 ///
 /// # Errors
 /// The destination's, or that the file can't be opened.
 pub async fn clear(
     destination: &dyn Destination,
+    saved: oneshot::Receiver<()>,
     marker: &str,
     ticket: Option<Ticket>,
     path: PathBuf,
 ) -> Result<Identity> {
     let identity = look(path).await?;
+    on_disk(saved).await?;
     let ticket = match ticket {
         Some(ticket) => Some(ticket),
         None => destination.recover(marker).await?,

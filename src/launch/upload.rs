@@ -23,6 +23,7 @@ use crate::{
     demo,
     engine::{
         self, Timing,
+        clock::Clock,
         elsewhere::Elsewhere,
         protocol::{AddPaths, Command, Counts, Event, Filter, Show, State, Summary, Targets},
         queue::Queue,
@@ -65,7 +66,7 @@ pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
     }
     let chosen = destinations::choose(&config, up.to.as_deref()).await?;
     reach(&chosen, &screen).await?;
-    let settings = up.tuning.over(config.settings);
+    let settings = up.tuning.over(config.settings.clone());
     // Whoever names the session's file says in which session the files are to be.
     let elsewhere = if up.again || file.is_some() {
         Elsewhere::default()
@@ -125,7 +126,7 @@ async fn go_on(
     tuning: Tuning,
     screen: Shown,
 ) -> Result<u8, Stopped> {
-    let (session, queue) = open(path).await?;
+    let (mut session, queue) = open(path).await?;
     let name = session.header.destination.clone();
     if let Some(to) = again.to.filter(|to| *to != name) {
         let words = format!(
@@ -137,7 +138,12 @@ async fn go_on(
     let chosen = destinations::choose(config, Some(&name)).await?;
     reach(&chosen, &screen).await?;
     let mut commands = Vec::new();
-    let settings = tuning.over(session.header.settings);
+    // What was in force when it was left may no longer be.
+    session
+        .header
+        .settings
+        .keep_to_schedule(&jiff::Zoned::now());
+    let settings = tuning.over(session.header.settings.clone());
     if settings != session.header.settings {
         commands.push(Command::Tune(settings));
     }
@@ -334,6 +340,7 @@ async fn run(
         timing,
         events: events_wanted,
         elsewhere: Arc::clone(&elsewhere),
+        clock: Clock::default(),
     };
     let hangup = screen.asked.on_hangup == Some(OnHangup::Stop);
     let stops = match screen.lines {

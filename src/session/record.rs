@@ -57,6 +57,8 @@ pub struct Progress {
     pub receipts: BTreeMap<PartNumber, Option<Md5>>,
     /// Whether the destination was told that the upload is complete, and agreed.
     pub completed: bool,
+    /// Whether it is to be begun anew: what was made of it is to be removed first.
+    pub clearing: bool,
 }
 
 /// What is kept of an upload: a whole `[[upload]]` table.
@@ -108,6 +110,8 @@ pub enum Change {
     Skipped(Error),
     /// This was reached at this moment.
     At(Milestone, Moment),
+    /// It is to be begun anew, and goes on by itself: what was made of it is removed first.
+    Clearing,
     /// Forget what was begun; the file is this now.
     Fresh(Identity),
     /// Taken out of the queue.
@@ -146,6 +150,8 @@ struct UploadTable {
     md5: Option<String>,
     #[serde(default)]
     completed: bool,
+    #[serde(default)]
+    clearing: bool,
     reason: Option<Reason>,
     state: Word,
 }
@@ -188,6 +194,7 @@ enum Word {
     Changed,
     Skipped,
     Removed,
+    Clearing,
 }
 
 #[derive(Debug, Deserialize)]
@@ -336,6 +343,9 @@ pub fn write_upload(out: &mut String, kept: &Kept) {
         if progress.completed {
             writer.value("completed", true);
         }
+        if progress.clearing {
+            writer.value("clearing", true);
+        }
     }
     if let Some(reason) = &kept.reason {
         writer.reason(reason);
@@ -368,6 +378,7 @@ pub fn write_change(out: &mut String, upload: UploadId, change: &Change) {
         Change::Released => writer.text("state", State::Queued.word()),
         Change::Paused => writer.text("state", State::Paused.word()),
         Change::Removed => writer.text("state", "removed"),
+        Change::Clearing => writer.text("state", "clearing"),
         Change::Failed(error) => {
             writer.reason(error);
             writer.text("state", State::Failed.word());
@@ -506,6 +517,7 @@ fn upload(table: UploadTable) -> Result<Record, BadTable> {
             receipts: receipts(table.done.as_deref(), table.md5.as_deref(), parts)?,
             plan,
             completed: table.completed || table.state == Word::Processing,
+            clearing: table.clearing || table.state == Word::Clearing,
         }),
     };
     let state = match table.state {
@@ -519,9 +531,12 @@ fn upload(table: UploadTable) -> Result<Record, BadTable> {
                 "an [[upload]] can't be removed; leave it out",
             ));
         }
-        Word::Queued | Word::Creating | Word::Uploading | Word::Completing | Word::Processing => {
-            State::Queued
-        }
+        Word::Queued
+        | Word::Creating
+        | Word::Uploading
+        | Word::Completing
+        | Word::Processing
+        | Word::Clearing => State::Queued,
     };
     let reason = table.reason.map(Error::from);
     Ok(Record::Upload(Box::new(Kept {
@@ -578,6 +593,7 @@ fn log(table: LogTable) -> Result<Record, BadTable> {
             Word::Done => Change::Done,
             Word::Paused => Change::Paused,
             Word::Removed => Change::Removed,
+            Word::Clearing => Change::Clearing,
             Word::Failed => Change::Failed(reason(table.reason)?),
             Word::Changed => Change::Changed(reason(table.reason)?),
             Word::Skipped => Change::Skipped(reason(table.reason)?),
@@ -737,6 +753,7 @@ mod tests {
                 plan: Some(plan()),
                 receipts,
                 completed: true,
+                clearing: true,
             }),
         }
     }
@@ -772,6 +789,7 @@ mod tests {
             Change::Skipped(error()),
             Change::At(Milestone::Begun, moment(1_700_000_000)),
             Change::At(Milestone::Done, moment(1_700_000_001)),
+            Change::Clearing,
             Change::Fresh(file()),
             Change::Removed,
         ] {

@@ -32,6 +32,9 @@ const BETWEEN_SYNCS: Duration = Duration::from_millis(100);
 /// How long after a failed write it is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// How many bytes of a snapshot may wait to be written.
+const PIECES_WAITING: u64 = 4 << 20;
+
 /// A log shorter than this is never worth a new snapshot, in bytes.
 const SHORT_LOG: u64 = 256 * 1024;
 
@@ -39,12 +42,17 @@ enum Job {
     Append(String),
     Barrier(oneshot::Sender<()>),
     Replace(NamedTempFile, u64, oneshot::Sender<io::Result<()>>),
+    Begin,
+    Piece(String),
+    Place(String, oneshot::Sender<io::Result<()>>),
 }
 
 #[derive(Debug, Default)]
 struct Shared {
     written: AtomicU64,
     syncs: AtomicU64,
+    /// Bytes of a snapshot that were handed over and not written yet.
+    pieces: AtomicU64,
     error: Mutex<Option<String>>,
 }
 
@@ -58,6 +66,8 @@ pub struct Store {
     appended: u64,
     snapshot: u64,
     log: u64,
+    /// How long the snapshot is that is being written in pieces, so far.
+    pieces: u64,
 }
 
 impl Store {
@@ -109,6 +119,7 @@ impl Store {
             appended: 0,
             snapshot,
             log: 0,
+            pieces: 0,
         }
     }
 
@@ -170,6 +181,39 @@ impl Store {
         Ok(answer)
     }
 
+    /// Begins a new snapshot that is written piece by piece, while appends go on going to the old
+    /// file. One that was begun before and not placed is given up.
+    pub fn begin_snapshot(&mut self) {
+        self.pieces = 0;
+        self.send(Job::Begin);
+    }
+
+    /// Writes a piece of the snapshot. Pieces that can't be written are told when it is placed.
+    pub fn snapshot_piece(&mut self, text: String) {
+        let length = text.len() as u64;
+        self.pieces += length;
+        self.shared.pieces.fetch_add(length, Ordering::Relaxed);
+        self.send(Job::Piece(text));
+    }
+
+    /// Whether the pieces so far were mostly written, so that more may come: what waits takes memory.
+    #[must_use]
+    pub fn takes_pieces(&self) -> bool {
+        self.shared.pieces.load(Ordering::Relaxed) < PIECES_WAITING
+    }
+
+    /// Puts the snapshot in the place of snapshot and log, with `log` behind it: what was appended
+    /// since it was begun and is not said by its pieces. The answer comes when it is in place.
+    pub fn place_snapshot(&mut self, log: String) -> oneshot::Receiver<io::Result<()>> {
+        let (done, answer) = oneshot::channel();
+        // Where it can't be placed, another try is worth it when the log has grown by as much again.
+        self.snapshot = self.pieces;
+        self.log = log.len() as u64;
+        self.send(Job::Place(log, done));
+        self.appended += 1;
+        answer
+    }
+
     /// Whether all that was appended is on disk.
     #[must_use]
     pub fn saved(&self) -> bool {
@@ -203,15 +247,19 @@ impl Drop for Store {
     }
 }
 
+/// A file beside the session's that takes its place later.
+fn temporary(path: &Path) -> io::Result<NamedTempFile> {
+    // A temporary file of tempfile's has mode 0600.
+    tempfile::Builder::new()
+        .prefix(".saving-")
+        .tempfile_in(folder_of(path))
+}
+
 fn beside(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<(NamedTempFile, u64)> {
-    let folder = folder_of(path);
-    // A temporary file of tempfile's has mode 0600.
-    let temporary = tempfile::Builder::new()
-        .prefix(".saving-")
-        .tempfile_in(folder)?;
+    let temporary = temporary(path)?;
     let mut buffered = BufWriter::with_capacity(1 << 20, temporary.as_file());
     write(&mut buffered)?;
     buffered.flush()?;
@@ -242,6 +290,8 @@ struct Writer {
     waiters: Vec<oneshot::Sender<()>>,
     /// Since when something is to be brought to disk: `waiting` is not empty, or `renamed`.
     oldest: Option<Instant>,
+    /// A snapshot that is being written beside, or why it can't be.
+    snapshot: Option<io::Result<NamedTempFile>>,
     /// Whether a new snapshot is in place, and its folder has yet to be synced.
     renamed: bool,
     last_sync: Option<Instant>,
@@ -257,6 +307,7 @@ impl Writer {
             waiting: Vec::new(),
             waiters: Vec::new(),
             oldest: None,
+            snapshot: None,
             renamed: false,
             last_sync: None,
             shared,
@@ -275,7 +326,8 @@ impl Writer {
             };
             let over = match job {
                 Ok(job) => {
-                    taken += u64::from(!matches!(job, Job::Barrier(_)));
+                    let counts = matches!(job, Job::Append(_) | Job::Replace(..) | Job::Place(..));
+                    taken += u64::from(counts);
                     self.take(job);
                     false
                 }
@@ -320,6 +372,35 @@ impl Writer {
                     tracing::warn!("the session can't be written anew: {error}");
                 }
             }
+            Job::Begin => self.snapshot = Some(temporary(&self.path)),
+            Job::Piece(text) => {
+                self.piece(&text);
+                let length = text.len() as u64;
+                self.shared.pieces.fetch_sub(length, Ordering::Relaxed);
+            }
+            Job::Place(log, done) => {
+                self.piece(&log);
+                let placed = match self.snapshot.take() {
+                    Some(Ok(temporary)) => temporary
+                        .as_file()
+                        .metadata()
+                        .and_then(|metadata| self.replace(temporary, metadata.len())),
+                    Some(Err(error)) => Err(error),
+                    None => Err(io::Error::other("no snapshot was begun")),
+                };
+                if let Err(Err(error)) = done.send(placed) {
+                    tracing::warn!("the session can't be written anew: {error}");
+                }
+            }
+        }
+    }
+
+    /// Writes a piece of the snapshot that is under way. Once one failed, so has the whole.
+    fn piece(&mut self, text: &str) {
+        if let Some(Ok(temporary)) = &mut self.snapshot
+            && let Err(error) = temporary.write_all(text.as_bytes())
+        {
+            self.snapshot = Some(Err(error));
         }
     }
 
@@ -447,6 +528,62 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "head, one\ntwo\n");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_snapshot_in_pieces_takes_the_place_of_the_log_with_what_came_meanwhile_behind_it() {
+        let (folder, path, mut store) = new();
+        store.append("one\n".into());
+        store.begin_snapshot();
+        store.snapshot_piece("head, one, ".into());
+        store
+            .append_durable("two\n".into())
+            .blocking_recv()
+            .unwrap();
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            "head\none\ntwo\n",
+            "until it is whole, the old file goes on"
+        );
+        store.snapshot_piece("three\n".into());
+        store.append("four\n".into());
+        let placed = store.place_snapshot("two\nfour\n".into());
+        store.append("five\n".into());
+        placed.blocking_recv().unwrap().unwrap();
+        drop(store);
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            "head, one, three\ntwo\nfour\nfive\n"
+        );
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn after_a_snapshot_in_pieces_the_log_is_held_against_that() {
+        let (_folder, _path, mut store) = new();
+        let much = |length: u64| "x".repeat(usize::try_from(length).unwrap());
+        store.append(much(SHORT_LOG + 1));
+        assert!(store.should_compact());
+        store.begin_snapshot();
+        store.snapshot_piece(much(2 * SHORT_LOG));
+        drop(store.place_snapshot("x".into()));
+        assert!(!store.should_compact());
+        store.append(much(2 * SHORT_LOG - 1));
+        assert!(!store.should_compact(), "no longer than the snapshot");
+        store.append("x".into());
+        assert!(store.should_compact());
+    }
+
+    #[test]
+    fn a_snapshot_in_pieces_that_is_given_up_leaves_nothing() {
+        let (folder, path, mut store) = new();
+        store.begin_snapshot();
+        store.snapshot_piece("half".into());
+        store.append("one\n".into());
+        drop(store);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "head\none\n");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

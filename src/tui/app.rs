@@ -289,11 +289,11 @@ impl App {
     /// The settings a change starts from: those sent a moment ago, else those in force, so that a
     /// key pressed three times makes three steps.
     pub(crate) fn settings(&self) -> Settings {
-        match self.tuned {
-            Some((settings, at)) if self.now.saturating_sub(at) < Duration::from_secs(1) => {
-                settings
+        match &self.tuned {
+            Some((settings, at)) if self.now.saturating_sub(*at) < Duration::from_secs(1) => {
+                settings.clone()
             }
-            _ => self.summary.settings,
+            _ => self.summary.settings.clone(),
         }
     }
 

@@ -84,7 +84,7 @@ impl Screen {
                     }
                 }
                 Effect::Ask(Query::Preview(settings)) => {
-                    let reply = self.world.reply(&Query::Preview(settings));
+                    let reply = self.world.reply(&Query::Preview(settings.clone()));
                     if let Reply::Preview(preview) = reply {
                         self.send(Msg::Preview(settings, preview));
                     }

@@ -79,8 +79,6 @@ pub(crate) enum Msg {
 pub(crate) enum Answered {
     /// The add dialog waits for it.
     Add,
-    /// What was changed is told already.
-    Tune,
     Other,
 }
 
@@ -212,10 +210,13 @@ fn summary_came(app: &mut App, summary: Summary) -> Vec<Effect> {
     if phase == Phase::Stopped {
         return vec![Effect::Leave(end_of(app))];
     }
-    match &app.dialog {
-        // What a change would do is another thing with every part that goes out.
-        Some(Dialog::Tuning(tuning)) if tuning.draft != app.summary.settings => {
-            vec![Effect::Refresh, Effect::Ask(Query::Preview(tuning.draft))]
+    match &mut app.dialog {
+        Some(Dialog::Tuning(tuning)) => {
+            tuning::others_tuned(tuning, &app.summary.settings);
+            // What a change would do is another thing with every part that goes out.
+            let mut effects = vec![Effect::Refresh];
+            effects.extend(tuning::preview(tuning));
+            effects
         }
         Some(Dialog::Details(Some(details), _)) => {
             let id = details.row.id;
@@ -246,9 +247,6 @@ fn end_of(app: &App) -> Exit {
 }
 
 fn outcome_came(app: &mut App, of: Answered, outcome: Outcome) {
-    if of == Answered::Tune && !outcome.refused && outcome.reached == 0 {
-        return;
-    }
     let tone = if outcome.refused {
         Tone::Bad
     } else {

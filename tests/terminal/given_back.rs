@@ -19,6 +19,7 @@ use reelhaul::{
     },
     engine::{
         self, Timing,
+        clock::Clock,
         protocol::{AddPaths, Command},
         queue::Queue,
     },
@@ -166,6 +167,7 @@ fn a_program_that_panics() {
             timing: Timing::default(),
             events: None,
             elsewhere: Arc::default(),
+            clock: Clock::default(),
         });
         let add = AddPaths {
             paths: vec![told("TREE").into()],

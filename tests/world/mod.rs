@@ -24,6 +24,7 @@ use reelhaul::{
     },
     engine::{
         self, Handle, Timing,
+        clock::Clock,
         protocol::{
             AddPaths, Command, Details, Outcome, Phase, Query, Reply, Row, State, Summary, Targets,
             WindowQuery,
@@ -73,6 +74,10 @@ pub struct Making {
     pub settings: Settings,
     /// What is queued from an earlier run.
     pub queue: Queue,
+    /// What a schedule goes by.
+    pub clock: Clock,
+    /// How long it waits before it tries again.
+    pub backoff: Backoff,
 }
 
 impl Default for Making {
@@ -86,6 +91,8 @@ impl Default for Making {
                 ..Settings::default()
             },
             queue: Queue::default(),
+            clock: Clock::default(),
+            backoff: timing().backoff,
         }
     }
 }
@@ -95,6 +102,19 @@ pub struct World {
     pub sandbox: Sandbox,
     pub handle: Handle,
     pub ended: JoinHandle<()>,
+    destination: Arc<dyn Destination>,
+}
+
+/// How long an engine here waits for things.
+fn timing() -> Timing {
+    Timing {
+        poll_first: Duration::from_millis(50),
+        backoff: Backoff {
+            first: Duration::from_millis(50),
+            most: Duration::from_millis(200),
+        },
+        ..Timing::default()
+    }
 }
 
 impl World {
@@ -117,19 +137,17 @@ impl World {
             settings: making.settings,
         };
         let session = folder::create_at(&home.path().join("test.toml"), header).unwrap();
+        let destination = to(&sandbox);
         let (handle, ended) = engine::spawn(engine::Parts {
             session,
             queue: making.queue,
-            destination: to(&sandbox),
+            destination: Arc::clone(&destination),
             timing: Timing {
-                poll_first: Duration::from_millis(50),
-                backoff: Backoff {
-                    first: Duration::from_millis(50),
-                    most: Duration::from_millis(200),
-                },
-                ..Timing::default()
+                backoff: making.backoff,
+                ..timing()
             },
             elsewhere: Arc::default(),
+            clock: making.clock,
             events: None,
         });
         Self {
@@ -137,6 +155,32 @@ impl World {
             sandbox,
             handle,
             ended,
+            destination,
+        }
+    }
+
+    /// Ends the engine at once after this command, and begins another with what it saved.
+    pub async fn begin_again_after(self, command: Command) -> Self {
+        self.tell_at_once([command, Command::StopNow]).await;
+        self.ended.await.unwrap();
+        let mut queue = Queue::default();
+        let path = self.home.path().join("test.toml");
+        drop(self.handle);
+        let session = folder::open(&path, |record| queue.restore(record)).unwrap();
+        queue.restored();
+        let (handle, ended) = engine::spawn(engine::Parts {
+            session,
+            queue,
+            destination: Arc::clone(&self.destination),
+            timing: timing(),
+            elsewhere: Arc::default(),
+            events: None,
+            clock: Clock::default(),
+        });
+        Self {
+            handle,
+            ended,
+            ..self
         }
     }
 

@@ -1,7 +1,10 @@
 //! api.video's authorization: the key itself (Basic), or an access token asked for by it and renewed
 //! before it expires. Knows no video.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::{Method, header::HeaderValue};
@@ -35,7 +38,13 @@ pub(super) struct Auth {
     basic: Option<HeaderValue>,
     /// Held while a token is asked for, so that calls that start together ask once.
     token: Mutex<Option<Token>>,
+    /// How many tokens in a row were refused with a part, and none was accepted with one.
+    refused: AtomicU32,
 }
+
+/// After how many tokens in a row that were refused it is no matter of tokens. One may have expired,
+/// and the next while the part that it went with was sent.
+const REFUSED_FOR_GOOD: u32 = 3;
 
 #[derive(Debug)]
 struct Token {
@@ -43,6 +52,8 @@ struct Token {
     refresh: Option<Secret>,
     /// From when on it is renewed before it is used.
     stale_at: Instant,
+    /// Whether a part was refused that it went with.
+    refused: bool,
 }
 
 impl Auth {
@@ -61,6 +72,7 @@ impl Auth {
             key,
             basic,
             token: Mutex::new(None),
+            refused: AtomicU32::new(0),
         })
     }
 
@@ -102,6 +114,24 @@ impl Auth {
         if let Some(token) = current.as_mut().filter(|token| token.bearer == *bearer) {
             token.stale_at = Instant::now();
         }
+    }
+
+    /// The same where it was a part that was refused. Answers whether another token is worth a try.
+    pub(super) async fn part_refused(&self, bearer: &HeaderValue) -> bool {
+        let mut current = self.token.lock().await;
+        if let Some(token) = current.as_mut().filter(|token| token.bearer == *bearer) {
+            token.stale_at = Instant::now();
+            // Parts that went out together are refused together: that is one token.
+            if !std::mem::replace(&mut token.refused, true) {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        self.refused.load(Ordering::Relaxed) < REFUSED_FOR_GOOD
+    }
+
+    /// A part was not refused for its token.
+    pub(super) fn part_accepted(&self) {
+        self.refused.store(0, Ordering::Relaxed);
     }
 
     /// Asks for a token by the key, whatever is there, which shows whether the key is good.
@@ -150,6 +180,7 @@ fn read_token(answer: &Answer, now: Instant) -> Result<Token> {
         bearer: secret_header(&format!("Bearer {}", pair.access_token))?,
         refresh: pair.refresh_token.map(Secret::new),
         stale_at: now + life.saturating_sub(MARGIN.min(life / 10)),
+        refused: false,
     })
 }
 

@@ -17,9 +17,6 @@ use crate::{
     settings::{PartSize, Settings},
 };
 
-/// How long a save that was asked for is waited for before it is said that it goes on.
-const SAVE_WAIT: Duration = Duration::from_secs(5);
-
 /// How long after a move the new order is saved.
 const REORDER: Duration = Duration::from_secs(2);
 
@@ -30,7 +27,7 @@ pub(super) fn files(count: usize) -> String {
 
 impl Actor {
     /// Does what was told, and answers; a walk answers for itself once it has begun.
-    pub(super) async fn command(
+    pub(super) fn command(
         &mut self,
         server: &Server,
         command: Command,
@@ -78,7 +75,7 @@ impl Actor {
                 Outcome::new(ids.len(), format!("{} moved", files(ids.len())))
             }
             Command::Tune(settings) => self.tune(settings),
-            Command::Save => self.save().await,
+            Command::Save => return self.save(answer),
             Command::Stop => {
                 self.stop(self.timing.drain);
                 Outcome::new(
@@ -108,14 +105,14 @@ impl Actor {
     /// The person wants things to go: waits are forgotten, and what was halted is tried again.
     pub(super) fn go_on(&mut self) {
         self.halted = None;
-        self.gate.open(Instant::now());
+        self.gates.open(Instant::now());
     }
 
     pub(super) fn release(&mut self, id: UploadId) {
         let completed = self
             .queue
             .begun(id)
-            .is_some_and(|begun| begun.progress.completed && !begun.clearing);
+            .is_some_and(|begun| begun.progress.completed && !begun.progress.clearing);
         self.keep(id, &Change::Released);
         if completed {
             self.process(id);
@@ -142,16 +139,26 @@ impl Actor {
     }
 
     fn tune(&mut self, settings: Settings) -> Outcome {
-        let before = self.settings;
-        self.settings = settings;
+        let before = self.settings.clone();
+        self.settings = settings.tuned(&before, &self.clock.now());
         let mut text = String::new();
-        record::write_settings(&mut text, &settings);
-        self.session.store.append(text);
-        if before.bandwidth != settings.bandwidth {
-            self.cap.set(settings.bandwidth);
-        }
-        if before.part_size == settings.part_size {
-            return Outcome::new(0, "tuned");
+        record::write_settings(&mut text, &self.settings);
+        self.append(None, text);
+        self.put_in_force(before.bandwidth);
+        self.keep_to_schedule();
+        self.tuner.keep_within(self.settings.parts_in_flight.most());
+        let by_hand = self.settings.by_hand_until.is_some();
+        let words = if by_hand && self.settings.bandwidth != before.bandwidth {
+            let bandwidth = self.settings.bandwidth;
+            format!(
+                "bandwidth {bandwidth} {}",
+                self.until_the_schedule_changes()
+            )
+        } else {
+            String::new()
+        };
+        if before.part_size == self.settings.part_size {
+            return Outcome::new(0, words);
         }
         self.resized = true;
         let under_way = self.active.clone();
@@ -164,7 +171,10 @@ impl Actor {
             .into_iter()
             .filter(|id| self.cut_anew(*id))
             .count();
-        Outcome::new(count, format!("{} cut anew", files(count)))
+        match count {
+            0 => Outcome::new(0, words),
+            count => Outcome::new(count, format!("{} cut anew", files(count))),
+        }
     }
 
     /// Cuts anew what was never begun of an upload, by the present part size. Whether that changed
@@ -201,8 +211,15 @@ impl Actor {
     /// What [`Command::Tune`] with these settings would do.
     pub(super) fn preview(&self, settings: &Settings) -> Preview {
         if settings.part_size == self.settings.part_size {
+            let now = self.clock.now();
+            let would = settings.clone().tuned(&self.settings, &now);
+            let by_hand = would.by_hand_until.is_some();
             return Preview {
-                words: "running parts go on as they are".into(),
+                words: if by_hand && settings.bandwidth != self.settings.bandwidth {
+                    self.until_the_schedule_changes()
+                } else {
+                    "running parts go on as they are".into()
+                },
                 ..Preview::default()
             };
         }
@@ -239,21 +256,6 @@ impl Actor {
             parts_after: after,
             queued,
             words,
-        }
-    }
-
-    async fn save(&mut self) -> Outcome {
-        let saving = match self.compact() {
-            Ok(saving) => saving,
-            Err(error) => return Outcome::refused(format!("the session can't be saved: {error}")),
-        };
-        match tokio::time::timeout(SAVE_WAIT, saving).await {
-            Ok(Ok(Ok(()))) => Outcome::new(self.queue.len(), "saved"),
-            Ok(Ok(Err(error))) => Outcome::refused(format!("the session can't be saved: {error}")),
-            _ => Outcome::refused(match self.session.store.error() {
-                Some(error) => format!("the session can't be saved: {error}"),
-                None => "saving takes its time and goes on".to_owned(),
-            }),
         }
     }
 

@@ -9,6 +9,7 @@ use super::Actor;
 use crate::{
     engine::{
         protocol::{Event, UploadId},
+        retry::Way,
         upload::{Begun, Hold, Step},
         worker::{self, Checked, Completion, Done},
     },
@@ -21,13 +22,14 @@ use crate::{
 impl Actor {
     /// What follows from how a step ended.
     pub(super) fn done(&mut self, done: Done) {
-        if let Done::Part(id, flown, result) = done {
-            return self.part_done(id, &flown, result);
-        }
+        let done = match done {
+            Done::Part(id, flown, result) => return self.part_done(id, &flown, result),
+            Done::Placed(placed) => return self.placed(&placed),
+            Done::Saved(saved, answer) => return drop(answer.send(self.saved(saved))),
+            done => done,
+        };
         self.under_way = self.under_way.saturating_sub(1);
-        if done.reached_the_destination() {
-            self.gate.line_is_up();
-        }
+        self.heard(Way::Calls, done.heard());
         if let Some(id) = done.step_of() {
             self.step_ended(id);
         }
@@ -66,7 +68,7 @@ impl Actor {
             Done::Completed(id, Ok(Completion::Agreed)) => self.completed(id),
             Done::Status(ids, result) => self.became(&ids, result),
             Done::Cleared(id, result) => self.cleared(id, result),
-            Done::Part(..) => {}
+            Done::Part(..) | Done::Placed(_) | Done::Saved(..) => {}
         }
     }
 
@@ -87,7 +89,7 @@ impl Actor {
             Ok(now) => now,
             Err(error) => return self.end_upload(id, &error),
         };
-        if begun.clearing {
+        if begun.progress.clearing {
             return self.start_step(id);
         }
         let changed = upload.identity.check(&now);

@@ -9,7 +9,7 @@ use crate::{
     engine::{
         flights::millis,
         protocol::{Event, State, UploadId},
-        retry::{Verdict, judge},
+        retry::{Verdict, Way, judge},
         upload::{Phase, Step, Upload},
         worker::{self},
     },
@@ -37,8 +37,8 @@ impl Actor {
         let place = self.place(id, None);
         let at = match verdict {
             Verdict::WhenOpen => {
-                tracing::warn!("{place}: {error}; again when the destination can be reached");
-                self.close_gate(&error);
+                let when = self.close_gate(Way::Calls, &error);
+                tracing::warn!("{place}: {error}; {when}");
                 now
             }
             Verdict::At(at) => {
@@ -66,29 +66,33 @@ impl Actor {
         });
     }
 
-    pub(super) fn close_gate(&mut self, error: &Error) {
+    /// What came back this way.
+    pub(super) fn heard(&mut self, way: Way, heard: Option<Result<(), &Error>>) {
+        match heard {
+            Some(Ok(())) => self.gates.at(way).came_through(),
+            Some(Err(error)) if error.kind == Kind::Throttled => self.gates.at(way).line_is_up(),
+            Some(Err(error)) if error.kind.is_an_answer() => self.gates.at(way).came_through(),
+            _ => {}
+        }
+    }
+
+    /// Nothing more goes this way for a while. Answers in words until when.
+    pub(super) fn close_gate(&mut self, way: Way, error: &Error) -> String {
         let now = Instant::now();
         let random = self.random.f64();
-        if error.kind == Kind::Offline {
-            if self
-                .gate
-                .down_for(now)
-                .is_some_and(|down| down > self.timing.offline)
-            {
-                let words = format!("the destination could not be reached for long: {error}");
-                self.halt(Error::new(Kind::Offline, words));
-            }
-            self.gate
-                .line_is_down(now, &error.message, &self.timing.backoff, random);
-        } else {
-            let first = self.timing.backoff.first;
-            let wait = match error.wait {
-                // A wait of no time is none that was meant.
-                Some(wait) => wait.max(first),
-                None => first.mul_f64(1.0 + random),
-            };
-            self.gate.wait(now + wait, &error.message);
+        let backoff = self.timing.backoff;
+        let gate = self.gates.at(way);
+        if error.kind != Kind::Offline {
+            let wait = gate.asks_to_wait(now, error, &backoff, random);
+            return format!("it asks to wait: again {}", soon(wait));
         }
+        let down = gate.down_for(now);
+        gate.line_is_down(now, &error.message, &backoff, random);
+        if down.is_some_and(|down| down > self.timing.offline) {
+            let words = format!("the destination could not be reached for long: {error}");
+            self.halt(Error::new(Kind::Offline, words));
+        }
+        "again when the destination can be reached".to_owned()
     }
 
     /// An upload that can't go on (its ticket is gone: a link that expired during a pause, say), and
@@ -96,7 +100,7 @@ impl Actor {
     /// a run, no more.
     pub(super) fn begin_anew(&mut self, id: UploadId, error: &Error) -> bool {
         let little = self.queue.get(id).is_some_and(|upload| {
-            let clearing = upload.begun().is_none_or(|begun| begun.clearing);
+            let clearing = upload.begun().is_none_or(|begun| begun.progress.clearing);
             !clearing && upload.acknowledged() <= upload.identity.size / LITTLE
         });
         if error.kind != Kind::TicketGone || !little || !self.renewed.insert(id) {

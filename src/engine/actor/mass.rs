@@ -159,10 +159,7 @@ impl Actor {
                 self.rest(id);
             }
             Deed::Resume => self.release(id),
-            Deed::StartOver => {
-                self.begin_over(id);
-                self.keep(id, &Change::Released);
-            }
+            Deed::StartOver => self.begin_over(id),
             Deed::Skip => {
                 self.cut_short(id);
                 let left_out = Error::new(Kind::Local, "left out by you");

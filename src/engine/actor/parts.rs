@@ -10,7 +10,7 @@ use crate::{
         flights::Flight,
         protocol::{Event, UploadId},
         rate::Meter,
-        retry::{Verdict, judge},
+        retry::{Verdict, Way, judge},
         upload::{NextPart, Phase, Trouble, Upload},
         worker::{self, Done, Flown, PartJob, Sent},
     },
@@ -115,9 +115,7 @@ impl Actor {
         let sent = match result {
             Ok(sent) => sent,
             Err(error) => {
-                if error.kind.is_an_answer() {
-                    self.gate.line_is_up();
-                }
+                self.heard(Way::Parts, Some(Err(&error)));
                 if let Some(flight) = landed {
                     let all = flight.progress.taken() == flight.length;
                     self.part_failed(id, next, error, all);
@@ -125,7 +123,7 @@ impl Actor {
                 return;
             }
         };
-        self.gate.line_is_up();
+        self.heard(Way::Parts, Some(Ok(())));
         if landed.is_none() {
             let media = self.queue.get(id).and_then(Upload::media);
             if media != Some(&*flown.media) {
@@ -192,8 +190,8 @@ impl Actor {
         match verdict {
             Verdict::Done => self.keep(id, &Change::Part(next.number, None)),
             Verdict::WhenOpen => {
-                tracing::warn!("{place}: {error}; again when the destination can be reached");
-                self.close_gate(&error);
+                let when = self.close_gate(Way::Parts, &error);
+                tracing::warn!("{place}: {error}; {when}");
                 let ask = ask.then_some((error, now));
                 self.queue
                     .with_begun(id, |begun| begun.requeue(next.number, ask));

@@ -10,7 +10,7 @@ use crate::{
     destination::MediaStatus,
     engine::{
         protocol::{Event, State, UploadId},
-        retry::{Verdict, judge},
+        retry::{Verdict, Way, judge},
         upload::{Step, Upload},
         worker::Done,
     },
@@ -71,7 +71,7 @@ impl Actor {
     pub(super) fn ask_what_became(&mut self) {
         let now = Instant::now();
         let due = self.polls.due.is_some_and(|due| due <= now);
-        let open = self.gate.may_start(now, self.under_way);
+        let open = self.may_start(Way::Calls);
         if !due || self.polls.asking || !open || self.halted.is_some() || self.stopping.is_some() {
             return;
         }
@@ -131,7 +131,7 @@ impl Actor {
                 let (retries, random) = (self.settings.retries, self.random.f64());
                 match judge(&error, failures, retries, &self.timing.backoff, now, random) {
                     Verdict::EndAll => self.halt(error),
-                    Verdict::WhenOpen => self.close_gate(&error),
+                    Verdict::WhenOpen => drop(self.close_gate(Way::Calls, &error)),
                     // It says nothing about any one of them: all are asked about again, for a while.
                     _ if failures <= u32::from(retries) => {
                         self.polls.failures = failures;

@@ -14,11 +14,10 @@ use crate::{
             ByteTotals, Details, FailedPart, LimitedBy, Parts, Phase, Query, Reply, State, Summary,
             UploadId,
         },
-        retry::Closed,
+        retry::{Closed, Way},
         rows,
-        upload::{Begun, Upload},
+        upload::{Begun, Hold, Upload},
     },
-    settings::Concurrency,
 };
 
 /// How many values of [`Summary::history`] are kept: ten minutes.
@@ -63,6 +62,9 @@ impl Actor {
             retry_in_ms: trouble
                 .retry_at
                 .map(|at| millis(at.saturating_duration_since(now))),
+            waits_for: trouble
+                .retry_at
+                .and_then(|at| self.waits_for(upload, at, now)),
         });
         Some(Parts {
             upload: id,
@@ -73,6 +75,21 @@ impl Actor {
             running: self.flights.show(id, now),
             failed: failed.collect(),
         })
+    }
+
+    /// What a part that is to be tried again at this time waits for besides.
+    fn waits_for(&self, upload: &Upload, at: Instant, now: Instant) -> Option<String> {
+        if self.halted.is_some() || !matches!(upload.hold, Hold::None) {
+            return Some("when it goes on".to_owned());
+        }
+        let due = at <= now;
+        let words = match self.gates.of(Way::Parts).closed(now) {
+            Some(Closed::Offline(until, _)) if until > at => "when the line is back",
+            Some(Closed::Wait(until, _)) if until > at => "when the destination allows it",
+            _ if due => "as soon as there is room",
+            _ => return None,
+        };
+        Some(words.to_owned())
     }
 
     /// How many parts an upload that was not begun would be cut into now.
@@ -157,7 +174,7 @@ impl Actor {
 
     /// Thinks over how many parts are to be in flight, where that is ours to find.
     pub(super) fn tune_parts(&mut self) {
-        if self.settings.parts_in_flight != Concurrency::Auto {
+        if self.settings.parts_in_flight.fixed().is_some() {
             return self.tuner.look_away();
         }
         let before = self.tuner.limit();
@@ -204,11 +221,12 @@ impl Actor {
         Summary {
             session: self.session.header.id.clone(),
             destination: self.destination.describe(),
-            settings: self.settings,
+            settings: self.settings.clone(),
+            bandwidth_why: self.scheduled.why.clone(),
             parts_limit: self.parts_limit(),
-            parts_limit_why: match self.settings.parts_in_flight {
-                Concurrency::Auto => self.tuner.why().to_owned(),
-                Concurrency::Fixed(_) => String::new(),
+            parts_limit_why: match self.settings.parts_in_flight.fixed() {
+                None => self.tuner.why().to_owned(),
+                Some(_) => String::new(),
             },
             counts: self.queue.counts(),
             bytes: ByteTotals { in_flight, ..bytes },
@@ -245,7 +263,10 @@ impl Actor {
             return LimitedBy::Paused;
         }
         let left = |until: Instant| millis(until.saturating_duration_since(now));
-        match self.gate.closed(now) {
+        // While parts go out, it is not the API that limits them.
+        let calls = self.gates.of(Way::Calls).closed(now);
+        let calls = calls.filter(|_| self.flights.is_empty());
+        match self.gates.of(Way::Parts).closed(now).or(calls) {
             Some(Closed::Offline(until, why)) => {
                 return LimitedBy::Offline {
                     why,

@@ -89,7 +89,7 @@ impl Actor {
             // What has ended is saved; what would follow is for the next run.
             return self.step(id, Step::Idle);
         }
-        if begun.clearing {
+        if begun.progress.clearing {
             return self.clear(id);
         }
         let destination = Arc::clone(&self.destination);
@@ -143,11 +143,7 @@ impl Actor {
     /// An upload is to be begun as if it never had been; what it made at the destination is removed
     /// first, when its turn comes.
     pub(super) fn begin_over(&mut self, id: UploadId) {
-        self.queue.with_begun(id, |begun| {
-            // Without a plan nothing was made yet.
-            begun.clearing = begun.plan().is_some() || begun.progress.ticket.is_some();
-        });
-        self.queue.look_again_from(id);
+        self.keep(id, &Change::Clearing);
     }
 
     /// Removes what an upload made at the destination, and looks at its file anew.
@@ -160,9 +156,11 @@ impl Actor {
         let marker = begun.progress.marker.clone();
         let ticket = begun.progress.ticket.clone();
         let destination = Arc::clone(&self.destination);
+        // Whoever goes on after a crash has to know what was to be removed.
+        let saved = self.session.store.barrier();
         self.step(id, Step::Creating);
         self.spawn_step(id, async move {
-            let cleared = worker::clear(&*destination, &marker, ticket, path).await;
+            let cleared = worker::clear(&*destination, saved, &marker, ticket, path).await;
             Done::Cleared(id, cleared)
         });
     }

@@ -165,7 +165,7 @@ impl Actor {
             });
         }
         if !text.is_empty() {
-            self.session.store.append(text);
+            self.append(None, text);
         }
         for skipped in batch.skipped {
             self.left_out(skipped);

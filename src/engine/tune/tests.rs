@@ -251,3 +251,21 @@ fn what_is_held_back_by_anything_but_the_line_tells_nothing_of_it() {
     }
     assert_eq!(tuner.limit(), FIRST);
 }
+
+#[test]
+fn what_a_person_allows_is_never_gone_beyond_and_lifting_it_lets_it_climb() {
+    // A line on which every connection brings more.
+    let mut played = Played::new(800 * MBIT, 10 * MBIT);
+    played.tuner.keep_within(Some(9));
+    let (_, high) = played.range(120);
+    assert_eq!(high, 9);
+    assert_eq!(played.tuner.limit(), 9);
+    played.tuner.keep_within(None);
+    let (_, high) = played.range(300);
+    assert!(high > 20, "{high}");
+    played.tuner.keep_within(Some(4));
+    assert_eq!(played.tuner.limit(), 4, "at once");
+    assert_eq!(played.range(60).1, 4);
+    assert_eq!(Tuner::within(Some(1)).limit(), 1);
+    assert_eq!(Tuner::within(Some(200)).limit(), Tuner::default().limit());
+}

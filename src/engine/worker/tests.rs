@@ -3,6 +3,7 @@
 use std::{io::Write, num::NonZeroU64};
 
 use async_trait::async_trait;
+use http_body_util::BodyExt;
 
 use super::*;
 use crate::{
@@ -11,9 +12,10 @@ use crate::{
         Change,
         record::{Record, read_table, write_change},
     },
+    settings::Bandwidth,
 };
 
-/// A destination that has these parts, and does nothing else.
+/// A destination that has these parts, and takes of others a few bytes and then no more.
 #[derive(Debug)]
 struct Has(Vec<ReceivedPart>);
 
@@ -40,8 +42,9 @@ impl Destination for Has {
     async fn create(&self, _: &NewMedia) -> Result<Ticket> {
         unimplemented!()
     }
-    async fn put(&self, _: &Ticket, _: &PartPlan, _: Part, _: PartBody) -> Result<Receipt> {
-        unimplemented!()
+    async fn put(&self, _: &Ticket, _: &PartPlan, _: Part, mut body: PartBody) -> Result<Receipt> {
+        drop(body.frame().await);
+        std::future::pending().await
     }
     async fn received(&self, _: &Ticket, _: &PartPlan) -> Result<Received> {
         Ok(Received::Parts(self.0.clone()))
@@ -89,4 +92,68 @@ async fn whatever_is_lost_is_written_so_that_it_can_be_read_again() {
     write_change(&mut text, 7, &change);
     assert!(text.contains("lost = \"1-2\""), "{text}");
     assert_eq!(read_table(&text), Ok(Record::Log(7, change)));
+}
+
+/// A part on its way to a destination that takes no more of it after its first bytes.
+async fn stalled(cap: &Cap) -> Error {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(&vec![1; BLOCK * 4]).unwrap();
+    let metadata = file.as_file().metadata().unwrap();
+    let size = metadata.len();
+    let job = PartJob {
+        destination: Arc::new(Has(Vec::new())),
+        ticket: ticket(),
+        plan: PartPlan::cut(size, NonZeroU64::new(size).unwrap()),
+        path: file.path().to_owned(),
+        identity: Identity::of(&metadata),
+        next: NextPart {
+            number: 1,
+            attempt: 1,
+            ask: false,
+        },
+        cap: cap.clone(),
+        progress: Arc::default(),
+        patience: Patience {
+            stall: Duration::from_millis(400),
+            answer: Duration::from_mins(5),
+        },
+    };
+    send(job).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn a_part_that_stalls_is_cut_although_others_are_held_by_the_cap() {
+    // A cap that always holds somebody: whoever takes of it waits for minutes.
+    let cap = Cap::new(Bandwidth::Limited(NonZeroU64::new(1 << 30).unwrap()));
+    let taking = cap.clone();
+    let other = tokio::spawn(async move {
+        let mut pace = taking.pace();
+        loop {
+            std::future::poll_fn(|context| pace.poll_take(context, 1 << 30)).await;
+        }
+    });
+    let stalled = tokio::time::timeout(Duration::from_mins(1), stalled(&cap));
+    let error = stalled.await.expect("it was never cut");
+    assert!(error.message.contains("took no bytes"), "{error}");
+    other.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_that_the_cap_holds_has_not_stalled() {
+    let mut body = {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(1 << 20).unwrap();
+        let cap = Cap::new(Bandwidth::Limited(NonZeroU64::MIN));
+        let part = PartPlan::cut(1 << 20, NonZeroU64::new(1 << 20).unwrap());
+        let part = part.part(1).unwrap();
+        PartBody::new(Arc::new(file), part, cap.pace(), Arc::default())
+    };
+    let progress = body.progress();
+    assert!(!progress.held());
+    // What an idle cap saved up goes at once, the rest is held.
+    let sent = tokio::spawn(async move { while body.frame().await.is_some() {} });
+    while !progress.held() {
+        tokio::task::yield_now().await;
+    }
+    sent.abort();
 }

@@ -180,6 +180,8 @@ impl Add {
 #[derive(Debug)]
 pub(crate) struct Tuning {
     pub(crate) row: usize,
+    /// The settings in force that the draft changes.
+    pub(crate) from: Settings,
     pub(crate) draft: Settings,
     /// A value while it is typed.
     pub(crate) typed: Option<Input>,

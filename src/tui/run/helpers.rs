@@ -221,7 +221,6 @@ fn message(query: Query, reply: Result<Reply, Gone>) -> Msg {
 async fn command_one(engine: &Handle, tell: &UnboundedSender<Msg>, command: Command) {
     let of = match command {
         Command::Add(_) => Answered::Add,
-        Command::Tune(_) => Answered::Tune,
         _ => Answered::Other,
     };
     let ending = matches!(command, Command::Stop | Command::StopNow);

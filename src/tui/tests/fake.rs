@@ -210,6 +210,7 @@ impl World {
                     )
                     .with_status(503),
                     retry_in_ms: *retry,
+                    waits_for: None,
                 })
                 .collect(),
         });
@@ -443,7 +444,7 @@ impl World {
     pub(crate) fn obey(&mut self, command: Command) -> Outcome {
         let mut words = String::new();
         match &command {
-            Command::Tune(settings) => self.summary.settings = *settings,
+            Command::Tune(settings) => self.summary.settings = settings.clone(),
             Command::Stop | Command::StopNow => self.summary.phase = Phase::Stopped,
             Command::Save => words = "saved".into(),
             Command::Retry(_) => words = "3 parts are tried again".into(),

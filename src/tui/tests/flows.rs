@@ -284,6 +284,63 @@ fn a_part_size_is_looked_at_before_it_is_taken() {
 }
 
 #[test]
+fn what_a_change_would_do_follows_the_text_as_it_is_typed() {
+    let mut screen = screen();
+    let words = "re-cuts 212 parts";
+    screen.press("T32");
+    assert!(!screen.text().contains(words));
+    assert!(
+        screen.text().contains("was 32MiB meant?"),
+        "{}",
+        screen.text()
+    );
+    screen.press("MiB");
+    assert!(screen.text().contains(words), "{}", screen.text());
+    screen.press("x");
+    assert!(!screen.text().contains(words), "{}", screen.text());
+    assert!(
+        screen.text().contains("is not a part size"),
+        "{}",
+        screen.text()
+    );
+    screen.press("<back>");
+    assert!(screen.text().contains(words));
+    screen.press("<esc>");
+    assert!(
+        screen.text().contains("nothing is changed yet"),
+        "{}",
+        screen.text()
+    );
+}
+
+#[test]
+fn a_schedule_that_changes_the_bandwidth_behind_the_panel_is_not_undone_by_it() {
+    let mut screen = screen();
+    screen.press("Tj9");
+    screen.world.summary.settings.bandwidth = "2MiB/s".parse().unwrap();
+    screen.world.summary.bandwidth_why = "by schedule until 18:00".to_owned();
+    screen.told();
+    assert!(screen.text().contains("2MiB/s"), "{}", screen.text());
+    assert!(screen.text().contains("by schedule until 18:00"));
+    let tuned = commands(screen.press("<enter><enter>"));
+    let [Command::Tune(settings)] = tuned.as_slice() else {
+        panic!("{tuned:?}");
+    };
+    assert_eq!(settings.bandwidth.to_string(), "2MiB/s");
+    assert_eq!(settings.parts_in_flight, Concurrency::Fixed(9));
+}
+
+#[test]
+fn as_many_as_the_line_takes_within_a_number_can_be_typed() {
+    let mut screen = screen();
+    let tuned = commands(screen.press("Tjauto:16<enter><enter>"));
+    let [Command::Tune(settings)] = tuned.as_slice() else {
+        panic!("{tuned:?}");
+    };
+    assert_eq!(settings.parts_in_flight, Concurrency::AutoUpTo(16));
+}
+
+#[test]
 fn a_typed_value_that_is_none_is_refused_in_place() {
     let mut screen = screen();
     assert_eq!(commands(screen.press("Tj99999<enter>")), []);

@@ -301,6 +301,17 @@ fn what_holds_the_speed_back_is_told_in_words() {
 }
 
 #[test]
+fn a_cap_by_schedule_says_so_and_until_when() {
+    let mut screen = busy(120, 40);
+    screen.world.summary.limited_by = LimitedBy::Bandwidth;
+    screen.world.summary.settings.bandwidth = "2MiB/s".parse().unwrap();
+    screen.world.summary.bandwidth_why = "by schedule until 18:00".to_owned();
+    screen.told();
+    let words = "held at 2MiB/s by schedule until 18:00";
+    assert!(screen.text().contains(words), "{}", screen.text());
+}
+
+#[test]
 fn the_row_under_the_cursor_stands_out_and_a_failed_one_is_red_and_worded() {
     let screen = busy(120, 40);
     let theme = &screen.app.theme;
@@ -361,4 +372,24 @@ fn a_part_that_failed_tells_its_story_in_a_small_terminal_too() {
     screen.press("<enter>lllllllllllll<enter>");
     assert!(matches!(screen.app.dialog, Some(Dialog::Part)));
     assert_snapshot!(screen.text());
+}
+
+#[test]
+fn what_a_failed_part_waits_for_is_said_instead_of_no_time_at_all() {
+    let mut screen = busy(120, 40);
+    let waits = |screen: &mut Screen, what: &str| {
+        for parts in &mut screen.world.parts {
+            for part in &mut parts.failed {
+                if part.retry_in_ms.is_some() {
+                    part.retry_in_ms = Some(0);
+                    part.waits_for = Some(what.to_owned());
+                }
+            }
+        }
+        screen.told();
+        screen.text()
+    };
+    let text = waits(&mut screen, "when the line is back");
+    assert!(text.contains("again when the line is back"), "{text}");
+    assert!(!text.contains("again in 0s"), "{text}");
 }

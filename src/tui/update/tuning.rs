@@ -58,10 +58,7 @@ fn step(settings: &mut Settings, row: usize, up: bool, now: &Summary) {
     match row {
         0 => settings.part_size = step_size(settings.part_size, up),
         1 => {
-            let number = match settings.parts_in_flight {
-                Concurrency::Fixed(number) => number,
-                Concurrency::Auto => now.parts_limit,
-            };
+            let number = settings.parts_in_flight.fixed().unwrap_or(now.parts_limit);
             settings.parts_in_flight = Concurrency::Fixed(by_one(number, 1, MOST_PARTS_IN_FLIGHT));
         }
         2 => settings.files_in_flight = by_one(settings.files_in_flight, 1, 256),
@@ -131,23 +128,66 @@ fn take(app: &mut App, settings: Settings) -> Vec<Effect> {
         .map(|row| format!("{} {}", ROWS[row], value(&settings, row)))
         .collect();
     say(app, Tone::Plain, changes.join(", "));
-    app.tuned = Some((settings, app.now));
+    app.tuned = Some((settings.clone(), app.now));
     vec![Effect::Command(Command::Tune(settings))]
 }
 
 fn open(app: &mut App, size: Option<bool>) -> Vec<Effect> {
-    let mut draft = app.settings();
+    let from = app.settings();
+    let mut draft = from.clone();
     if let Some(up) = size {
         step(&mut draft, 0, up, &app.summary);
     }
     app.dialog = Some(Dialog::Tuning(Box::new(Tuning {
         row: 0,
-        draft,
+        from,
+        draft: draft.clone(),
         typed: None,
         error: None,
         preview: None,
     })));
     vec![Effect::Ask(Query::Preview(draft))]
+}
+
+/// The settings became others while the panel was open, by a schedule or another screen: what was
+/// not changed in the panel follows.
+pub(super) fn others_tuned(tuning: &mut Tuning, now: &Settings) {
+    let draft = std::mem::replace(&mut tuning.draft, now.clone());
+    for row in 0..ROWS.len() {
+        if value(&draft, row) != value(&tuning.from, row) {
+            set(&mut tuning.draft, row, &draft);
+        }
+    }
+    tuning.from = now.clone();
+}
+
+/// One setting as it is in others.
+fn set(settings: &mut Settings, row: usize, to: &Settings) {
+    match row {
+        0 => settings.part_size = to.part_size,
+        1 => settings.parts_in_flight = to.parts_in_flight,
+        2 => settings.files_in_flight = to.files_in_flight,
+        3 => settings.bandwidth = to.bandwidth,
+        _ => settings.retries = to.retries,
+    }
+}
+
+/// What would be taken: the draft, with what is being typed in it.
+///
+/// # Errors
+/// Why what is being typed is no value yet, in words.
+pub(in crate::tui) fn wanted(tuning: &Tuning) -> Result<Settings, String> {
+    let draft = tuning.draft.clone();
+    match &tuning.typed {
+        Some(field) => typed(draft, tuning.row, field.value()),
+        None => Ok(draft),
+    }
+}
+
+/// Asks what the change would do, where there is one.
+pub(super) fn preview(tuning: &Tuning) -> Option<Effect> {
+    let wanted = wanted(tuning).ok()?;
+    (wanted != tuning.from).then_some(Effect::Ask(Query::Preview(wanted)))
 }
 
 /// A key in the panel.
@@ -158,7 +198,7 @@ pub(super) fn key(app: &mut App, key: KeyEvent, action: Option<Action>) -> Vec<E
     if tuning.typed.is_some() {
         return typing(tuning, key);
     }
-    let before = tuning.draft;
+    let before = tuning.draft.clone();
     let bare = !key.modifiers.contains(KeyModifiers::CONTROL);
     match (key.code, action) {
         (KeyCode::Esc, _) => {
@@ -166,13 +206,13 @@ pub(super) fn key(app: &mut App, key: KeyEvent, action: Option<Action>) -> Vec<E
             return Vec::new();
         }
         (KeyCode::Enter, _) => {
-            let draft = tuning.draft;
+            let draft = tuning.draft.clone();
             app.dialog = None;
             return take(app, draft);
         }
         (KeyCode::Char(c @ ('0'..='9' | 'a' | 'u')), _) if bare => {
             tuning.typed = Some(Input::new(c.to_string()));
-            return Vec::new();
+            return preview(tuning).into_iter().collect();
         }
         (KeyCode::Backspace, _) => {
             tuning.typed = Some(Input::new(value(&tuning.draft, tuning.row)));
@@ -201,14 +241,10 @@ pub(super) fn key(app: &mut App, key: KeyEvent, action: Option<Action>) -> Vec<E
         _ => {}
     }
     tuning.error = None;
-    preview_of(tuning, before)
-}
-
-fn preview_of(tuning: &Tuning, before: Settings) -> Vec<Effect> {
     if tuning.draft == before {
         return Vec::new();
     }
-    vec![Effect::Ask(Query::Preview(tuning.draft))]
+    preview(tuning).into_iter().collect()
 }
 
 fn typing(tuning: &mut Tuning, key: KeyEvent) -> Vec<Effect> {
@@ -221,22 +257,21 @@ fn typing(tuning: &mut Tuning, key: KeyEvent) -> Vec<Effect> {
             tuning.error = None;
         }
         KeyCode::Enter | KeyCode::Tab | KeyCode::Up | KeyCode::Down => {
-            let before = tuning.draft;
-            match typed(tuning.draft, tuning.row, field.value()) {
+            match typed(tuning.draft.clone(), tuning.row, field.value()) {
                 Ok(draft) => {
                     tuning.draft = draft;
                     tuning.typed = None;
                     tuning.error = None;
-                    return preview_of(tuning, before);
                 }
                 Err(words) => tuning.error = Some(words),
             }
         }
         _ => {
             field.handle_event(&Event::Key(key));
+            tuning.error = None;
         }
     }
-    Vec::new()
+    preview(tuning).into_iter().collect()
 }
 
 /// The settings with what was typed for one of them.
@@ -292,9 +327,9 @@ mod tests {
     #[test]
     fn typed_nonsense_is_refused_in_words() {
         let settings = Settings::default();
-        assert_eq!(typed(settings, 2, "7").unwrap().files_in_flight, 7);
+        assert_eq!(typed(settings.clone(), 2, "7").unwrap().files_in_flight, 7);
         assert_eq!(
-            typed(settings, 2, "0").unwrap_err(),
+            typed(settings.clone(), 2, "0").unwrap_err(),
             "a number from 1 to 256 is wanted"
         );
         assert!(

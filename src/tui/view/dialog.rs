@@ -8,7 +8,7 @@ use ratatui::{
     widgets::{Block, Clear, Widget as _},
 };
 
-use super::{add, details, help, put, row, summary, tuning, wrap};
+use super::{add, details, help, parts::again, put, row, summary, tuning, wrap};
 use crate::{
     engine::protocol::State,
     format::{self, printable},
@@ -231,10 +231,7 @@ fn part_lines(app: &App, width: u16) -> Vec<String> {
     lines.extend(wrap(&printable(&part.error.message), usize::from(width)));
     lines.push(String::new());
     lines.push(match part.retry_in_ms {
-        Some(ms) => format!(
-            "It is tried again in {}.",
-            format::duration(ms.div_ceil(1000))
-        ),
+        Some(ms) => format!("It is tried {}.", again(part, ms)),
         None => format!("What can be done: {}.", part.error.kind.next_step()),
     });
     lines

@@ -8,7 +8,7 @@ use ratatui::{
 
 use super::{Piece, bar, fit, left_right, percent, put, row};
 use crate::{
-    engine::protocol::{LimitedBy, Phase, State},
+    engine::protocol::{LimitedBy, Phase, State, Summary},
     format::{self, printable},
     tui::{
         action::Action,
@@ -272,7 +272,7 @@ pub(super) fn says(app: &App) -> (String, ratatui::style::Style) {
             let words = format!("limited to {} at once", format::count(files, "file"));
             (words, theme.dim)
         }
-        LimitedBy::Bandwidth => (format!("held at {}", summary.settings.bandwidth), theme.dim),
+        LimitedBy::Bandwidth => (held_at(summary), theme.dim),
         LimitedBy::Paused => ("everything is paused".to_owned(), theme.warn),
         LimitedBy::Disk => ("limited by the disk".to_owned(), theme.warn),
         LimitedBy::Destination { why, left_ms } => (
@@ -287,6 +287,15 @@ pub(super) fn says(app: &App) -> (String, ratatui::style::Style) {
             let words = format!("next try in {left}, {now} tries now");
             (join(&words, why), theme.bad)
         }
+    }
+}
+
+/// The cap, and by whose word it is that.
+fn held_at(summary: &Summary) -> String {
+    let held = format!("held at {}", summary.settings.bandwidth);
+    match &*summary.bandwidth_why {
+        "" => held,
+        why => format!("{held} {}", printable(why)),
     }
 }
 

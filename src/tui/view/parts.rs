@@ -377,6 +377,14 @@ fn running_line<'a>(theme: &Theme, part: &RunningPart, digits: usize, width: usi
     Line::from(spans)
 }
 
+/// When a part is tried again.
+pub(super) fn again(part: &FailedPart, ms: u64) -> String {
+    match &part.waits_for {
+        Some(what) => format!("again {}", printable(what)),
+        None => format!("again in {}", format::duration(ms.div_ceil(1000))),
+    }
+}
+
 /// A failed part in one line; `brief` with as much of its error as fits.
 fn failed_line<'a>(
     app: &App,
@@ -397,7 +405,7 @@ fn failed_line<'a>(
         times => format!("tried {times} times"),
     };
     let next = match part.retry_in_ms {
-        Some(ms) => format!("again in {}", format::duration(ms.div_ceil(1000))),
+        Some(ms) => again(part, ms),
         None => format!("{} tries it again", app.key(Action::RetryPart)),
     };
     let number = format!(" {:>digits$}  ", part.number);

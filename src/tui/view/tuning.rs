@@ -9,10 +9,9 @@ use ratatui::{
 use super::{put, row, wrap};
 use crate::{
     format,
-    settings::Concurrency,
     tui::{
         app::{App, Tuning},
-        update::tuning::{ROWS, value},
+        update::tuning::{ROWS, value, wanted},
     },
 };
 
@@ -57,11 +56,14 @@ pub(super) fn draw(app: &App, tuning: &Tuning, area: Rect, buf: &mut Buffer) {
         ));
         if draft != now {
             spans.push(Span::styled(format!("now {now}"), theme.dim));
-        } else if index == 1 && tuning.draft.parts_in_flight == Concurrency::Auto {
+        } else if index == 1 && tuning.draft.parts_in_flight.fixed().is_none() {
             spans.push(Span::styled(
                 format!("{} now", app.summary.parts_limit),
                 theme.dim,
             ));
+        } else if index == 3 {
+            let why = format::printable(&app.summary.bandwidth_why);
+            spans.push(Span::styled(why, theme.dim));
         }
         put(
             buf,
@@ -89,7 +91,11 @@ fn told(app: &App, tuning: &Tuning) -> (String, ratatui::style::Style) {
     if let Some(error) = &tuning.error {
         return (format::printable(error), theme.bad);
     }
-    if tuning.draft == app.summary.settings {
+    let wanted = match wanted(tuning) {
+        Ok(wanted) => wanted,
+        Err(not_yet) => return (format::printable(&not_yet), theme.dim),
+    };
+    if wanted == tuning.from {
         let why = &app.summary.parts_limit_why;
         if tuning.row == 1 && !why.is_empty() {
             return (format::printable(why), theme.dim);
@@ -97,10 +103,10 @@ fn told(app: &App, tuning: &Tuning) -> (String, ratatui::style::Style) {
         return ("nothing is changed yet".to_owned(), theme.dim);
     }
     match &tuning.preview {
-        Some((settings, preview)) if *settings == tuning.draft && !preview.words.is_empty() => {
+        Some((settings, preview)) if *settings == wanted && !preview.words.is_empty() => {
             (format::printable(&preview.words), theme.warn)
         }
-        Some((settings, _)) if *settings == tuning.draft => {
+        Some((settings, _)) if *settings == wanted => {
             ("acts at once; nothing is cut anew".to_owned(), theme.dim)
         }
         _ => ("asking what this would do".to_owned(), theme.dim),
