@@ -219,7 +219,7 @@ impl FromStr for Concurrency {
     fn from_str(text: &str) -> Result<Self, BadSetting> {
         let text = text.trim();
         let wanted = "a number of parts from 1 to 256, auto, or auto:16 for at most so many";
-        let number = |text: &str| match text.trim().parse() {
+        let number = |digits: &str| match digits.trim().parse() {
             Ok(number @ 1..=MOST_PARTS_IN_FLIGHT) => Ok(number),
             _ => Err(bad(text, wanted)),
         };
@@ -376,6 +376,11 @@ mod tests {
         ] {
             assert!(text.parse::<Concurrency>().is_err(), "{text}");
         }
+        let told = "auto:0".parse::<Concurrency>().unwrap_err().to_string();
+        assert!(
+            told.starts_with("\"auto:0\" is not a number of parts"),
+            "{told}"
+        );
         assert!("fast".parse::<Bandwidth>().is_err());
     }
 
