@@ -136,7 +136,6 @@ pub(super) struct Actor {
     /// How many parts at once, where that is found and not set.
     tuner: Tuner,
     errors: u64,
-    unreadable: usize,
     incidents: Incidents,
     random: fastrand::Rng,
     told: Summary,
@@ -229,7 +228,6 @@ impl Actor {
             },
             tuner: Tuner::default(),
             errors: 0,
-            unreadable: 0,
             incidents: Incidents::default(),
             random: fastrand::Rng::new(),
             told: Summary::default(),
@@ -241,6 +239,7 @@ impl Actor {
 
     /// Runs until it is told to stop, or everyone who could tell it is gone.
     pub(super) async fn run(mut self, mut server: Server) {
+        self.go_on_walking();
         self.tell(&server, Phase::Running);
         loop {
             self.start_what_may();
@@ -262,7 +261,8 @@ impl Actor {
                     let _ = answer.send(self.query(query));
                 }
                 Woken::Step(done) => self.done(done),
-                Woken::Walked(Walked::Began(outcome, answer)) => {
+                Woken::Walked(Walked::Began(run, outcome, answer)) => {
+                    self.began(run, &outcome);
                     self.answer(&server, outcome, answer);
                 }
                 Woken::Walked(walked) => self.walked(walked),
@@ -426,7 +426,9 @@ impl Actor {
 
     fn compact(&mut self) -> std::io::Result<oneshot::Receiver<std::io::Result<()>>> {
         let (session, queue) = (&mut self.session, &self.queue);
-        tokio::task::block_in_place(|| session.compact(self.settings, queue.kept()))
+        tokio::task::block_in_place(|| {
+            session.compact(self.settings, queue.walks_kept(), queue.kept())
+        })
     }
 
     fn stop(&mut self, wait: Duration) {

@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     identity::Identity,
     plan::{PartNumber, PartPlan},
-    session::{Change, Progress, Times},
+    session::{Change, Progress, Times, WalkId},
 };
 
 /// One upload. A million of these are held, so it is small until it is begun and again when done.
@@ -58,6 +58,8 @@ pub enum Phase {
     Begun(Box<Begun>),
     /// Done; the media object's id.
     Done(Box<str>),
+    /// No file at all, but a path that this walk could not read.
+    Unread(WalkId),
 }
 
 /// Which step of an upload is going on now.
@@ -148,10 +150,11 @@ impl Upload {
     pub fn state(&self) -> State {
         match (&self.hold, &self.phase) {
             (_, Phase::Done(_)) => State::Done,
+            (Hold::Skipped(_), _) => State::Skipped,
+            (_, Phase::Unread(_)) => State::Failed,
             (Hold::Paused, _) => State::Paused,
             (Hold::Failed(_), _) => State::Failed,
             (Hold::Changed(_), _) => State::Changed,
-            (Hold::Skipped(_), _) => State::Skipped,
             (Hold::None, Phase::Waiting) => State::Queued,
             (Hold::None, Phase::Begun(begun)) => match begun.step {
                 Step::Creating => State::Creating,
@@ -169,7 +172,7 @@ impl Upload {
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
         match &self.phase {
-            Phase::Waiting => 0,
+            Phase::Waiting | Phase::Unread(_) => 0,
             Phase::Begun(begun) => begun.acknowledged,
             Phase::Done(_) => self.identity.size,
         }
@@ -180,6 +183,15 @@ impl Upload {
     pub fn begun(&self) -> Option<&Begun> {
         match &self.phase {
             Phase::Begun(begun) => Some(begun),
+            _ => None,
+        }
+    }
+
+    /// The walk that could not read it, where it is no file but a path that failed so.
+    #[must_use]
+    pub fn unread(&self) -> Option<WalkId> {
+        match self.phase {
+            Phase::Unread(walk) if self.state() == State::Failed => Some(walk),
             _ => None,
         }
     }
@@ -197,7 +209,7 @@ impl Upload {
     #[must_use]
     pub fn media(&self) -> Option<&str> {
         match &self.phase {
-            Phase::Waiting => None,
+            Phase::Waiting | Phase::Unread(_) => None,
             Phase::Begun(begun) => begun.progress.ticket.as_ref().map(|ticket| &*ticket.media),
             Phase::Done(media) => Some(media),
         }

@@ -30,6 +30,11 @@ fn files(count: usize) -> String {
     format!("{count} file{}", if count == 1 { "" } else { "s" })
 }
 
+/// That so many paths, which could not be read, are looked at again.
+fn walked_again(paths: usize) -> String {
+    format!("{} walked again", crate::format::count(paths, "path"))
+}
+
 impl Actor {
     /// Does what was told, and answers; a walk answers for itself once it has begun.
     pub(super) async fn command(
@@ -148,10 +153,15 @@ impl Actor {
         self.go_on();
         let now = Instant::now();
         let (mut uploads, mut parts, mut hopeless) = (0, 0, 0);
+        let mut unread = Vec::new();
         for id in self.ids(targets) {
             let Some(upload) = self.queue.get(id) else {
                 continue;
             };
+            if upload.unread().is_some() {
+                unread.push(id);
+                continue;
+            }
             let failed = matches!(upload.hold, Hold::Failed(_));
             let gone = upload
                 .reason()
@@ -174,11 +184,15 @@ impl Actor {
                 });
             }
         }
+        let walked = self.walk_unread(unread);
         let mut words = format!("{} and {parts} parts are tried again", files(uploads));
+        if walked > 0 {
+            words = format!("{words}; {}", walked_again(walked));
+        }
         if hopeless > 0 {
             words = format!("{words}; {} can only be started over", files(hopeless));
         }
-        Outcome::new(uploads.max(parts), words)
+        Outcome::new(uploads.max(parts).max(walked), words)
     }
 
     fn retry_part(&mut self, upload: UploadId, part: PartNumber) -> Outcome {
@@ -204,14 +218,18 @@ impl Actor {
         self.go_on();
         let held = |state| matches!(state, State::Failed | State::Changed | State::Paused);
         let ids = self.those(targets, held);
+        let unread = |id: &UploadId| self.queue.get(*id).is_some_and(|u| u.unread().is_some());
+        let (unread, ids): (Vec<_>, Vec<_>) = ids.into_iter().partition(unread);
+        let walked = self.walk_unread(unread);
         for id in &ids {
             self.begin_over(*id);
             self.keep(*id, &Change::Released);
         }
-        Outcome::new(
-            ids.len(),
-            format!("{} will be started over", files(ids.len())),
-        )
+        let mut words = format!("{} will be started over", files(ids.len()));
+        if walked > 0 {
+            words = format!("{words}; {}", walked_again(walked));
+        }
+        Outcome::new(ids.len().max(walked), words)
     }
 
     fn skip(&mut self, targets: &Targets) -> Outcome {
