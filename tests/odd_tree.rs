@@ -23,7 +23,7 @@ use support::{Ended, Home, Mode, PART, Server, Source, disk::Disk, path_of, skip
 fn reason(ended: &Ended, path: &Path) -> String {
     let told = ended.named("skipped");
     let event = told.iter().find(|event| path_of(event) == path);
-    let event = event.unwrap_or_else(|| panic!("{path:?} is not told: {told:#?}"));
+    let event = event.unwrap_or_else(|| panic!("{} is not told: {told:#?}", path.display()));
     event["reason"].as_str().unwrap().to_owned()
 }
 

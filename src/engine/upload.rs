@@ -92,6 +92,13 @@ pub struct Begun {
     pub busy: bool,
     /// Whether what the destination has was compared with the receipts in this run.
     pub checked: bool,
+    /// The inode that parts come from; 0 where that is not known, or says nothing.
+    pub source: u64,
+    /// Whether another file was found in its place: nothing more goes out before its bytes were held
+    /// against those that were sent.
+    pub doubtful: bool,
+    /// How often that was so in this run.
+    doubts: u32,
     /// Whether a create may have been made whose answer was lost.
     pub recover: bool,
     /// Whether it is to be begun anew: its next step removes what was made of it.
@@ -151,9 +158,8 @@ impl Upload {
         match (&self.hold, &self.phase) {
             (_, Phase::Done(_)) => State::Done,
             (Hold::Skipped(_), _) => State::Skipped,
-            (_, Phase::Unread(_)) => State::Failed,
+            (_, Phase::Unread(_)) | (Hold::Failed(_), _) => State::Failed,
             (Hold::Paused, _) => State::Paused,
-            (Hold::Failed(_), _) => State::Failed,
             (Hold::Changed(_), _) => State::Changed,
             (Hold::None, Phase::Waiting) => State::Queued,
             (Hold::None, Phase::Begun(begun)) => match begun.step {
@@ -228,6 +234,20 @@ impl Begun {
         begun.acknowledged = acknowledged(&progress);
         begun.progress = progress;
         begun
+    }
+
+    /// Another file was found in its place.
+    pub fn doubt(&mut self) {
+        self.doubts += u32::from(!self.doubtful);
+        self.doubtful = true;
+        self.checked = false;
+    }
+
+    /// The file was looked at: its parts come from this inode from now on. Where there is another one
+    /// again and again, the file system makes the numbers up as it goes.
+    pub fn comes_from(&mut self, inode: u64) {
+        const MADE_UP: u32 = 3;
+        self.source = if self.doubts < MADE_UP { inode } else { 0 };
     }
 
     /// Applies a change of what is under way; others are none of its business.
