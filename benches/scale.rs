@@ -102,6 +102,7 @@ fn kept(id: u32) -> Kept {
         state: State::Queued,
         reason: None,
         progress: None,
+        unread: None,
     }
 }
 
@@ -123,7 +124,11 @@ fn session(path: &Path) -> Open {
 fn saved(files: u32) -> PathBuf {
     let path = scratch().join(format!("session-{files}.toml"));
     let mut session = session(&path);
-    let placed = session.compact(Settings::default(), (1..=files).map(kept));
+    let placed = session.compact(
+        Settings::default(),
+        std::iter::empty(),
+        (1..=files).map(kept),
+    );
     placed.unwrap().blocking_recv().unwrap().unwrap();
     path
 }
@@ -520,6 +525,7 @@ async fn resume() {
             completed: false,
             clearing: false,
         }),
+        unread: None,
     };
     let mut times = Vec::new();
     for _ in 0..runs() {

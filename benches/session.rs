@@ -100,7 +100,9 @@ fn bytes_a_part(files: u32, parts: u32, queued: u32) {
             appended += text.len() as u64;
             session.store.append(text);
             if session.store.should_compact() {
-                let placed = session.compact(Settings::default(), queue.kept()).unwrap();
+                let placed = session
+                    .compact(Settings::default(), queue.walks_kept(), queue.kept())
+                    .unwrap();
                 placed.blocking_recv().unwrap().unwrap();
                 snapshots += path.metadata().unwrap().len();
                 count += 1;

@@ -128,6 +128,7 @@ impl Up {
             paths: self.paths.clone(),
             include: self.include.clone(),
             exclude: self.exclude.clone(),
+            again: self.again,
         }
     }
 }

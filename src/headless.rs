@@ -42,8 +42,6 @@ const BURST: usize = 1024;
 pub struct Report {
     /// The session, as the engine told it last.
     pub summary: Summary,
-    /// How many files and folders could not be read.
-    pub unreadable: u64,
     /// Whether a person or the system stopped it before its work was done.
     pub interrupted: bool,
     /// How long it took.
@@ -56,7 +54,7 @@ impl Report {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         let saved = self.summary.phase == Phase::Stopped && self.summary.save_error.is_none();
-        let all = self.summary.counts.left() == 0 && self.unreadable == 0;
+        let all = self.summary.counts.left() == 0 && self.summary.walks_left == 0;
         match (saved, self.interrupted, all) {
             (true, true, _) => 130,
             (true, false, true) => 0,
@@ -137,7 +135,6 @@ pub async fn run(
     }
     let report = Report {
         summary: summary.borrow().clone(),
-        unreadable: lines.tally().unreadable,
         interrupted,
         took: begun.elapsed(),
     };

@@ -72,3 +72,7 @@ pub mod secret;
 pub mod session;
 pub mod settings;
 pub mod tui;
+
+#[cfg(test)]
+#[path = "../tests/support/damage.rs"]
+mod damage;

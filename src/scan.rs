@@ -16,7 +16,11 @@
 mod filters;
 mod walk;
 
-use std::{fs, io, ops::ControlFlow, path::PathBuf};
+use std::{
+    fs, io,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+};
 
 use self::{filters::Filters, walk::Walk};
 use crate::{engine::protocol::AddPaths, error::clean};
@@ -98,8 +102,35 @@ pub enum BadScan {
 /// A walk that can be begun: its globs are sound.
 #[derive(Debug, Clone)]
 pub struct Scan {
-    roots: Vec<PathBuf>,
+    /// Each with the path below which globs look.
+    roots: Vec<Root>,
     filters: Filters,
+}
+
+/// Where a walk begins.
+#[derive(Debug, Clone)]
+struct Root {
+    /// As a person named it.
+    named: PathBuf,
+    /// What of it is walked: all of it, or a path below.
+    at: PathBuf,
+}
+
+/// The same with all paths absolute, so that it means the same wherever it is read again.
+///
+/// # Errors
+/// When a path can't be made absolute.
+pub fn absolute(add: &AddPaths) -> Result<AddPaths, BadScan> {
+    let absolute = |path: &PathBuf| {
+        std::path::absolute(path).map_err(|error| BadScan::BadPath {
+            path: path.clone(),
+            why: words(&error),
+        })
+    };
+    Ok(AddPaths {
+        paths: add.paths.iter().map(absolute).collect::<Result<_, _>>()?,
+        ..add.clone()
+    })
 }
 
 impl Scan {
@@ -111,19 +142,35 @@ impl Scan {
         if add.paths.is_empty() {
             return Err(BadScan::NoPath);
         }
-        let roots = add
-            .paths
-            .iter()
-            .map(|path| {
-                std::path::absolute(path).map_err(|error| BadScan::BadPath {
-                    path: path.clone(),
-                    why: words(&error),
-                })
-            })
-            .collect::<Result<_, _>>()?;
+        let root = |path: PathBuf| Root {
+            named: path.clone(),
+            at: path,
+        };
         Ok(Self {
-            roots,
+            roots: absolute(add)?.paths.into_iter().map(root).collect(),
             filters: Filters::new(&add.include, &add.exclude)?,
+        })
+    }
+
+    /// The same for some paths within what was named, which could not be read at first. One that is
+    /// no longer there is skipped.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn again(add: &AddPaths, paths: &[PathBuf]) -> Result<Self, BadScan> {
+        let whole = Self::new(add)?;
+        let root = |at: &PathBuf| {
+            let named = whole.roots.iter().map(|root| &root.named);
+            let over = named.filter(|named| at.starts_with(named));
+            let named = over.max_by_key(|named| named.as_os_str().len());
+            Root {
+                named: named.unwrap_or(at).clone(),
+                at: at.clone(),
+            }
+        };
+        Ok(Self {
+            roots: paths.iter().map(root).collect(),
+            filters: whole.filters.clone(),
         })
     }
 
@@ -135,10 +182,10 @@ impl Scan {
     pub fn check_roots(&self) -> Result<(), BadScan> {
         self.roots.iter().try_for_each(|root| {
             // A link that leads in circles is there, though: the walk tells of it.
-            fs::symlink_metadata(root)
+            fs::symlink_metadata(&root.at)
                 .map(|_| ())
                 .map_err(|error| BadScan::BadPath {
-                    path: root.clone(),
+                    path: root.at.clone(),
                     why: words(&error),
                 })
         })
@@ -147,9 +194,10 @@ impl Scan {
     /// Walks it all; hands what it finds to `sink` at least every 512 findings, and stops when that
     /// breaks. Blocks on the disk.
     pub fn walk(&self, sink: &mut dyn FnMut(Batch) -> ControlFlow<()>) -> ControlFlow<()> {
-        let mut walk = Walk::new(&self.roots, sink);
+        let at: Vec<&Path> = self.roots.iter().map(|root| &*root.at).collect();
+        let mut walk = Walk::new(&at, sink);
         for root in &self.roots {
-            walk.root(root, &self.filters)?;
+            walk.root(&root.named, &root.at, &self.filters)?;
         }
         walk.end()
     }

@@ -115,6 +115,69 @@ fn a_file_that_changes_while_it_is_sent_is_not_completed_at_apivideo() {
     under_way_itself(Mode::ApiVideoPart);
 }
 
+#[test]
+fn a_file_that_is_replaced_while_it_is_sent_is_not_mixed_with_the_other() {
+    for mode in Mode::ALL {
+        let (server, _home, files, run) = under_way(mode);
+        replace(&files[0], 77);
+        server.line(0);
+        assert_told(&server, &files, &run.end(), "replaced", "changed");
+    }
+}
+
+#[test]
+fn a_copy_of_the_same_bytes_in_its_place_while_it_is_sent_is_gone_on_with() {
+    for mode in Mode::ALL {
+        let (server, _home, files, run) = under_way(mode);
+        replace(&files[0], 1);
+        server.line(0);
+        let ended = run.end();
+        ended.assert_code(0);
+        assert!(ended.stderr.contains("held against it"), "{}", ended.stderr);
+        server.report().assert_holds(&files);
+        server.report().assert_nothing_twice();
+    }
+}
+
+#[test]
+fn a_file_that_becomes_unreadable_while_it_is_sent_arrives_or_fails_and_the_rest_goes_on() {
+    use std::os::unix::fs::PermissionsExt as _;
+    for mode in Mode::ALL {
+        let server = Server::start();
+        let mut home = Home::new(mode, &server.url);
+        home.be_mortal();
+        let first = Source::write(home.tree().join("a first.mov"), 7 * PART + 5, 1);
+        let other = Source::write(home.tree().join("b other.mov"), PART, 2);
+        home.hand_over();
+        let allow = |mode| {
+            fs::set_permissions(&first.path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        server.line(8 * MIB);
+        let mut run = home.up(&["--files", "1", "--parts", "2"]);
+        run.wait_for_event("part");
+        allow(0o000);
+        server.line(0);
+        let ended = run.end();
+        let failed = ended.named("failed");
+        ended.assert_code(i32::from(!failed.is_empty()));
+        assert!(
+            failed.iter().all(|event| event["kind"] == "local"),
+            "{failed:#?}"
+        );
+        let sent = server.report();
+        assert_eq!(
+            sent.one(&other.title()).sha256.as_deref(),
+            Some(&*other.sha256)
+        );
+        allow(0o644);
+        if !failed.is_empty() {
+            home.resume(&["--retry-failed"]).end().assert_code(0);
+        }
+        server.report().assert_holds(&[first, other]);
+        server.report().assert_nothing_twice();
+    }
+}
+
 /// Puts another file in its place that looks the same from outside: size, name and time.
 fn replace(source: &Source, seed: u64) -> Source {
     let time = fs::metadata(&source.path).unwrap().modified().unwrap();

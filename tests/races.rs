@@ -152,6 +152,7 @@ fn failed_before(path: &std::path::Path) -> Queue {
         reason: Some(Error::new(Kind::Local, "it could not be opened")),
         progress: None,
         times: Times::default(),
+        unread: None,
     };
     queue.restore(Record::Upload(Box::new(kept))).unwrap();
     queue.restored();

@@ -30,6 +30,7 @@ fn held() -> Queue {
             state: State::Paused,
             reason: None,
             progress: None,
+            unread: None,
         };
         queue.restore(Record::Upload(Box::new(kept))).unwrap();
     }

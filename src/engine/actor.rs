@@ -151,7 +151,6 @@ pub(super) struct Actor {
     /// How many parts at once, where that is found and not set.
     tuner: Tuner,
     errors: u64,
-    unreadable: usize,
     incidents: Incidents,
     random: fastrand::Rng,
     told: Summary,
@@ -255,7 +254,6 @@ impl Actor {
                 noted_taken: 0,
             },
             errors: 0,
-            unreadable: 0,
             incidents: Incidents::default(),
             random: fastrand::Rng::new(),
             told: Summary::default(),
@@ -268,6 +266,7 @@ impl Actor {
 
     /// Runs until it is told to stop, or everyone who could tell it is gone.
     pub(super) async fn run(mut self, mut server: Server) {
+        self.go_on_walking();
         self.tell(&server, Phase::Running);
         loop {
             self.keep_to_schedule_when_due();
@@ -290,7 +289,8 @@ impl Actor {
                     let _ = answer.send(self.query(query));
                 }
                 Woken::Step(done) => self.done(done),
-                Woken::Walked(Walked::Began(outcome, answer)) => {
+                Woken::Walked(Walked::Began(run, outcome, answer)) => {
+                    self.began(run, &outcome);
                     self.answer(&server, outcome, answer);
                 }
                 Woken::Walked(walked) => self.walked(walked),
@@ -478,7 +478,9 @@ impl Actor {
 
     fn compact(&mut self) -> std::io::Result<oneshot::Receiver<std::io::Result<()>>> {
         let (session, queue) = (&mut self.session, &self.queue);
-        tokio::task::block_in_place(|| session.compact(self.settings.clone(), queue.kept()))
+        tokio::task::block_in_place(|| {
+            session.compact(self.settings.clone(), queue.walks_kept(), queue.kept())
+        })
     }
 
     fn stop(&mut self, wait: Duration) {

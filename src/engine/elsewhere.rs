@@ -108,7 +108,8 @@ impl Elsewhere {
 
     fn note(&self, uploads: &mut HashMap<UploadId, Upload>, record: Record) {
         match record {
-            Record::Settings(_) => {}
+            Record::Settings(_) | Record::Walk(_) | Record::WalkOver(_) => {}
+            Record::Upload(kept) if kept.unread.is_some() => {}
             Record::Upload(kept) => {
                 let ticket = kept.progress.and_then(|progress| progress.ticket);
                 let upload = Upload {
@@ -256,6 +257,7 @@ mod tests {
             state,
             reason: None,
             progress: None,
+            unread: None,
             times: Times::default(),
         }))
     }

@@ -173,6 +173,9 @@ pub struct AddPaths {
     pub include: Vec<String>,
     /// No files or folders that match one of these globs.
     pub exclude: Vec<String>,
+    /// Files that another session holds too.
+    #[serde(default)]
+    pub again: bool,
 }
 
 /// Where to in the queue.
@@ -849,8 +852,11 @@ pub struct Summary {
     pub parts_failed: u32,
     /// Errors since the program started, retried ones too.
     pub errors: u64,
-    /// Files and folders that a walk could not read, since the program started.
+    /// Files and folders that a walk could not read; they are among those that failed.
     pub unreadable: usize,
+    /// Walks that did not come to their end: a session that is resumed goes on with them.
+    #[serde(default)]
+    pub walks_left: usize,
     /// What holds the speed back.
     pub limited_by: LimitedBy,
     /// What the engine is about.

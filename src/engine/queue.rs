@@ -5,7 +5,7 @@
 mod moving;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     hash::{BuildHasher, RandomState},
     path::{Path, PathBuf},
 };
@@ -16,9 +16,10 @@ use super::{
     upload::{Begun, Hold, Phase, Upload},
 };
 use crate::{
+    error::Error,
     identity::Identity,
     session::{
-        Change, Kept, Progress, Times,
+        Change, Kept, Progress, Times, Walk, WalkId, Walks,
         record::{BadTable, Record},
     },
 };
@@ -34,6 +35,10 @@ pub struct Queue {
     hasher: RandomState,
     /// Which files lie where, and what they add up to: over all, that is what the root says.
     folders: Folders,
+    /// Paths among the uploads that could not be read.
+    unread: usize,
+    /// What was to be walked.
+    pub walks: Walks,
     /// Bytes acknowledged in this run.
     sent: u64,
     already_there: u64,
@@ -65,6 +70,37 @@ impl Queue {
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.folders.totals(ROOT).counts
+    }
+
+    /// How many of those that failed are paths that a walk could not read.
+    #[must_use]
+    pub fn unread(&self) -> usize {
+        self.unread
+    }
+
+    /// How many walks did not come to their end.
+    #[must_use]
+    pub fn walks_left(&self) -> usize {
+        self.walks.open().count()
+    }
+
+    /// Whether a walk may still find files that have to be held against what other sessions hold.
+    #[must_use]
+    pub fn may_find_more(&self) -> bool {
+        self.walks_kept()
+            .any(|walk| !walk.add.again && (!walk.over || self.unread > 0))
+    }
+
+    /// The walks that are of any use: those that did not come to their end, and those that could not
+    /// read something.
+    pub fn walks_kept(&self) -> impl Iterator<Item = Walk> + '_ {
+        // Of those that were left out, too: their tables name the walk.
+        let uploads = self.uploads.iter().flatten();
+        let unread: HashSet<WalkId> = uploads.filter_map(Upload::walk).collect();
+        let walks = self.walks.iter();
+        walks
+            .filter(move |walk| !walk.over || unread.contains(&walk.id))
+            .cloned()
     }
 
     /// Bytes over all uploads that are not skipped; `in_flight` is not known here.
@@ -141,6 +177,26 @@ impl Queue {
             state: State::Queued,
             reason: None,
             progress: None,
+            unread: None,
+        };
+        self.insert(kept.clone());
+        Some(kept)
+    }
+
+    /// Keeps a path that a walk could not read, as a failure; `None` when it is in the queue already.
+    pub fn add_unread(&mut self, path: PathBuf, walk: WalkId, why: Error) -> Option<Kept> {
+        if self.find(&path).is_some() {
+            return None;
+        }
+        let kept = Kept {
+            id: UploadId::try_from(self.uploads.len().max(1)).ok()?,
+            path,
+            identity: Identity::new(0, 0, 0, 0),
+            times: Times::default(),
+            state: State::Failed,
+            reason: Some(why),
+            progress: None,
+            unread: Some(walk),
         };
         self.insert(kept.clone());
         Some(kept)
@@ -159,6 +215,27 @@ impl Queue {
         };
         match record {
             Record::Settings(_) => Ok(()),
+            Record::Walk(walk) if self.walks.get(walk.id).is_some() => {
+                Err(bad(format!("there are two walks with the id {}", walk.id)))
+            }
+            Record::Walk(walk) => {
+                self.walks.insert(walk);
+                Ok(())
+            }
+            Record::WalkOver(id) if self.walks.get(id).is_none() => {
+                Err(bad(format!("there is no walk with the id {id}")))
+            }
+            Record::WalkOver(id) => {
+                self.walks.end(id);
+                Ok(())
+            }
+            Record::Upload(kept)
+                if kept
+                    .unread
+                    .is_some_and(|walk| self.walks.get(walk).is_none()) =>
+            {
+                Err(bad("there is no walk with the id in `unread`".to_owned()))
+            }
             Record::Upload(kept) if self.get(kept.id).is_some() => Err(bad(format!(
                 "there are two uploads with the id {}",
                 kept.id
@@ -195,6 +272,12 @@ impl Queue {
             return Ok(());
         };
         let (size, bytes) = (upload.identity.size, self.bytes().total);
+        if let Phase::Unread(_) = upload.phase {
+            return match change {
+                Change::Failed(_) | Change::Skipped(_) | Change::Removed => Ok(()),
+                _ => Err(format!("{id} is a path that could not be read, no upload")),
+            };
+        }
         match change {
             Change::Plan(plan) if plan.file_size() != size => Err(format!(
                 "this plan is for a file of {} bytes, and the upload {id} has {size}",
@@ -224,6 +307,7 @@ impl Queue {
             state,
             reason,
             progress,
+            unread,
         } = kept;
         let path = path.into_boxed_path();
         let reason = reason.map(Box::new);
@@ -233,7 +317,9 @@ impl Queue {
                 .map_or_else(String::new, |t| t.media)
         };
         let (hold, phase) = match (state, reason) {
-            (State::Done, _) => (Hold::None, Phase::Done(media(progress).into())),
+            (State::Done, _) if unread.is_none() => {
+                (Hold::None, Phase::Done(media(progress).into()))
+            }
             (state, reason) => {
                 let hold = match (state, reason) {
                     (State::Paused, _) => Hold::Paused,
@@ -243,7 +329,8 @@ impl Queue {
                     _ => Hold::None,
                 };
                 let begun = |progress| Phase::Begun(Box::new(Begun::new(progress)));
-                (hold, progress.map_or(Phase::Waiting, begun))
+                let phase = unread.map_or(Phase::Waiting, Phase::Unread);
+                (hold, progress.map_or(phase, begun))
             }
         };
         self.by_path.insert(self.hasher.hash_one(&*path), id);
@@ -260,6 +347,7 @@ impl Queue {
             phase,
         };
         self.folders.come(id, &upload.path, Share::of(&upload));
+        self.unread += usize::from(upload.unread().is_some());
         self.uploads[slot] = Some(upload);
         self.order.push(id);
         self.reshaped();
@@ -274,7 +362,9 @@ impl Queue {
     pub fn with<T>(&mut self, id: UploadId, change: impl FnOnce(&mut Upload) -> T) -> Option<T> {
         let upload = self.uploads.get_mut(id as usize)?.as_mut()?;
         let (before, size) = (Share::of(upload), upload.identity.size);
+        self.unread -= usize::from(upload.unread().is_some());
         let answer = change(upload);
+        self.unread += usize::from(upload.unread().is_some());
         let after = Share::of(upload);
         self.version += u64::from(before.state != after.state);
         self.shape += u64::from(size != upload.identity.size);
@@ -323,6 +413,7 @@ impl Queue {
             return;
         };
         self.folders.go(id, Share::of(&upload));
+        self.unread -= usize::from(upload.unread().is_some());
         self.by_path.remove(&self.hasher.hash_one(&*upload.path));
         self.removed += 1;
         self.reshaped();
@@ -372,7 +463,7 @@ impl Queue {
 
 fn kept(id: UploadId, upload: &Upload) -> Kept {
     let progress = match &upload.phase {
-        Phase::Waiting => None,
+        Phase::Waiting | Phase::Unread(_) => None,
         Phase::Begun(begun) => Some(begun.progress.clone()),
         Phase::Done(media) => Some(Progress {
             ticket: Some(crate::destination::Ticket {
@@ -394,6 +485,7 @@ fn kept(id: UploadId, upload: &Upload) -> Kept {
             .unwrap_or(State::Queued),
         reason: upload.reason().cloned(),
         progress,
+        unread: upload.walk(),
     }
 }
 
@@ -456,11 +548,11 @@ mod tests {
     use crate::{
         destination::Ticket,
         engine::{
-            protocol::{FolderId, Place},
+            protocol::{AddPaths, FolderId, Place},
             schedule::{Room, Start, next},
             upload::Step,
         },
-        error::{Error, Kind},
+        error::Kind,
         plan::PartPlan,
         session::Milestone,
     };
@@ -626,9 +718,48 @@ mod tests {
             state: State::Queued,
             reason: None,
             progress: None,
+            unread: None,
         };
         assert!(queue.restore(Record::Upload(Box::new(huge))).is_err());
         assert_eq!(queue.bytes().total, 20 * MIB);
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_kept_as_a_failure_until_it_is_taken_out() {
+        let mut queue = queue(1);
+        let add = AddPaths {
+            paths: vec!["/t".into()],
+            ..AddPaths::default()
+        };
+        let walk = queue.walks.next_id();
+        let (id, over) = (walk, false);
+        assert!(queue.walks.insert(Walk { id, add, over }));
+        let why = || Error::new(Kind::Local, "no permission to read it");
+        let kept = queue.add_unread("/t/closed".into(), walk, why()).unwrap();
+        assert!(queue.add_unread("/t/closed".into(), walk, why()).is_none());
+        queue.walks.end(walk);
+        // A snapshot says it, with the walk it is of.
+        let mut again = Queue::default();
+        for walk in queue.walks_kept() {
+            again.restore(Record::Walk(walk)).unwrap();
+        }
+        for kept in queue.kept() {
+            again.restore(Record::Upload(Box::new(kept))).unwrap();
+        }
+        again.restored();
+        for mut queue in [queue, again] {
+            assert_eq!((queue.unread(), queue.counts().of(State::Failed)), (1, 1));
+            assert_eq!(queue.next_queued(), Some(1));
+            assert!(queue.may_find_more());
+            for change in [Change::Released, Change::Begun("m".into()), Change::Done] {
+                assert!(queue.restore(Record::Log(kept.id, change)).is_err());
+            }
+            queue.apply(kept.id, &Change::Skipped(why()));
+            assert_eq!((queue.unread(), queue.counts().left()), (0, 1));
+            queue.apply(kept.id, &Change::Removed);
+            assert_eq!(queue.walks_kept().count(), 0, "it is of no use any more");
+            assert!(!queue.may_find_more());
+        }
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub fn next(queue: &mut Queue, active: &[UploadId], room: Room, now: Instant) ->
     }
     let ready = |id: &UploadId| {
         let begun = queue.begun(*id)?;
-        if begun.step != Step::Sending || begun.saving_plan {
+        if begun.step != Step::Sending || begun.saving_plan || begun.doubtful {
             return None;
         }
         Some((begun.running.len(), *id, begun.next_part(now)?))
@@ -68,7 +68,7 @@ pub fn next(queue: &mut Queue, active: &[UploadId], room: Room, now: Instant) ->
 fn step_is_due(queue: &Queue, id: UploadId, now: Instant) -> bool {
     queue.begun(id).is_some_and(|begun| match begun.step {
         Step::Idle => begun.not_before.is_none_or(|at| at <= now),
-        Step::Sending => begun.all_acknowledged() && begun.running.is_empty(),
+        Step::Sending => (begun.all_acknowledged() || begun.doubtful) && begun.running.is_empty(),
         _ => false,
     })
 }

@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     identity::Identity,
     plan::{PartNumber, PartPlan},
-    session::{Change, Progress, Times},
+    session::{Change, Progress, Times, WalkId},
 };
 
 /// One upload. A million of these are held, so it is small until it is begun and again when done.
@@ -58,6 +58,8 @@ pub enum Phase {
     Begun(Box<Begun>),
     /// Done; the media object's id.
     Done(Box<str>),
+    /// No file at all, but a path that this walk could not read.
+    Unread(WalkId),
 }
 
 /// Which step of an upload is going on now.
@@ -90,6 +92,13 @@ pub struct Begun {
     pub busy: bool,
     /// Whether what the destination has was compared with the receipts in this run.
     pub checked: bool,
+    /// The inode that parts come from; 0 where that is not known, or says nothing.
+    pub source: u64,
+    /// Whether another file was found in its place: nothing more goes out before its bytes were held
+    /// against those that were sent.
+    pub doubtful: bool,
+    /// How often that was so in this run.
+    doubts: u32,
     /// Whether a create may have been made whose answer was lost.
     pub recover: bool,
     /// No step of it is begun before this, after one failed.
@@ -146,10 +155,10 @@ impl Upload {
     pub fn state(&self) -> State {
         match (&self.hold, &self.phase) {
             (_, Phase::Done(_)) => State::Done,
-            (Hold::Paused, _) => State::Paused,
-            (Hold::Failed(_), _) => State::Failed,
-            (Hold::Changed(_), _) => State::Changed,
             (Hold::Skipped(_), _) => State::Skipped,
+            (_, Phase::Unread(_)) | (Hold::Failed(_), _) => State::Failed,
+            (Hold::Paused, _) => State::Paused,
+            (Hold::Changed(_), _) => State::Changed,
             (Hold::None, Phase::Waiting) => State::Queued,
             (Hold::None, Phase::Begun(begun)) => match begun.step {
                 Step::Creating => State::Creating,
@@ -169,7 +178,7 @@ impl Upload {
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
         match &self.phase {
-            Phase::Waiting => 0,
+            Phase::Waiting | Phase::Unread(_) => 0,
             Phase::Begun(begun) => begun.acknowledged,
             Phase::Done(_) => self.identity.size,
         }
@@ -180,6 +189,21 @@ impl Upload {
     pub fn begun(&self) -> Option<&Begun> {
         match &self.phase {
             Phase::Begun(begun) => Some(begun),
+            _ => None,
+        }
+    }
+
+    /// The walk that could not read it, where it is no file but a path that failed so.
+    #[must_use]
+    pub fn unread(&self) -> Option<WalkId> {
+        self.walk().filter(|_| self.state() == State::Failed)
+    }
+
+    /// The walk that could not read it, whatever became of that since.
+    #[must_use]
+    pub fn walk(&self) -> Option<WalkId> {
+        match self.phase {
+            Phase::Unread(walk) => Some(walk),
             _ => None,
         }
     }
@@ -197,7 +221,7 @@ impl Upload {
     #[must_use]
     pub fn media(&self) -> Option<&str> {
         match &self.phase {
-            Phase::Waiting => None,
+            Phase::Waiting | Phase::Unread(_) => None,
             Phase::Begun(begun) => begun.progress.ticket.as_ref().map(|ticket| &*ticket.media),
             Phase::Done(media) => Some(media),
         }
@@ -216,6 +240,20 @@ impl Begun {
         begun.acknowledged = acknowledged(&progress);
         begun.progress = progress;
         begun
+    }
+
+    /// Another file was found in its place.
+    pub fn doubt(&mut self) {
+        self.doubts += u32::from(!self.doubtful);
+        self.doubtful = true;
+        self.checked = false;
+    }
+
+    /// The file was looked at: its parts come from this inode from now on. Where there is another one
+    /// again and again, the file system makes the numbers up as it goes.
+    pub fn comes_from(&mut self, inode: u64) {
+        const MADE_UP: u32 = 3;
+        self.source = if self.doubts < MADE_UP { inode } else { 0 };
     }
 
     /// Applies a change of what is under way; others are none of its business.

@@ -45,6 +45,8 @@ pub enum Done {
     Checked(UploadId, Result<Checked>),
     /// A part came back; with its MD5, and whether the destination confirmed that.
     Part(UploadId, Flown, Result<Sent>),
+    /// A part was not sent: another file stands where the one was that is being sent.
+    Replaced(UploadId, Flown),
     /// The destination was told that all is there.
     Completed(UploadId, Result<Completion>),
     /// What became of media objects.
@@ -68,6 +70,7 @@ impl Done {
             Self::Looked(..)
             | Self::TicketSaved(_)
             | Self::PlanSaved(_)
+            | Self::Replaced(..)
             | Self::Placed(_)
             | Self::Saved(..) => return None,
             Self::Created(_, result) => of(result),
@@ -91,6 +94,7 @@ impl Done {
             | Self::Cleared(id, _) => Some(*id),
             Self::PlanSaved(_)
             | Self::Part(..)
+            | Self::Replaced(..)
             | Self::Status(..)
             | Self::Placed(_)
             | Self::Saved(..) => None,
@@ -296,6 +300,8 @@ pub struct PartJob {
     pub path: PathBuf,
     /// The file as it was when it was queued.
     pub identity: Identity,
+    /// The inode that the parts come from; 0 where that is not known, or says nothing.
+    pub source: u64,
     /// Which part, and how.
     pub next: NextPart,
     /// The cap its bytes keep to.
@@ -306,18 +312,32 @@ pub struct PartJob {
     pub patience: Patience,
 }
 
+/// Why a part was not sent.
+#[derive(Debug)]
+pub enum NotSent {
+    /// Another file stands in the place of the one that the other parts came from. Its bytes have to be
+    /// held against theirs first.
+    Replaced,
+    /// It failed.
+    Failed(Error),
+}
+
+impl From<Error> for NotSent {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
 /// Sends one part.
 ///
 /// # Errors
-/// The destination's; [`Kind::Local`] and [`Kind::Changed`] when the file is at fault;
-/// [`Kind::Corrupt`] when the destination names another MD5 than was taken on the way.
-pub async fn send(job: PartJob) -> Result<Sent> {
+/// [`NotSent::Replaced`]; the destination's; [`Kind::Local`] and [`Kind::Changed`] when the file is at
+/// fault; [`Kind::Corrupt`] when the destination names another MD5 than was taken on the way.
+pub async fn send(job: PartJob) -> Result<Sent, NotSent> {
     let number = job.next.number;
     let Some(part) = job.plan.part(number) else {
-        return Err(Error::new(
-            Kind::Local,
-            format!("the plan has no part {number}"),
-        ));
+        let words = format!("the plan has no part {number}");
+        return Err(Error::new(Kind::Local, words).into());
     };
     if job.next.ask
         && let Some(sent) = ask(&job, part).await?
@@ -326,6 +346,9 @@ pub async fn send(job: PartJob) -> Result<Sent> {
     }
     let (file, before) = open(job.path.clone()).await?;
     job.identity.check(&before)?;
+    if job.source != 0 && before.inode != job.source {
+        return Err(NotSent::Replaced);
+    }
     let file = Arc::new(file);
     let body = PartBody::new(
         Arc::clone(&file),
@@ -346,7 +369,7 @@ pub async fn send(job: PartJob) -> Result<Sent> {
     job.identity.check(&Identity::of(&after.await?))?;
     // Only then: one that ended early because it was cut short has changed.
     if let Some(error) = job.progress.read_error() {
-        return Err(Error::local("it can't be read", error));
+        return Err(Error::local("it can't be read", error).into());
     }
     let receipt = match answer {
         Err(error) if error.kind == Kind::AlreadySent => {
@@ -359,10 +382,10 @@ pub async fn send(job: PartJob) -> Result<Sent> {
     };
     let ours = job.progress.md5();
     match (receipt.md5, ours) {
-        (Some(theirs), Some(ours)) if theirs != ours => Err(Error::new(
-            Kind::Corrupt,
-            "the destination got other bytes than were sent",
-        )),
+        (Some(theirs), Some(ours)) if theirs != ours => {
+            let words = "the destination got other bytes than were sent";
+            Err(Error::new(Kind::Corrupt, words).into())
+        }
         (theirs, md5) => Ok(Sent {
             md5,
             verified: theirs.is_some() && md5.is_some(),

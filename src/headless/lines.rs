@@ -27,13 +27,6 @@ pub enum Style {
     Json,
 }
 
-/// What was counted along the way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Tally {
-    pub(super) skipped: u64,
-    pub(super) unreadable: u64,
-}
-
 /// Where lines go.
 #[derive(Debug)]
 pub(super) struct Lines {
@@ -41,7 +34,8 @@ pub(super) struct Lines {
     /// Whether somebody still reads.
     read: bool,
     style: Style,
-    tally: Tally,
+    /// How many files were left out.
+    skipped: u64,
     /// Where the files under way are: later events name them by number.
     running: HashMap<UploadId, PathBuf>,
     told: Option<(Counts, ByteTotals, LimitedBy)>,
@@ -57,22 +51,17 @@ impl Lines {
             out: Outlet::new(out, left_out),
             read: true,
             style,
-            tally: Tally::default(),
+            skipped: 0,
             running: HashMap::new(),
             told: None,
         }
-    }
-
-    pub(super) fn tally(&self) -> Tally {
-        self.tally
     }
 
     /// Writes what happened.
     pub(super) fn events(&mut self, events: impl IntoIterator<Item = Event>) {
         for event in events {
             match &event {
-                Event::Skipped { .. } => self.tally.skipped += 1,
-                Event::Unreadable { .. } => self.tally.unreadable += 1,
+                Event::Skipped { .. } => self.skipped += 1,
                 Event::Started { id, path, .. } => {
                     self.running.insert(*id, path.clone());
                 }
@@ -131,7 +120,7 @@ impl Lines {
     pub(super) fn summary(&mut self, report: &Report) {
         let line = match self.style {
             Style::Json => summary_json(report),
-            Style::Human => summary_words(report, self.tally),
+            Style::Human => summary_words(report, self.skipped),
         };
         self.write(&(line + "\n"), false);
     }
@@ -334,20 +323,22 @@ fn progress_words(summary: &Summary) -> String {
     parts.join(" · ")
 }
 
-fn summary_words(report: &Report, tally: Tally) -> String {
+fn summary_words(report: &Report, skipped: u64) -> String {
     let summary = &report.summary;
     let counts = &summary.counts;
+    // What could not be read is no file yet.
+    let unreadable = summary.unreadable;
     let failed = counts.of(State::Failed) + counts.of(State::Changed);
     let mut parts = vec![format!(
         "{} of {} files done",
         counts.of(State::Done),
-        counts.total()
+        counts.total().saturating_sub(unreadable)
     )];
     for (count, word) in [
-        (failed as u64, "failed"),
+        (failed.saturating_sub(unreadable) as u64, "failed"),
         (counts.left().saturating_sub(failed) as u64, "left"),
-        (tally.unreadable, "unreadable"),
-        (tally.skipped, "skipped"),
+        (unreadable as u64, "unreadable"),
+        (skipped, "skipped"),
     ] {
         if count > 0 {
             parts.push(format!("{count} {word}"));

@@ -99,8 +99,8 @@ fn no_screen(term: Option<&OsStr>) -> Option<&'static str> {
 /// The exit code of a session whose screen was left, by how it was left and what is left of it.
 pub(super) fn code(exit: Exit, last: &Summary) -> u8 {
     match exit {
-        _ if last.counts.left() + last.unreadable == 0 => DONE,
-        Exit::Quit if last.counts.unsettled() > 0 => INTERRUPTED,
+        _ if last.counts.left() + last.walks_left == 0 => DONE,
+        Exit::Quit if last.counts.unsettled() + last.walks_left > 0 => INTERRUPTED,
         _ => LEFT,
     }
 }
@@ -146,5 +146,24 @@ pub(super) async fn show(
         Ok(Exit::Detached) => Ok(Seen::Detached),
         Ok(exit) => Ok(Seen::Over(code(exit, &summary.borrow()))),
         Err(error) => Err(Stopped::left(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::protocol::State;
+
+    #[test]
+    fn leaving_before_a_walk_has_found_anything_is_no_success() {
+        let mut last = Summary {
+            walks_left: 1,
+            ..Summary::default()
+        };
+        assert_eq!(code(Exit::Quit, &last), INTERRUPTED);
+        last.walks_left = 0;
+        assert_eq!(code(Exit::Quit, &last), DONE);
+        last.counts.add(State::Failed);
+        assert_eq!(code(Exit::Quit, &last), LEFT);
     }
 }

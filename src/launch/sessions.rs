@@ -61,11 +61,16 @@ pub(super) fn forget(file: &Path) {
     }
 }
 
-/// What the sessions that are saved hold for this destination. One that can't be read is passed over.
-/// Blocks on the disk.
-pub(super) fn elsewhere(destination: &str) -> Result<Elsewhere, Stopped> {
+/// What the sessions that are saved hold for this destination, other than the one in this file. One
+/// that can't be read is passed over. Blocks on the disk.
+pub(super) fn elsewhere(destination: &str, but: Option<&Path>) -> Result<Elsewhere, Stopped> {
     let mut elsewhere = Elsewhere::default();
+    let canonical = |path: &Path| path.canonicalize().ok();
+    let but = but.and_then(canonical);
     for path in folder()?.list() {
+        if but.is_some() && canonical(&path) == but {
+            continue;
+        }
         let passed_over = |error| tracing::warn!("{error}; what it holds may be sent once more");
         let head = match read_head(&path) {
             Ok(head) => head,
@@ -165,9 +170,9 @@ impl Listed {
             session,
             state: if holder.is_some() {
                 "running"
-            } else if counts.left() == 0 {
+            } else if counts.left() + queue.walks_left() == 0 {
                 "done"
-            } else if counts.left() == counts.of(State::Paused) {
+            } else if counts.left() + queue.walks_left() == counts.of(State::Paused) {
                 "paused"
             } else {
                 "unfinished"
@@ -176,7 +181,7 @@ impl Listed {
             destination: clean(&opened.header.destination),
             folder: queue.folder(),
             file: path,
-            files: queue.len() - counts.of(State::Skipped),
+            files: queue.len() - counts.of(State::Skipped) - queue.unread(),
             done: counts.of(State::Done),
             failed,
             bytes: queue.bytes().total,
@@ -244,7 +249,7 @@ pub(super) fn newest_unfinished() -> Result<PathBuf, Stopped> {
         };
         let holder = lock::holder(&path);
         let walking = holder.is_some() && queue.is_empty();
-        if queue.counts().left() == 0 && !walking {
+        if queue.counts().left() + queue.walks_left() == 0 && !walking {
             continue;
         }
         let Some(holder) = holder else {

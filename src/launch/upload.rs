@@ -25,7 +25,7 @@ use crate::{
         self, Timing,
         clock::Clock,
         elsewhere::Elsewhere,
-        protocol::{AddPaths, Command, Counts, Event, Filter, Show, State, Summary, Targets},
+        protocol::{AddPaths, Command, Event, Filter, Show, State, Summary, Targets},
         queue::Queue,
     },
     error::Kind,
@@ -45,7 +45,11 @@ use crate::{
 pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
     let screen = Shown::start(up.screen, global)?;
     let config = load(global)?;
-    let add = up.add_paths();
+    let add = AddPaths {
+        // Whoever names the session's file says in which session the files are to be.
+        again: up.again || up.session.is_some(),
+        ..up.add_paths()
+    };
     // A mistyped path is told before anything is made or asked.
     let scan = Scan::new(&add).map_err(Stopped::usage)?;
     scan.check_roots().map_err(|error| {
@@ -67,13 +71,10 @@ pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
     let chosen = destinations::choose(&config, up.to.as_deref()).await?;
     reach(&chosen, &screen).await?;
     let settings = up.tuning.over(config.settings.clone());
-    // Whoever names the session's file says in which session the files are to be.
-    let elsewhere = if up.again || file.is_some() {
+    let elsewhere = if add.again {
         Elsewhere::default()
     } else {
-        let destination = chosen.name.clone();
-        let reading = tokio::task::spawn_blocking(move || sessions::elsewhere(&destination));
-        reading.await.map_err(Stopped::left)??
+        elsewhere(&chosen.name, None).await?
     };
     let work = Work {
         session: create(&chosen.name, settings, file.as_deref())?,
@@ -153,14 +154,29 @@ async fn go_on(
         commands.push(Command::Resume(Targets::All));
     }
     commands.extend(again.commands);
+    // What a walk is still to find may have gone to another session meanwhile.
+    let elsewhere = if queue.may_find_more() {
+        elsewhere(&name, Some(&session.path)).await?
+    } else {
+        Elsewhere::default()
+    };
     let work = Work {
         session,
         queue,
-        elsewhere: Arc::default(),
+        elsewhere: Arc::new(elsewhere),
         commands,
         unnamed: false,
     };
     run((global, config), chosen, work, screen).await
+}
+
+/// What other sessions than the one in this file hold for this destination.
+async fn elsewhere(destination: &str, but: Option<&Path>) -> Result<Elsewhere, Stopped> {
+    let (destination, but) = (destination.to_owned(), but.map(Path::to_owned));
+    let reading = move || sessions::elsewhere(&destination, but.as_deref());
+    tokio::task::spawn_blocking(reading)
+        .await
+        .map_err(Stopped::left)?
 }
 
 /// `reelhaul demo`.
@@ -395,7 +411,7 @@ async fn run(
     match seen {
         Seen::Over(code) => {
             farewell(&summary, &id, screen.lasting.then_some(&*file));
-            if unnamed && summary.counts.total() == 0 {
+            if unnamed && summary.counts.total() + summary.walks_left == 0 {
                 sessions::forget(&file);
             }
             let idle = summary.counts.of(State::Done) == 0 && elsewhere.left_some();
@@ -416,7 +432,7 @@ fn farewell(summary: &Summary, id: &str, file: Option<&Path>) {
     if let Some(error) = &summary.save_error {
         say(&format!("the session could not be saved: {error}"));
     } else if let Some(file) = file.filter(|file| file.exists()) {
-        let words = how_to_go_on(&summary.counts, &sessions::name(id, file));
+        let words = how_to_go_on(summary, &sessions::name(id, file));
         for words in words {
             say(&words);
         }
@@ -424,9 +440,11 @@ fn farewell(summary: &Summary, id: &str, file: Option<&Path>) {
 }
 
 /// What is left of a session, and the command that goes on with it: what failed needs a word more.
-fn how_to_go_on(counts: &Counts, session: &str) -> Vec<String> {
+fn how_to_go_on(summary: &Summary, session: &str) -> Vec<String> {
+    let counts = &summary.counts;
     let files = match counts.left() {
-        0 => return Vec::new(),
+        0 if summary.walks_left == 0 => return Vec::new(),
+        0 => "the walk did not come to its end".to_owned(),
         1 => "1 file is left".to_owned(),
         left => format!("{left} files are left"),
     };
@@ -466,12 +484,20 @@ mod tests {
     fn the_command_to_go_on_with_does_something_for_what_is_left() {
         use State::{Changed, Done, Failed, Paused, Queued, Skipped};
         let told = |states: &[State]| {
-            let mut counts = Counts::default();
+            let mut summary = Summary::default();
             for state in states {
-                counts.add(*state);
+                summary.counts.add(*state);
             }
-            how_to_go_on(&counts, "s")
+            how_to_go_on(&summary, "s")
         };
+        let walking = Summary {
+            walks_left: 1,
+            ..Summary::default()
+        };
+        assert_eq!(
+            how_to_go_on(&walking, "s"),
+            ["the walk did not come to its end; go on with: reelhaul resume s"]
+        );
         assert_eq!(told(&[Done, Skipped]), [] as [&str; 0]);
         assert_eq!(
             told(&[Queued]),

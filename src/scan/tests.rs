@@ -28,6 +28,7 @@ fn scan(paths: &[&Path], include: &[&str], exclude: &[&str]) -> Batch {
         paths: paths.iter().map(|path| path.to_path_buf()).collect(),
         include: texts(include),
         exclude: texts(exclude),
+        again: false,
     };
     let mut all = Batch::default();
     let flow = walk(&add, &mut |batch| {
@@ -193,6 +194,7 @@ fn nothing_is_walked_when_a_glob_or_path_is_wrong() {
         paths: paths.iter().map(PathBuf::from).collect(),
         include: include.iter().map(|glob| (*glob).to_owned()).collect(),
         exclude: Vec::new(),
+        again: false,
     };
     assert_eq!(Scan::new(&add(&[], &[])).unwrap_err(), BadScan::NoPath);
     let error = Scan::new(&add(&["."], &["a[b"])).unwrap_err().to_string();

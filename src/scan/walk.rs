@@ -54,10 +54,7 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(
-        roots: &[PathBuf],
-        sink: &'a mut dyn FnMut(Batch) -> ControlFlow<()>,
-    ) -> Self {
+    pub(super) fn new(roots: &[&Path], sink: &'a mut dyn FnMut(Batch) -> ControlFlow<()>) -> Self {
         Self {
             batch: Batch::default(),
             flushed: Instant::now(),
@@ -68,31 +65,44 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A path as given. Links are followed here, to folders too: the person named them.
-    pub(super) fn root(&mut self, root: &Path, filters: &Filters) -> ControlFlow<()> {
-        let metadata = match fs::metadata(root) {
+    /// What is at a path, which is the one that was named or lies below it. Links are followed here,
+    /// to folders too, when the person named them.
+    pub(super) fn root(&mut self, root: &Path, at: &Path, filters: &Filters) -> ControlFlow<()> {
+        if at != root && at.is_symlink() {
+            self.links.push(at.to_path_buf());
+            return ControlFlow::Continue(());
+        }
+        let metadata = match fs::metadata(at) {
             Ok(metadata) => metadata,
+            Err(_) if at != root && is_gone(root, at) => {
+                self.skipped(at.to_path_buf(), "it is no longer there");
+                return ControlFlow::Continue(());
+            }
             Err(error) => {
-                self.no_metadata(root, &error);
+                self.no_metadata(at, &error);
                 return ControlFlow::Continue(());
             }
         };
         if !metadata.is_dir() {
-            let name = root.file_name().map_or(root, Path::new);
-            if filters.take(root, name) {
-                self.leaf(root, metadata.file_type(), || Ok(metadata), true);
+            let below = if at == root {
+                at.file_name().map_or(at, Path::new)
+            } else {
+                strip(root, at)
+            };
+            if filters.take(at, below) {
+                self.leaf(at, metadata.file_type(), || Ok(metadata), true);
             }
             return self.flush_when_due();
         }
-        root.clone_into(&mut self.batch.at);
-        let mut entries = WalkDir::new(root)
+        at.clone_into(&mut self.batch.at);
+        let mut entries = WalkDir::new(at)
             .min_depth(1)
             .sort_by_file_name()
             .into_iter();
         while let Some(entry) = entries.next() {
             match entry {
                 Err(error) => {
-                    let path = error.path().unwrap_or(root).to_path_buf();
+                    let path = error.path().unwrap_or(at).to_path_buf();
                     self.unreadable(path, words(&io_error(error)));
                 }
                 Ok(entry) if entry.file_type().is_dir() => {
@@ -310,13 +320,23 @@ fn leads_back(link: &Path) -> bool {
 }
 
 /// Whether one of the paths lies within another, so that files can be met twice.
-fn overlapping(roots: &[PathBuf]) -> bool {
+fn overlapping(roots: &[&Path]) -> bool {
     let real: Vec<PathBuf> = roots.iter().flat_map(fs::canonicalize).collect();
     real.iter().enumerate().any(|(at, root)| {
         real.iter()
             .enumerate()
             .any(|(other, inner)| at != other && inner.starts_with(root))
     })
+}
+
+/// Whether a path below one that is there is not there itself. Of one that is too long to be looked at,
+/// a folder on the way to it tells.
+fn is_gone(root: &Path, at: &Path) -> bool {
+    let missing = |path: &Path| {
+        fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    };
+    let mut way = at.ancestors().take_while(|path| *path != root);
+    !missing(root) && way.any(missing)
 }
 
 /// The system's own error, without the words that the walk puts around it.

@@ -15,6 +15,7 @@ use super::{
     read::{Opened, Unreadable, read, read_head},
     record::{self, BadTable, Header, Kept, Record},
     store::Store,
+    walks::{Walk, write_walk},
 };
 use crate::settings::Settings;
 
@@ -34,7 +35,7 @@ pub struct Open {
 }
 
 impl Open {
-    /// Writes the session file anew, with these settings and uploads. The answer comes when it is in
+    /// Writes the session file anew, with these settings, walks and uploads. The answer comes when it is in
     /// place, or can't be put there.
     ///
     /// # Errors
@@ -42,6 +43,7 @@ impl Open {
     pub fn compact(
         &mut self,
         settings: Settings,
+        walks: impl Iterator<Item = Walk>,
         uploads: impl Iterator<Item = Kept>,
     ) -> io::Result<oneshot::Receiver<io::Result<()>>> {
         let header = Header {
@@ -51,6 +53,8 @@ impl Open {
         self.store.compact(|out| {
             out.write_all(record::write_header(&header).as_bytes())?;
             let mut text = String::new();
+            walks.for_each(|walk| write_walk(&mut text, &walk));
+            out.write_all(text.as_bytes())?;
             for kept in uploads {
                 text.clear();
                 record::write_upload(&mut text, &kept);
@@ -305,7 +309,7 @@ mod tests {
         drop(create_at(&real, header()).unwrap());
         symlink(&real, &link).unwrap();
         let mut opened = open(&link, |_| Ok(())).unwrap();
-        let placed = opened.compact(Settings::default(), std::iter::empty());
+        let placed = opened.compact(Settings::default(), std::iter::empty(), std::iter::empty());
         placed.unwrap().blocking_recv().unwrap().unwrap();
         assert!(link.is_symlink());
         assert!(!real.is_symlink() && real.is_file());

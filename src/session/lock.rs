@@ -35,6 +35,11 @@ const LOOKS: u32 = 1000;
 pub struct Lock(#[expect(dead_code, reason = "held, never read")] File);
 
 impl Lock {
+    /// Whether the session at `session` has a lock's file, held or not.
+    pub(super) fn is_there(session: &Path) -> bool {
+        beside(session).exists()
+    }
+
     /// Locks the session at `session`, which has to be the one name its file goes by: without
     /// symlinks, and absolute.
     ///

@@ -62,6 +62,7 @@ fn upload(mut lines: Lines<'_>) -> Option<Record> {
         state,
         reason: None,
         progress,
+        unread: None,
     })))
 }
 
@@ -177,6 +178,7 @@ mod tests {
             state: State::Queued,
             reason: None,
             progress: None,
+            unread: None,
         }
     }
 

@@ -85,20 +85,22 @@ pub fn read(
     let bad = |table: &Table, error| bad(path, table, error);
     let head = tables.next().map_err(io)?.unwrap_or_default();
     let header = read_header(&head.text).map_err(|error| bad(&head, error))?;
+    if head.not_text {
+        return Err(bad(&head, no_text()));
+    }
+    if !head.whole {
+        // What is said of the settings, and all behind it, may be missing.
+        let words = "the file ends within its head, which ends with a blank line".to_owned();
+        let offset = Some(head.text.len());
+        return Err(bad(&head, BadTable { words, offset }));
+    }
     let mut good = head.text.len() as u64;
     while let Some(table) = tables.next().map_err(io)? {
         if !table.whole {
             break;
         }
         if table.not_text {
-            let words = "this is not UTF-8 text".to_owned();
-            return Err(bad(
-                &table,
-                BadTable {
-                    words,
-                    offset: None,
-                },
-            ));
+            return Err(bad(&table, no_text()));
         }
         read_table(&table.text)
             .and_then(&mut each)
@@ -110,6 +112,13 @@ pub fn read(
         good,
         torn: size.saturating_sub(good),
     })
+}
+
+fn no_text() -> BadTable {
+    BadTable {
+        words: "this is not UTF-8 text".to_owned(),
+        offset: None,
+    }
 }
 
 /// Where in the file a table is bad, and why.

@@ -14,6 +14,7 @@ use toml_writer::{ToTomlValue as _, TomlStringBuilder};
 use super::{
     plain,
     times::{Milestone, Moment, Times},
+    walks::{Walk, WalkId, WalkTable},
 };
 use crate::{
     destination::{Md5, Ticket},
@@ -79,6 +80,8 @@ pub struct Kept {
     pub reason: Option<Error>,
     /// What was begun of it; of a done one only the media object's id is kept.
     pub progress: Option<Progress>,
+    /// Where it is no file, but a path that this walk could not read.
+    pub unread: Option<WalkId>,
 }
 
 /// A change of one upload: a `[[log]]` table.
@@ -125,6 +128,10 @@ pub enum Record {
     Upload(Box<Kept>),
     /// A change of one.
     Log(UploadId, Change),
+    /// What was to be walked.
+    Walk(Walk),
+    /// A walk came to its end.
+    WalkOver(WalkId),
     /// The settings from now on.
     Settings(Settings),
 }
@@ -152,6 +159,7 @@ struct UploadTable {
     completed: bool,
     #[serde(default)]
     clearing: bool,
+    unread: Option<WalkId>,
     reason: Option<Reason>,
     state: Word,
 }
@@ -161,6 +169,7 @@ struct UploadTable {
 #[serde(deny_unknown_fields)]
 struct LogTable {
     upload: Option<UploadId>,
+    walk: Option<WalkId>,
     part: Option<PartNumber>,
     md5: Option<String>,
     marker: Option<String>,
@@ -216,15 +225,15 @@ impl From<Reason> for Error {
 
 /// Writes tables line by line. Every value stands in one line whatever it holds, so that a line that
 /// begins with `[[` is always the beginning of a table.
-struct Writer<'a>(&'a mut String);
+pub(super) struct Writer<'a>(pub(super) &'a mut String);
 
 impl Writer<'_> {
-    fn value(&mut self, key: &str, value: impl fmt::Display) {
+    pub(super) fn value(&mut self, key: &str, value: impl fmt::Display) {
         // Writing to a string can't fail.
         let _ = writeln!(self.0, "{key} = {value}");
     }
 
-    fn text(&mut self, key: &str, text: &str) {
+    pub(super) fn text(&mut self, key: &str, text: &str) {
         self.value(key, quoted(text));
     }
 
@@ -291,7 +300,7 @@ impl Writer<'_> {
 }
 
 /// A TOML string in one line, escapes and all.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     TomlStringBuilder::new(text).as_basic().to_toml_value()
 }
 
@@ -346,6 +355,9 @@ pub fn write_upload(out: &mut String, kept: &Kept) {
         if progress.clearing {
             writer.value("clearing", true);
         }
+    }
+    if let Some(walk) = kept.unread {
+        writer.value("unread", walk);
     }
     if let Some(reason) = &kept.reason {
         writer.reason(reason);
@@ -415,7 +427,7 @@ pub struct BadTable {
 }
 
 impl BadTable {
-    fn new(words: impl Into<String>) -> Self {
+    pub(super) fn new(words: impl Into<String>) -> Self {
         Self {
             words: words.into(),
             offset: None,
@@ -463,7 +475,12 @@ pub(super) fn parse_table(text: &str) -> Result<Record, BadTable> {
     let record = match name.trim() {
         "[[upload]]" => from_toml::<UploadTable>(body).and_then(upload),
         "[[log]]" => from_toml::<LogTable>(body).and_then(log),
-        _ => return Err(BadTable::new("this is neither [[upload]] nor [[log]]")),
+        "[[walk]]" => from_toml::<WalkTable>(body).and_then(Record::try_from),
+        _ => {
+            return Err(BadTable::new(
+                "this is none of [[walk]], [[upload]] and [[log]]",
+            ));
+        }
     };
     record.map_err(|bad| BadTable {
         offset: bad.offset.map(|at| at + name.len() + 1),
@@ -506,6 +523,9 @@ fn upload(table: UploadTable) -> Result<Record, BadTable> {
         .map(|runs| read_plan(runs, identity.size))
         .transpose()?;
     let parts = plan.as_ref().map_or(0, PartPlan::count);
+    if table.unread.is_some() && table.marker.is_some() {
+        return Err(BadTable::new("what could not be read can't be begun"));
+    }
     let progress = match table.marker {
         None if table.ticket.is_some() || table.done.is_some() => {
             return Err(BadTable::new("a begun upload needs its `marker`"));
@@ -547,12 +567,19 @@ fn upload(table: UploadTable) -> Result<Record, BadTable> {
         state,
         reason,
         progress,
+        unread: table.unread,
     })))
 }
 
 fn log(table: LogTable) -> Result<Record, BadTable> {
     if let Some(settings) = table.settings {
         return Ok(Record::Settings(settings));
+    }
+    if let Some(walk) = table.walk {
+        return match table.state {
+            Some(Word::Done) => Ok(Record::WalkOver(walk)),
+            _ => Err(BadTable::new("of a walk the log only says that it is done")),
+        };
     }
     let Some(upload) = table.upload else {
         return Err(BadTable::new("`upload` is missing"));
@@ -755,6 +782,7 @@ mod tests {
                 completed: true,
                 clearing: true,
             }),
+            unread: None,
         }
     }
 
@@ -768,6 +796,19 @@ mod tests {
     #[test]
     fn an_upload_reads_back_as_it_was_written() {
         assert_eq!(again(&begun()), Record::Upload(Box::new(begun())));
+    }
+
+    #[test]
+    fn a_path_that_could_not_be_read_reads_back_as_it_was_written() {
+        let kept = Kept {
+            identity: Identity::new(0, 0, 0, 0),
+            state: State::Failed,
+            reason: Some(Error::new(Kind::Local, "no permission to read it")),
+            progress: None,
+            unread: Some(2),
+            ..begun()
+        };
+        assert_eq!(again(&kept), Record::Upload(Box::new(kept)));
     }
 
     #[test]
@@ -863,6 +904,7 @@ mod tests {
             let _ = read_table(&text);
             let _ = read_header(&text);
             let _ = read_table(&format!("[[upload]]\n{text}"));
+            let _ = read_table(&format!("[[walk]]\n{text}"));
             let _ = read_table(&format!("[[log]]\nupload = 1\nlost = \"{numbers}\""));
         }
     }

@@ -3,13 +3,15 @@
 //!
 //! One thread owns the file. Whoever must not go on before a change is on disk waits for
 //! [`Store::append_durable`] or [`Store::barrier`]; everything else is on disk at most [`BATCH`]
-//! later. There are never more than ten syncs a second. A disk that is full or gone stops nobody else: what could not be
-//! written is kept, tried again every second, and those who wait for it wait.
+//! later. There are never more than ten syncs a second. A disk that is full or gone stops nobody else:
+//! what could not be written is kept, tried again every second, and those who wait for it wait. A
+//! file that someone removed is put back with all it said, since what goes on being written to a
+//! file without a name is lost without a word; one that is no longer ours is left as it is, and told.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{DirBuilder, File, OpenOptions},
     io::{self, BufWriter, Write},
-    os::unix::fs::{FileExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, FileExt, MetadataExt},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -22,6 +24,8 @@ use std::{
 
 use tempfile::NamedTempFile;
 use tokio::sync::oneshot;
+
+use super::lock::Lock;
 
 /// How long a change that nobody waits for may stay in memory.
 pub const BATCH: Duration = Duration::from_millis(200);
@@ -94,7 +98,7 @@ impl Store {
     /// # Errors
     /// Those of opening.
     pub fn open(path: &Path, good: u64) -> io::Result<Self> {
-        let file = OpenOptions::new().write(true).mode(0o600).open(path)?;
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
         if file.metadata()?.len() > good {
             file.set_len(good)?;
             file.sync_all()?;
@@ -294,6 +298,8 @@ struct Writer {
     snapshot: Option<io::Result<NamedTempFile>>,
     /// Whether a new snapshot is in place, and its folder has yet to be synced.
     renamed: bool,
+    /// The lock that had to be taken anew, where the first one's file was removed too.
+    lock: Option<Lock>,
     last_sync: Option<Instant>,
     shared: Arc<Shared>,
 }
@@ -309,6 +315,7 @@ impl Writer {
             oldest: None,
             snapshot: None,
             renamed: false,
+            lock: None,
             last_sync: None,
             shared,
         }
@@ -421,6 +428,7 @@ impl Writer {
         if self.renamed {
             self.settle()?;
         }
+        self.stand_in_place()?;
         if self.waiting.is_empty() {
             return Ok(());
         }
@@ -434,6 +442,49 @@ impl Writer {
         self.waiting.shrink_to(1 << 20);
         self.oldest = None;
         Ok(())
+    }
+
+    /// Sees to it that the file still goes by its name.
+    fn stand_in_place(&mut self) -> io::Result<()> {
+        let named = |metadata: &std::fs::Metadata| (metadata.dev(), metadata.ino());
+        match std::fs::metadata(&self.path) {
+            Ok(there) if named(&there) == named(&self.file.metadata()?) => Ok(()),
+            Ok(_) => Err(io::Error::other(
+                "another file has taken the session file's place; save to replace it",
+            )),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.put_back(),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes the file that was removed anew, with all that the old one said.
+    fn put_back(&mut self) -> io::Result<()> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder_of(&self.path))?;
+        // Nobody else may open it from the moment it has its name again.
+        if !Lock::is_there(&self.path) {
+            self.lock = Some(Lock::take(&self.path).map_err(io::Error::other)?);
+        }
+        let (temporary, _) = beside(&self.path, |out| {
+            let mut block = vec![0; 1 << 20];
+            let mut at = 0;
+            while at < self.length {
+                let left = usize::try_from(self.length - at).unwrap_or(usize::MAX);
+                let length = left.min(block.len());
+                self.file.read_exact_at(&mut block[..length], at)?;
+                out.write_all(&block[..length])?;
+                at += length as u64;
+            }
+            Ok(())
+        })?;
+        temporary.as_file().sync_all()?;
+        self.file = temporary
+            .persist_noclobber(&self.path)
+            .map_err(|error| error.error)?;
+        tracing::warn!("the session file was removed from outside, and is put back");
+        sync_folder(&self.path)
     }
 
     fn replace(&mut self, temporary: NamedTempFile, length: u64) -> io::Result<()> {
@@ -614,13 +665,66 @@ mod tests {
         store.append("one\n".into());
         let placed = store.compact(|out| out.write_all(b"head, one\n")).unwrap();
         assert!(placed.blocking_recv().unwrap().is_err());
+        std::fs::rename(&path, folder.path().join("away")).unwrap();
+        std::fs::rename(&moved, &path).unwrap();
         store
             .append_durable("two\n".into())
             .blocking_recv()
             .unwrap();
-        assert_eq!(std::fs::read_to_string(moved).unwrap(), "head\none\ntwo\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "head\none\ntwo\n");
         let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
         assert_eq!(left.len(), 2, "{left:?}");
+    }
+
+    #[test]
+    fn a_session_whose_folder_was_removed_is_put_back_with_all_it_said_and_locked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/s.toml");
+        std::fs::create_dir(folder.path().join("deep")).unwrap();
+        let first = Lock::take(&path).unwrap();
+        let mut store = Store::create(&path, |out| out.write_all(b"head\n")).unwrap();
+        store
+            .append_durable("one\n".into())
+            .blocking_recv()
+            .unwrap();
+        std::fs::remove_dir_all(folder.path().join("deep")).unwrap();
+        store
+            .append_durable("two\n".into())
+            .blocking_recv()
+            .unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "head\none\ntwo\n");
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(
+            Lock::take(&path).is_err(),
+            "another process could take it too"
+        );
+        // Also when nothing is left to be written.
+        std::fs::remove_file(&path).unwrap();
+        store.barrier().blocking_recv().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "head\none\ntwo\n");
+        drop(store);
+        drop(first);
+        Lock::take(&path).unwrap();
+    }
+
+    #[test]
+    fn another_file_in_its_place_is_told_and_left_as_it_is_until_a_save_replaces_it() {
+        let (folder, path, mut store) = new();
+        let other = folder.path().join("other");
+        std::fs::write(&other, "theirs\n").unwrap();
+        std::fs::rename(&other, &path).unwrap();
+        let mut saved = store.append_durable("one\n".into());
+        while store.error().is_none() {
+            std::thread::yield_now();
+        }
+        assert!(store.error().unwrap().contains("place"));
+        assert!(saved.try_recv().is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "theirs\n");
+        let placed = store.compact(|out| out.write_all(b"head, one\n")).unwrap();
+        placed.blocking_recv().unwrap().unwrap();
+        saved.blocking_recv().unwrap();
+        drop(store);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "head, one\n");
     }
 
     #[test]
@@ -648,9 +752,9 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_told_and_whoever_waits_waits() {
-        let folder = tempfile::tempdir().unwrap();
-        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let mut store = Store::start(&folder.path().join("s.toml"), full, 0, 0);
+        let path = Path::new("/dev/full");
+        let full = OpenOptions::new().write(true).open(path).unwrap();
+        let mut store = Store::start(path, full, 0, 0);
         let mut answer = store.append_durable("one\n".into());
         while store.error().is_none() {
             std::thread::yield_now();

@@ -9,6 +9,8 @@
     reason = "each test file uses its share of this, and a test may panic"
 )]
 
+pub mod disk;
+
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
@@ -58,6 +60,15 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(begun.elapsed() < DEADLINE, "in vain waited for: {what}");
         std::thread::sleep(LOOK);
     }
+}
+
+/// Says that a test can't be made here, past what the test runner swallows. Where all of them have to
+/// be made (`REELHAUL_NO_SKIPS`), that is a failure.
+pub fn skip(why: &str) {
+    let test = std::thread::current();
+    let words = format!("SKIPPED {}: {why}", test.name().unwrap_or_default());
+    assert!(std::env::var_os("REELHAUL_NO_SKIPS").is_none(), "{words}");
+    let _ = writeln!(std::io::stderr(), "\n{words}");
 }
 
 /// A way to send to a destination.
@@ -369,6 +380,25 @@ impl Source {
         Self { path, size, sha256 }
     }
 
+    /// A file as it is there.
+    pub fn of(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        let mut file = fs::File::open(&path).unwrap();
+        let mut hash = Sha256::new();
+        let mut block = vec![0; usize::try_from(MIB).unwrap()];
+        let mut size = 0;
+        loop {
+            let length = file.read(&mut block).unwrap();
+            if length == 0 {
+                break;
+            }
+            hash.update(&block[..length]);
+            size += length as u64;
+        }
+        let sha256 = hex(&hash.finalize());
+        Self { path, size, sha256 }
+    }
+
     /// The title it goes by.
     pub fn title(&self) -> String {
         reelhaul::metadata::title(&self.path)
@@ -621,6 +651,11 @@ impl Running {
     /// The number of its process.
     pub fn process(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What it told on stderr so far.
+    pub fn errors(&self) -> String {
+        self.errors.lock().unwrap().clone()
     }
 
     /// Sends a signal by its name.

@@ -172,10 +172,18 @@ pub(super) fn failure(answer: &Answer, doing: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
+
     use proptest::prelude::*;
 
-    use super::*;
-    use crate::destination::http::answer;
+    use super::{
+        super::{RangeMode, received::received},
+        *,
+    };
+    use crate::{
+        destination::{Received, http::answer},
+        plan::PartPlan,
+    };
 
     #[test]
     fn only_a_video_with_the_very_marker_is_marked() {
@@ -251,7 +259,39 @@ mod tests {
         );
     }
 
+    /// Answers as api.video gives them.
+    const REAL: [&[u8]; 4] = [
+        include_bytes!("../../../tests/corpus/answers/apivideo/status_bytes.json"),
+        include_bytes!("../../../tests/corpus/answers/apivideo/status_parts.json"),
+        include_bytes!("../../../tests/corpus/answers/apivideo/list.json"),
+        include_bytes!("../../../tests/corpus/answers/apivideo/problem.json"),
+    ];
+
     proptest! {
+        #[test]
+        fn no_accident_to_a_real_answer_makes_reading_panic_or_grow(
+            status in prop::sample::select(vec![200u16, 201, 400, 401, 404, 500]),
+            body in crate::damage::damaged(REAL.map(<[u8]>::to_vec).into()),
+            part in 1u64..30_000_000, by_bytes: bool,
+        ) {
+            let text = String::from_utf8_lossy(&body);
+            let answer = answer(status, &text);
+            if let Ok(Some(status)) = read_status(&answer) {
+                let plan = PartPlan::cut(26_214_400, NonZeroU64::new(part).unwrap());
+                let mode = if by_bytes { RangeMode::Bytes } else { RangeMode::Part };
+                if let Received::Parts(parts) = received(&status, &plan, mode) {
+                    prop_assert!(parts.iter().all(|found| (1..=plan.count()).contains(&found.number)));
+                }
+                let _ = (status.media(), status.is_uploaded());
+            }
+            if let Ok(list) = read_list(&answer, "x") {
+                prop_assert!(list.len() <= body.len());
+            }
+            let _ = (read_created(&answer), overlaps(&answer), wants_new_token(&answer));
+            let error = failure(&answer, "x");
+            prop_assert!(error.message.chars().count() < 1000, "{}", error);
+        }
+
         #[test]
         fn no_answer_makes_reading_panic(
             status in 100u16..600,

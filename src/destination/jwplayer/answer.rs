@@ -420,7 +420,43 @@ mod tests {
         }
     }
 
+    /// Answers as JW Player and its storage give them.
+    const REAL: [&[u8]; 5] = [
+        include_bytes!("../../../tests/corpus/answers/jwplayer/parts.json"),
+        include_bytes!("../../../tests/corpus/answers/jwplayer/media.json"),
+        include_bytes!("../../../tests/corpus/answers/jwplayer/created.json"),
+        include_bytes!("../../../tests/corpus/answers/jwplayer/refused.json"),
+        include_bytes!("../../../tests/corpus/answers/jwplayer/storage.xml"),
+    ];
+
     proptest! {
+        #[test]
+        fn no_accident_to_a_real_answer_makes_reading_panic_or_grow(
+            status in prop::sample::select(vec![200u16, 201, 400, 403, 404, 500]),
+            body in crate::damage::damaged(REAL.map(<[u8]>::to_vec).into()),
+        ) {
+            let (text, size) = (String::from_utf8_lossy(&body), body.len());
+            let answer = answer(status, &text);
+            if let Ok(page) = read_parts(&answer) {
+                prop_assert!(page.parts.iter().all(|slot| slot.id <= SLOTS));
+                prop_assert!(page.parts.len() <= size);
+                let _ = (page.length(1), page.length(3), page.span());
+                for slot in &page.parts {
+                    let _ = slot.received();
+                }
+            }
+            if let Ok(list) = read_list(&answer, "status") {
+                for one in &list {
+                    let _ = (one.status(), one.is_marked("m"));
+                }
+            }
+            let _ = (read_created(&answer, "video/mp4"), read_media(&answer), stored(&answer));
+            for error in [storage_failure(&answer), failure(&answer, "create")] {
+                prop_assert!(error.message.chars().count() < 1000, "{}", error);
+                prop_assert!(!error.message.contains('\u{1b}'), "{}", error);
+            }
+        }
+
         #[test]
         fn no_answer_makes_reading_panic(status in 100u16..600, body in "\\PC{0,60}|\\{\"parts\":\\[(\\{\"id\":[0-9]{1,12}\\},?){0,4}\\]\\}|<Error><Code>\\PC{0,9}(</Code>)?") {
             let answer = answer(status, &body);

@@ -24,6 +24,7 @@ impl Actor {
     pub(super) fn done(&mut self, done: Done) {
         let done = match done {
             Done::Part(id, flown, result) => return self.part_done(id, &flown, result),
+            Done::Replaced(id, flown) => return self.part_replaced(id, &flown),
             Done::Placed(placed) => return self.placed(&placed),
             Done::Saved(saved, answer) => return drop(answer.send(self.saved(saved))),
             done => done,
@@ -68,7 +69,7 @@ impl Actor {
             Done::Completed(id, Ok(Completion::Agreed)) => self.completed(id),
             Done::Status(ids, result) => self.became(&ids, result),
             Done::Cleared(id, result) => self.cleared(id, result),
-            Done::Part(..) | Done::Placed(_) | Done::Saved(..) => {}
+            Done::Part(..) | Done::Replaced(..) | Done::Placed(_) | Done::Saved(..) => {}
         }
     }
 
@@ -80,6 +81,10 @@ impl Actor {
     pub(super) fn looked(&mut self, id: UploadId, result: Result<Identity>) {
         if !self.is_active(id) {
             return;
+        }
+        if let Ok(now) = &result {
+            self.queue
+                .with_begun(id, |begun| begun.comes_from(now.inode));
         }
         let Some(upload) = self.queue.get(id) else {
             return;
@@ -115,11 +120,14 @@ impl Actor {
                 return self.end_upload(id, &Error::new(Kind::Refused, words));
             }
             self.keep(id, &Change::Begun(marker));
-            let now = Timestamp::now().into();
-            self.keep(id, &Change::At(Milestone::Begun, now));
+            let at = Timestamp::now().into();
+            self.keep(id, &Change::At(Milestone::Begun, at));
             self.keep(id, &Change::Plan(plan));
-            // The plan is on disk before anything is created: nothing was.
-            self.queue.with_begun(id, |begun| begun.recover = false);
+            self.queue.with_begun(id, |begun| {
+                // The plan is on disk before anything is created: nothing was.
+                begun.recover = false;
+                begun.comes_from(now.inode);
+            });
             return self.start_step(id);
         }
         if let Err(error) = changed {
@@ -142,7 +150,8 @@ impl Actor {
         };
         let receipts = begun.progress.receipts.clone();
         let path = upload.path.to_path_buf();
-        let rehash = upload.identity.inode != now.inode && upload.identity.inode != 0;
+        let other = upload.identity.inode != now.inode && upload.identity.inode != 0;
+        let rehash = begun.doubtful || other;
         let destination = Arc::clone(&self.destination);
         self.step(id, Step::Checking);
         self.spawn_step(id, async move {
@@ -259,6 +268,7 @@ impl Actor {
         self.queue.with_begun(id, |begun| {
             begun.verified.extend(checked.verified);
             begun.checked = true;
+            begun.doubtful = false;
         });
         if self.is_active(id) {
             if self.resized {

@@ -177,8 +177,15 @@ impl Actor {
                 .queue
                 .get(*id)
                 .filter(|upload| matches!(upload.state(), State::Failed | State::Changed));
-            if let Some(error) = failed.and_then(|upload| upload.reason()) {
-                self.failed(*id, None, error);
+            match failed.and_then(|upload| Some((upload, upload.reason()?))) {
+                Some((upload, why)) if upload.unread().is_some() => {
+                    self.happened(|| Event::Unreadable {
+                        path: upload.path.to_path_buf(),
+                        reason: why.message.clone(),
+                    });
+                }
+                Some((_, why)) => self.failed(*id, None, why),
+                None => {}
             }
         }
     }

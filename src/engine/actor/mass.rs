@@ -14,6 +14,7 @@ use crate::{
         window,
     },
     error::{Error, Kind},
+    format,
     session::Change,
 };
 
@@ -48,6 +49,9 @@ struct Reached {
     parts: usize,
     /// Those that can't be tried again.
     hopeless: usize,
+    /// Paths that could not be read, to be walked again; and how many are.
+    unread: Vec<UploadId>,
+    walked: usize,
 }
 
 /// What is being done, and what was told meanwhile.
@@ -67,22 +71,24 @@ impl Masses {
 impl Deed {
     fn outcome(self, reached: &Reached) -> Outcome {
         let count = files(reached.uploads);
-        let words = match self {
+        let mut words = match self {
             Self::Pause => format!("{count} paused"),
             Self::Resume => format!("{count} resumed"),
             Self::StartOver => format!("{count} will be started over"),
             Self::Skip => format!("{count} left out"),
             Self::Remove => format!("{count} taken out of the queue"),
-            Self::Retry => {
-                let mut words = format!("{count} and {} parts are tried again", reached.parts);
-                if reached.hopeless > 0 {
-                    let hopeless = files(reached.hopeless);
-                    words = format!("{words}; {hopeless} can only be started over");
-                }
-                words
-            }
+            Self::Retry => format!("{count} and {} parts are tried again", reached.parts),
         };
-        Outcome::new(reached.uploads.max(reached.parts), words)
+        if reached.walked > 0 {
+            let paths = format::count(reached.walked, "path");
+            words = format!("{words}; {paths} walked again");
+        }
+        if reached.hopeless > 0 {
+            let hopeless = files(reached.hopeless);
+            words = format!("{words}; {hopeless} can only be started over");
+        }
+        let most = reached.uploads.max(reached.parts).max(reached.walked);
+        Outcome::new(most, words)
     }
 }
 
@@ -127,7 +133,8 @@ impl Actor {
         self.masses.now = Some(mass);
     }
 
-    fn end_mass(&mut self, server: &Server, mass: Mass) {
+    fn end_mass(&mut self, server: &Server, mut mass: Mass) {
+        mass.reached.walked = self.walk_unread(std::mem::take(&mut mass.reached.unread));
         if mass.deed == Deed::Remove {
             self.queue.tidy();
         }
@@ -140,6 +147,10 @@ impl Actor {
         let Some(state) = self.queue.get(id).map(Upload::state) else {
             return;
         };
+        let unread = self.queue.get(id).and_then(Upload::unread);
+        if unread.is_some() && matches!(deed, Deed::Retry | Deed::StartOver) {
+            return reached.unread.push(id);
+        }
         let fits = match deed {
             Deed::Pause => !state.settled() && state != Processing,
             Deed::Resume => state == Paused,

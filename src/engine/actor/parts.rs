@@ -12,7 +12,7 @@ use crate::{
         rate::Meter,
         retry::{Verdict, Way, judge},
         upload::{NextPart, Phase, Trouble, Upload},
-        worker::{self, Done, Flown, PartJob, Sent},
+        worker::{self, Done, Flown, NotSent, PartJob, Sent},
     },
     error::{Error, Kind, Result},
     plan::PartNumber,
@@ -44,6 +44,7 @@ impl Actor {
             plan,
             path: upload.path.to_path_buf(),
             identity: upload.identity,
+            source: upload.begun().map_or(0, |begun| begun.source),
             next,
             cap: self.cap.clone(),
             progress: Arc::clone(&progress),
@@ -56,9 +57,13 @@ impl Actor {
             }
         });
         self.under_way += 1;
-        let abort = self
-            .steps
-            .spawn(async move { Done::Part(id, flown, worker::send(job).await) });
+        let abort = self.steps.spawn(async move {
+            match worker::send(job).await {
+                Ok(sent) => Done::Part(id, flown, Ok(sent)),
+                Err(NotSent::Failed(error)) => Done::Part(id, flown, Err(error)),
+                Err(NotSent::Replaced) => Done::Replaced(id, flown),
+            }
+        });
         let begun = Instant::now();
         let meter = Meter::new(begun);
         let attempt = next.attempt;
@@ -150,6 +155,24 @@ impl Actor {
             attempt: next.attempt,
         });
         self.settle_if_stuck(id);
+    }
+
+    /// Another file stands where the one was whose parts are being sent. When those in flight, which
+    /// still come from the old one, have come back, it is looked whether it has the same bytes.
+    pub(super) fn part_replaced(&mut self, id: UploadId, flown: &Flown) {
+        let number = flown.next.number;
+        if self.flights.land(id, number, flown.flight).is_none() {
+            return;
+        }
+        self.under_way -= 1;
+        let place = self.place(id, None);
+        tracing::warn!(
+            "{place}: another file stands in its place; what was sent is held against it"
+        );
+        self.queue.with_begun(id, |begun| {
+            begun.requeue(number, None);
+            begun.doubt();
+        });
     }
 
     pub(super) fn part_failed(

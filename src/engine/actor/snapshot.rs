@@ -15,7 +15,7 @@ use crate::{
         protocol::{Outcome, UploadId},
         worker::Done,
     },
-    session::{Header, record},
+    session::{Header, record, walks::write_walk},
 };
 
 /// Why nothing more can be written.
@@ -93,7 +93,10 @@ impl Actor {
             ..self.session.header.clone()
         };
         self.session.store.begin_snapshot();
-        let head = record::write_header(&header);
+        let mut head = record::write_header(&header);
+        for walk in self.queue.walks_kept() {
+            write_walk(&mut head, &walk);
+        }
         self.session.store.snapshot_piece(head);
         self.snapshot = Some(Snapshot {
             order: order.into_iter(),

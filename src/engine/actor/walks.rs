@@ -1,45 +1,84 @@
-//! Walks of trees that feed the queue.
+//! Walks of trees that feed the queue. What is walked is kept in the session until the walk came to
+//! its end, and what could not be read until it could.
 
-use std::{ops::ControlFlow, path::PathBuf};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::ControlFlow,
+    path::PathBuf,
+};
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Actor;
 use crate::{
-    engine::protocol::{AddPaths, Event, Outcome, Walk},
+    engine::{
+        protocol::{AddPaths, Event, Outcome, UploadId, Walk},
+        upload::Upload,
+    },
+    error::{Error, Kind},
     identity::Identity,
-    scan::{Batch, Scan, Skipped},
-    session::{Change, record},
+    scan::{self, Batch, Found, Scan, Skipped, Unreadable},
+    session::{self, Change, WalkId, record, walks},
 };
 
 /// How many batches may wait for the actor before the walk does.
 const AHEAD: usize = 8;
 
+/// Which walk under way tells something.
+pub(super) type RunId = u64;
+
 /// What a walk tells.
 pub(super) enum Walked {
     /// What it begins with was looked at; to be answered so.
-    Began(Outcome, oneshot::Sender<Outcome>),
+    Began(RunId, Outcome, oneshot::Sender<Outcome>),
     /// It found something.
-    Batch(Batch),
-    /// It is over.
-    Over,
+    Batch(RunId, Batch),
+    /// It is over; whether it came to its end.
+    Over(RunId, bool),
 }
 
 /// Tells that a walk is over when it is dropped: also of one that panicked.
-struct Walking(mpsc::Sender<Walked>);
+struct Walking {
+    run: RunId,
+    to: mpsc::Sender<Walked>,
+    whole: bool,
+}
 
 impl Drop for Walking {
     fn drop(&mut self) {
-        let _ = self.0.blocking_send(Walked::Over);
+        let _ = self.to.blocking_send(Walked::Over(self.run, self.whole));
     }
+}
+
+/// A walk under way.
+#[derive(Debug)]
+struct Run {
+    /// The one of the session's it is, or is a part of.
+    walk: WalkId,
+    /// Whether it is all of that.
+    all: bool,
+    /// Whether files that other sessions hold are taken too.
+    again: bool,
+    /// Paths that could not be read before, and are walked again by this.
+    covers: HashSet<UploadId>,
+}
+
+/// What a person asked for.
+struct Asked {
+    /// How many paths were named.
+    roots: usize,
+    answer: oneshot::Sender<Outcome>,
+    /// The session knows of it: nothing is found before that.
+    saved: oneshot::Receiver<()>,
 }
 
 /// The walks under way.
 #[derive(Debug, Default)]
 pub(super) struct Walks {
     channel: Option<(mpsc::Sender<Walked>, mpsc::Receiver<Walked>)>,
-    running: usize,
+    runs: HashMap<RunId, Run>,
+    begun: RunId,
     files: usize,
     bytes: u64,
     skipped: usize,
@@ -50,8 +89,8 @@ impl std::fmt::Debug for Walked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Began(..) => "Began",
-            Self::Batch(_) => "Batch",
-            Self::Over => "Over",
+            Self::Batch(..) => "Batch",
+            Self::Over(..) => "Over",
         })
     }
 }
@@ -59,35 +98,48 @@ impl std::fmt::Debug for Walked {
 impl Walks {
     /// Whether any is under way.
     pub(super) fn any(&self) -> bool {
-        self.running > 0
+        !self.runs.is_empty()
     }
 
-    /// Begins one, on a thread of its own. What it is to begin with is looked at there too, and then
-    /// answered: the disk of whatever a person names may take its time.
-    pub(super) fn start(&mut self, scan: Scan, roots: usize, answer: oneshot::Sender<Outcome>) {
+    /// Begins one, on a thread of its own. Where a person waits for an answer, what it is to begin with
+    /// is looked at there first: the disk of whatever is named may take its time.
+    fn start(&mut self, scan: Scan, run: Run, asked: Option<Asked>) {
         if !self.any() {
-            *self = Self::default();
-        }
-        self.running += 1;
-        let (sender, _) = self.channel.get_or_insert_with(|| mpsc::channel(AHEAD));
-        let sender = sender.clone();
-        tokio::task::spawn_blocking(move || {
-            let walking = Walking(sender);
-            let checked = scan.check_roots();
-            let outcome = match &checked {
-                Ok(()) => Outcome::new(roots, "looking for media"),
-                Err(error) => Outcome::refused(error.to_string()),
+            let begun = self.begun;
+            *self = Self {
+                begun,
+                ..Self::default()
             };
-            let began = walking.0.blocking_send(Walked::Began(outcome, answer));
-            if checked.is_err() || began.is_err() {
-                return;
+        }
+        self.begun += 1;
+        let id = self.begun;
+        self.runs.insert(id, run);
+        let (sender, _) = self.channel.get_or_insert_with(|| mpsc::channel(AHEAD));
+        let to = sender.clone();
+        tokio::task::spawn_blocking(move || {
+            let mut walking = Walking {
+                run: id,
+                to,
+                whole: false,
+            };
+            if let Some(asked) = asked {
+                let checked = scan.check_roots();
+                let outcome = match &checked {
+                    Ok(()) => Outcome::new(asked.roots, "looking for media"),
+                    Err(error) => Outcome::refused(error.to_string()),
+                };
+                let began = Walked::Began(id, outcome, asked.answer);
+                let told = walking.to.blocking_send(began);
+                if told.is_err() || checked.is_err() || asked.saved.blocking_recv().is_err() {
+                    return;
+                }
             }
-            let mut sink = |batch| match walking.0.blocking_send(Walked::Batch(batch)) {
+            let mut sink = |batch| match walking.to.blocking_send(Walked::Batch(id, batch)) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(_) => ControlFlow::Break(()),
             };
             // A broken walk is one nobody listens to any more.
-            let _ = scan.walk(&mut sink);
+            walking.whole = scan.walk(&mut sink).is_continue();
         });
     }
 
@@ -118,51 +170,97 @@ impl Walks {
 impl Actor {
     /// Begins to walk what a person named.
     pub(super) fn add(&mut self, add: &AddPaths, answer: oneshot::Sender<Outcome>) {
-        match Scan::new(add) {
-            Ok(scan) => self.walks.start(scan, add.paths.len(), answer),
-            Err(error) => drop(answer.send(Outcome::refused(error.to_string()))),
+        let begun = scan::absolute(add).and_then(|add| Ok((Scan::new(&add)?, add)));
+        let (scan, add) = match begun {
+            Ok(begun) => begun,
+            Err(error) => return drop(answer.send(Outcome::refused(error.to_string()))),
+        };
+        let walk = session::Walk {
+            id: self.queue.walks.next_id(),
+            add,
+            over: false,
+        };
+        let mut text = String::new();
+        walks::write_walk(&mut text, &walk);
+        self.append(None, text);
+        let asked = Asked {
+            roots: walk.add.paths.len(),
+            answer,
+            saved: self.session.store.barrier(),
+        };
+        self.walks
+            .start(scan, run(&walk, true, HashSet::new()), Some(asked));
+        self.queue.walks.insert(walk);
+    }
+
+    /// Goes on with the walks that were cut short: from their beginning, since what is queued is not
+    /// queued twice.
+    pub(super) fn go_on_walking(&mut self) {
+        let open: Vec<session::Walk> = self.queue.walks.open().cloned().collect();
+        for walk in open {
+            let of = |id: &UploadId| self.queue.get(*id)?.unread().filter(|of| *of == walk.id);
+            let order = self.queue.order().iter().copied();
+            let covers = order.filter(|id| of(id).is_some()).collect();
+            match Scan::new(&walk.add) {
+                Ok(scan) => self.walks.start(scan, run(&walk, true, covers), None),
+                Err(error) => tracing::error!("a walk can't be gone on with: {error}"),
+            }
+        }
+    }
+
+    /// Walks paths again that could not be read; how many it is.
+    pub(super) fn walk_unread(&mut self, ids: Vec<UploadId>) -> usize {
+        let under_way = |id: &UploadId| self.walks.runs.values().any(|run| run.covers.contains(id));
+        let mut by_walk: HashMap<WalkId, (Vec<PathBuf>, HashSet<UploadId>)> = HashMap::new();
+        for id in ids.into_iter().filter(|id| !under_way(id)) {
+            let Some(upload) = self.queue.get(id) else {
+                continue;
+            };
+            if let Some(walk) = upload.unread() {
+                let (paths, covers) = by_walk.entry(walk).or_default();
+                paths.push(upload.path.to_path_buf());
+                covers.insert(id);
+            }
+        }
+        let mut count = 0;
+        for (walk, (paths, covers)) in by_walk {
+            let Some(walk) = self.queue.walks.get(walk) else {
+                continue;
+            };
+            match Scan::again(&walk.add, &paths) {
+                Ok(scan) => {
+                    count += paths.len();
+                    self.walks.start(scan, run(walk, false, covers), None);
+                }
+                Err(error) => tracing::error!("a walk can't be repeated: {error}"),
+            }
+        }
+        count
+    }
+
+    /// A walk that a person asked for begins, or can't.
+    pub(super) fn began(&mut self, run: RunId, outcome: &Outcome) {
+        if outcome.refused {
+            self.walk_over(run, true);
         }
     }
 
     pub(super) fn walked(&mut self, walked: Walked) {
-        let batch = match walked {
-            Walked::Batch(batch) => batch,
-            Walked::Over => {
-                self.walks.running = self.walks.running.saturating_sub(1);
-                return;
-            }
-            Walked::Began(..) => return, // answered where it came in
-        };
+        match walked {
+            Walked::Batch(run, batch) => self.batch(run, batch),
+            Walked::Over(run, whole) => self.walk_over(run, whole),
+            Walked::Began(..) => {} // answered where it came in
+        }
+    }
+
+    fn batch(&mut self, run: RunId, batch: Batch) {
         self.walks.at = batch.at;
         let mut text = String::new();
-        let now = Timestamp::now().into();
         for found in batch.found {
-            let (seconds, nanoseconds) = found.modified;
-            let nanoseconds = i32::try_from(nanoseconds).unwrap_or(0);
-            let identity = Identity::new(found.size, seconds, nanoseconds, found.inode.1);
-            if let Some(reason) = self.elsewhere.reason(&found.path, &identity) {
-                self.left_out(Skipped {
-                    path: found.path,
-                    reason,
-                });
-                continue;
-            }
-            let Some(mut kept) = self.queue.add(found.path, identity) else {
-                continue;
-            };
-            kept.times.queued = now;
-            self.queue.with(kept.id, |upload| upload.times.queued = now);
-            self.walks.files += 1;
-            self.walks.bytes += found.size;
-            record::write_upload(&mut text, &kept);
-            if self.holding {
-                text.push_str(&self.changed(kept.id, &Change::Paused));
-            }
-            self.happened(|| Event::Queued {
-                id: kept.id,
-                path: kept.path,
-                size: found.size,
-            });
+            self.found(run, found, &mut text);
+        }
+        for unreadable in batch.unreadable {
+            self.unreadable(run, unreadable, &mut text);
         }
         if !text.is_empty() {
             self.append(None, text);
@@ -170,15 +268,96 @@ impl Actor {
         for skipped in batch.skipped {
             self.left_out(skipped);
         }
-        for unreadable in batch.unreadable {
-            self.errors += 1;
-            self.unreadable += 1;
-            let path = crate::path::shown(&unreadable.path);
-            tracing::error!("{path} can't be read: {}", unreadable.reason);
-            self.happened(|| Event::Unreadable {
-                path: unreadable.path,
-                reason: unreadable.reason,
+    }
+
+    fn found(&mut self, run: RunId, found: Found, text: &mut String) {
+        let again = self.walks.runs.get(&run).is_some_and(|run| run.again);
+        let (seconds, nanoseconds) = found.modified;
+        let nanoseconds = i32::try_from(nanoseconds).unwrap_or(0);
+        let identity = Identity::new(found.size, seconds, nanoseconds, found.inode.1);
+        let elsewhere = (!again)
+            .then(|| self.elsewhere.reason(&found.path, &identity))
+            .flatten();
+        if let Some(reason) = elsewhere {
+            return self.left_out(Skipped {
+                path: found.path,
+                reason,
             });
+        }
+        // What could not be read and is a file now takes its own place.
+        if let Some(id) = self.unread_at(&found.path) {
+            self.keep_after(text, id, &Change::Removed);
+        }
+        let Some(mut kept) = self.queue.add(found.path, identity) else {
+            return;
+        };
+        let now = Timestamp::now().into();
+        kept.times.queued = now;
+        self.queue.with(kept.id, |upload| upload.times.queued = now);
+        self.walks.files += 1;
+        self.walks.bytes += found.size;
+        record::write_upload(text, &kept);
+        if self.holding {
+            text.push_str(&self.changed(kept.id, &Change::Paused));
+        }
+        self.happened(|| Event::Queued {
+            id: kept.id,
+            path: kept.path,
+            size: found.size,
+        });
+    }
+
+    fn unreadable(&mut self, run: RunId, unreadable: Unreadable, text: &mut String) {
+        self.errors += 1;
+        let Unreadable { path, reason } = unreadable;
+        tracing::error!("{} can't be read: {reason}", crate::path::shown(&path));
+        let why = Error::new(Kind::Local, &reason);
+        let before = self.unread_at(&path);
+        if let Some(run) = self.walks.runs.get_mut(&run) {
+            if let Some(id) = before {
+                run.covers.remove(&id);
+                self.keep_after(text, id, &Change::Failed(why));
+            } else if let Some(kept) = self.queue.add_unread(path.clone(), run.walk, why) {
+                record::write_upload(text, &kept);
+            }
+        }
+        self.happened(|| Event::Unreadable { path, reason });
+    }
+
+    /// Makes a change that is kept behind what was gathered so far, which may be what it changes.
+    fn keep_after(&mut self, text: &mut String, id: UploadId, change: &Change) {
+        let gathered = std::mem::take(text);
+        if !gathered.is_empty() {
+            self.append(None, gathered);
+        }
+        self.keep(id, change);
+    }
+
+    /// The place in the queue of a path that could not be read.
+    fn unread_at(&self, path: &std::path::Path) -> Option<UploadId> {
+        let id = self.queue.find(path)?;
+        self.queue.get(id)?.unread().map(|_| id)
+    }
+
+    /// A walk is over: what it walked again and did not tell of could be read.
+    fn walk_over(&mut self, run: RunId, whole: bool) {
+        let Some(run) = self.walks.runs.remove(&run) else {
+            return;
+        };
+        if !whole {
+            return;
+        }
+        for id in run.covers {
+            let unread = self.queue.get(id).and_then(Upload::unread);
+            if unread.is_some() {
+                self.keep(id, &Change::Removed);
+            }
+        }
+        self.queue.tidy();
+        if run.all && self.queue.walks.end(run.walk) {
+            let mut text = String::new();
+            walks::write_walk_over(&mut text, run.walk);
+            self.append(None, text);
         }
     }
 
@@ -190,5 +369,15 @@ impl Actor {
             path: skipped.path,
             reason: skipped.reason,
         });
+    }
+}
+
+/// A walk of the session's that is made once more, all of it or what it could not read.
+fn run(walk: &session::Walk, all: bool, covers: HashSet<UploadId>) -> Run {
+    Run {
+        walk: walk.id,
+        all,
+        again: walk.add.again,
+        covers,
     }
 }

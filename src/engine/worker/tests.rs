@@ -106,6 +106,7 @@ async fn stalled(cap: &Cap) -> Error {
         plan: PartPlan::cut(size, NonZeroU64::new(size).unwrap()),
         path: file.path().to_owned(),
         identity: Identity::of(&metadata),
+        source: 0,
         next: NextPart {
             number: 1,
             attempt: 1,
@@ -118,7 +119,10 @@ async fn stalled(cap: &Cap) -> Error {
             answer: Duration::from_mins(5),
         },
     };
-    send(job).await.unwrap_err()
+    match send(job).await {
+        Err(NotSent::Failed(error)) => error,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]

@@ -338,4 +338,36 @@ mod tests {
         );
         assert_eq!(check_range(total - 1, total - 1, total, &sent), Ok(()));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_a_content_range_says_is_one_that_can_be_or_none(
+            text in "\\PC{0,40}|(bytes|part|items)? ?[0-9*+-]{0,25}[-/][0-9*]{0,25}/?[0-9*]{0,25} ?",
+        ) {
+            match Chunk::parse(&text) {
+                Some(Chunk::Range { from, to, total }) => {
+                    proptest::prop_assert!(from <= to && to < total);
+                }
+                Some(Chunk::Part { number, of }) => {
+                    proptest::prop_assert!(number >= 1 && of != Some(0));
+                }
+                Some(Chunk::Whole) => proptest::prop_assert!(false, "nobody said that"),
+                None => {}
+            }
+        }
+
+        #[test]
+        fn a_content_range_means_what_it_says(from: u64, length in 1..u64::MAX, more: u64, of: u32) {
+            let to = from.saturating_add(length - 1).min(u64::MAX - 1);
+            let from = from.min(to);
+            let total = (to + 1).saturating_add(more);
+            let range = Chunk::Range { from, to, total };
+            proptest::prop_assert_eq!(Chunk::parse(&format!("bytes {from}-{to}/{total}")), Some(range));
+            let number = of.max(1);
+            let part = |of| Some(Chunk::Part { number, of });
+            proptest::prop_assert_eq!(Chunk::parse(&format!("part {number}/*")), part(None));
+            let told = format!("part {number}/{number}");
+            proptest::prop_assert_eq!(Chunk::parse(&told), part(Some(number)));
+        }
+    }
 }

@@ -118,6 +118,7 @@ impl Add {
             paths: vec![self.target()],
             include: globs(self.include.value()),
             exclude: globs(self.exclude.value()),
+            again: false,
         })
     }
 
