@@ -12,7 +12,13 @@ use std::{
     path::Path,
 };
 
-use reelhaul::engine::protocol::{Command, State, Targets};
+use reelhaul::{
+    engine::{
+        protocol::{Command, State, Targets},
+        queue::Queue,
+    },
+    session::folder,
+};
 use support::{Ended, Home, MIB, Mode, Running, Server, Source, path_of};
 use tempfile::TempDir;
 use world::{Making, World};
@@ -262,4 +268,24 @@ async fn a_person_sees_what_could_not_be_read_among_what_failed_and_tries_it_aga
     assert_eq!((summary.unreadable, summary.counts.left()), (0, 0));
     world.assert_one_is(&link).await;
     world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_read_and_is_left_out_stays_so_in_a_session_that_is_written_anew() {
+    let world = World::new(world::jwplayer, Making::default()).await;
+    let tree = world.home.path().join("tree");
+    fs::create_dir(&tree).unwrap();
+    symlink("nowhere", tree.join("lost.mp4")).unwrap();
+    world.add(&tree).await;
+    world.until_settled().await;
+    world.tell(Command::Skip(world::all())).await;
+    assert_eq!(world.tell(Command::Save).await.words, "saved");
+    let session = world.home.path().join("test.toml");
+    world.tell(Command::Stop).await;
+    world.ended.await.unwrap();
+    let mut queue = Queue::default();
+    folder::open(&session, |record| queue.restore(record)).unwrap();
+    assert_eq!(queue.counts().of(State::Skipped), 1);
+    assert_eq!(queue.unread(), 0);
+    world.sandbox.stop().await;
 }

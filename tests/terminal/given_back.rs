@@ -84,7 +84,6 @@ fn a_screen_that_is_put_to_sleep_gives_the_terminal_back_and_wakes_where_it_was(
     server.line(0);
     terminal.shows_text("Everything is done");
     terminal.keys(&["q"]);
-    terminal.keys(&["q"]);
     terminal.shows("the shell", |screen| screen.trim_end().ends_with("ready>"));
     assert!(is_usable(&terminal));
     server.report().assert_holds(&[film]);

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::engine::protocol::{
-    Entry, Filter, FolderId, FolderRow, Line, ROOT, Row, Targets, UploadId,
+    Entry, Filter, FolderId, FolderRow, Line, ROOT, Row, Show, Targets, UploadId,
 };
 
 /// What was marked.
@@ -107,7 +107,7 @@ impl Marks {
         }
         let path = &folder.path;
         let left_out = within(&self.except, path).next().is_some();
-        if self.covering(path, shown).next().is_some() {
+        if self.covers(path, shown) {
             return if left_out { Share::Some } else { Share::All };
         }
         let mut count = within(&self.files, path).count();
@@ -124,6 +124,11 @@ impl Marks {
             count if count >= folder.matching && !left_out => Share::All,
             _ => Share::Some,
         }
+    }
+
+    /// Whether what is shown at this path was marked with all around it.
+    fn covers(&self, path: &Path, shown: &Filter) -> bool {
+        self.covering(path, shown).next().is_some()
     }
 
     fn covering<'a>(
@@ -180,16 +185,20 @@ impl Marks {
         match found {
             Found::File(id, path) => {
                 self.except.remove(&path);
-                self.files.insert(path, id);
+                if !self.covers(&path, shown) {
+                    self.files.insert(path, id);
+                }
             }
             Found::Folder(folder, path, count) => {
                 self.clear_within(&path, shown);
-                self.inside.push(Inside {
-                    folder,
-                    path,
-                    filter: shown.clone(),
-                    count,
-                });
+                if !self.covers(&path, shown) {
+                    self.inside.push(Inside {
+                        folder,
+                        path,
+                        filter: shown.clone(),
+                        count,
+                    });
+                }
             }
         }
     }
@@ -233,7 +242,13 @@ impl Marks {
         self.inside.retain(|one| {
             !(one.path.starts_with(path) && one.folder != ROOT && one.filter == *shown)
         });
-        self.except.retain(|file, _| !file.starts_with(path));
+        // One that was left out and is not seen now stays so; of its state nothing is known here.
+        let text = shown.text.to_lowercase();
+        let seen = |file: &Path| {
+            shown.show == Show::All && file.to_string_lossy().to_lowercase().contains(&text)
+        };
+        self.except
+            .retain(|file, _| !(file.starts_with(path) && seen(file)));
         if shown.is_none() {
             self.inside
                 .retain(|one| !one.path.starts_with(path) || one.folder == ROOT);

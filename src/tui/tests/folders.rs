@@ -354,6 +354,34 @@ fn a_range_takes_folded_folders_whole_and_of_others_the_lines_in_it() {
 }
 
 #[test]
+fn what_is_marked_twice_is_counted_once() {
+    let mut screen = screen(120, 40);
+    screen.press("*vGv");
+    assert!(screen.text().contains("14 marked"));
+    screen.press("<esc>gj g ");
+    assert!(screen.text().contains("3 marked"));
+    // The folder alone, for the file in it says nothing more.
+    let all = Targets::Inside(
+        screen.app.queue.line(0).unwrap().folder().unwrap().id,
+        Filter::default(),
+    );
+    assert_eq!(screen.app.queue.targets(), Some(all));
+}
+
+#[test]
+fn a_file_that_was_left_out_is_not_marked_again_while_a_filter_hides_it() {
+    let mut screen = screen(120, 40);
+    // The folder without its first file; then the folder again, with only the third one shown.
+    screen.press("  /dance<enter>");
+    assert_eq!(name(&screen), "2019/wedding");
+    screen.press(" ");
+    let Some(Targets::Marked { except, .. }) = screen.app.queue.targets() else {
+        panic!("{:?}", screen.app.queue.targets());
+    };
+    assert_eq!(except, [1]);
+}
+
+#[test]
 fn a_click_on_the_glyph_folds_and_a_click_on_the_name_only_selects() {
     let mut screen = screen(120, 40);
     let (x, y) = find(&screen.buffer(), "▾ 2021/interviews/").unwrap();
