@@ -75,6 +75,15 @@ fn ends_well(mode: Mode, resumed: bool, faults: &Value) -> (Server, Ended) {
         report.assert_nothing_twice();
     }
     assert_eq!(ended.summary()["uploads"]["done"], files.len());
+    let mut begun: Vec<_> = ended
+        .named("started")
+        .iter()
+        .map(|event| event["media"].to_string())
+        .collect();
+    let told = begun.len();
+    begun.sort();
+    begun.dedup();
+    assert_eq!(begun.len(), told, "what begins is told once");
     (server, ended)
 }
 

@@ -99,6 +99,8 @@ pub struct Begun {
     pub doubtful: bool,
     /// How often that was so in this run.
     doubts: u32,
+    /// Whether it was told in this run that it goes out.
+    pub announced: bool,
     /// Whether a create may have been made whose answer was lost.
     pub recover: bool,
     /// No step of it is begun before this, after one failed.

@@ -220,7 +220,12 @@ impl Actor {
         }
     }
 
-    pub(super) fn started(&self, id: UploadId) {
+    /// Tells that it goes out, once.
+    pub(super) fn started(&mut self, id: UploadId) {
+        let announced = |begun: &mut Begun| std::mem::replace(&mut begun.announced, true);
+        if self.queue.with_begun(id, announced) != Some(false) {
+            return;
+        }
         let Some(upload) = self.queue.get(id) else {
             return;
         };
