@@ -27,9 +27,11 @@ fn many(home: &Home) -> Vec<Source> {
 
 /// Most of the time is waiting.
 fn in_every_mode(test: fn(Mode)) {
+    let name = std::thread::current().name().unwrap_or_default().to_owned();
     std::thread::scope(|scope| {
         for mode in Mode::ALL {
-            scope.spawn(move || test(mode));
+            let thread = std::thread::Builder::new().name(name.clone());
+            thread.spawn_scoped(scope, move || test(mode)).unwrap();
         }
     });
 }
