@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
+#[path = "terminal/tmux.rs"]
+mod tmux;
 
 use std::{
     collections::BTreeSet,
@@ -13,7 +15,6 @@ use std::{
         net::UnixStream,
     },
     path::{Path, PathBuf},
-    process::{Command as Process, Stdio},
     time::{Duration, Instant},
 };
 
@@ -29,6 +30,7 @@ use reelhaul::{
 };
 use serde_json::json;
 use support::{Home, MIB, Mode, PART, Running, Server, Source, wait_for};
+use tmux::Terminal;
 use tokio::runtime::Runtime;
 
 /// So many bytes are no longer questions and answers alone: a part is on its way.
@@ -453,72 +455,10 @@ fn starter(home: &Home) -> PathBuf {
     path
 }
 
-/// A terminal, where tmux is there to make one.
-struct Tmux<'a> {
-    home: &'a Home,
-    name: String,
-}
-
-impl<'a> Tmux<'a> {
-    fn start(home: &'a Home, args: &str) -> Option<Self> {
-        let found = Process::new("tmux")
-            .arg("-V")
-            .stdout(Stdio::null())
-            .status();
-        if !found.is_ok_and(|status| status.success()) {
-            eprintln!("there is no tmux: nothing is tried");
-            return None;
-        }
-        let name = format!("reelhaul-{}", fastrand::u64(..));
-        let tmux = Self { home, name };
-        let program = env!("CARGO_BIN_EXE_reelhaul");
-        // As from a shell that goes on afterwards and says what came of it.
-        let line = format!("{program} {args}; echo \"code $?\"; exec sleep 600");
-        tmux.tmux([
-            "-f",
-            "/dev/null",
-            "new-session",
-            "-d",
-            "-x",
-            "100",
-            "-y",
-            "30",
-            &line,
-        ]);
-        Some(tmux)
-    }
-
-    fn tmux<const N: usize>(&self, args: [&str; N]) -> String {
-        let output = self.home.command([] as [&str; 0]);
-        let mut command = Process::new("tmux");
-        for (name, value) in output.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        let output = command
-            .current_dir(self.home.dir.path())
-            .arg("-L")
-            .arg(&self.name)
-            .args(args)
-            .output()
-            .unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    fn wait_for(&self, words: &str) {
-        wait_for(words, || {
-            let shown = self.tmux(["capture-pane", "-p", "-J"]);
-            shown.contains(words).then_some(())
-        });
-    }
-}
-
-impl Drop for Tmux<'_> {
-    fn drop(&mut self) {
-        self.tmux(["kill-server"]);
-    }
+/// A terminal in which this is typed; `None` without tmux.
+fn terminal(name: &str, home: &Home, args: &str) -> Option<Terminal> {
+    let program = env!("CARGO_BIN_EXE_reelhaul");
+    Terminal::open(name, home, 100, 30, &format!("{program} {args}"))
 }
 
 fn slow_home(parts: u64) -> (Server, Home, [Source; 1]) {
@@ -561,7 +501,7 @@ fn every_thread_rests(process: u32) {
 #[test]
 fn a_terminal_that_is_closed_leaves_the_upload_going() {
     let (server, home, files) = slow_home(4);
-    let Some(tmux) = Tmux::start(&home, "up tree --part-size 5MiB") else {
+    let Some(screen) = terminal("closed", &home, "up tree --part-size 5MiB") else {
         return;
     };
     server.wait_for_bytes(BEGUN);
@@ -569,7 +509,7 @@ fn a_terminal_that_is_closed_leaves_the_upload_going() {
         .block_on(attached(&home, Role::Watcher))
         .owner
         .process;
-    tmux.tmux(["kill-server"]);
+    drop(screen);
     let after = runtime()
         .block_on(attached(&home, Role::Watcher))
         .owner
@@ -582,33 +522,33 @@ fn a_terminal_that_is_closed_leaves_the_upload_going() {
 #[test]
 fn leaving_on_purpose_gives_the_terminal_back_and_attach_shows_the_session_again() {
     let (server, home, files) = slow_home(6);
-    let Some(tmux) = Tmux::start(&home, "up tree --part-size 5MiB --parts 1") else {
+    let Some(screen) = terminal("left", &home, "up tree --part-size 5MiB --parts 1") else {
         return;
     };
     server.wait_for_bytes(BEGUN);
-    tmux.wait_for("a.mp4");
-    tmux.tmux(["send-keys", "D"]);
-    tmux.wait_for("code 0");
-    tmux.wait_for("reelhaul attach");
-    drop(tmux);
+    screen.shows_text("a.mp4");
+    screen.keys(&["D"]);
+    screen.shows_text("it ended with 0");
+    screen.shows_text("reelhaul attach");
+    drop(screen);
 
-    let again = Tmux::start(&home, "attach").unwrap();
-    again.wait_for("a.mp4");
-    again.tmux(["send-keys", "D"]);
-    again.wait_for("code 0");
+    let again = terminal("again", &home, "attach").unwrap();
+    again.shows_text("a.mp4");
+    again.keys(&["D"]);
+    again.shows_text("it ended with 0");
     finish(&server, &home, &files);
 }
 
 #[test]
 fn a_screen_is_sent_away_from_elsewhere() {
     let (server, home, files) = slow_home(6);
-    let Some(tmux) = Tmux::start(&home, "up tree --part-size 5MiB --parts 1") else {
+    let Some(screen) = terminal("sent-away", &home, "up tree --part-size 5MiB --parts 1") else {
         return;
     };
     server.wait_for_bytes(BEGUN);
-    tmux.wait_for("a.mp4");
+    screen.shows_text("a.mp4");
     home.run(["detach"]).assert_code(0);
-    tmux.wait_for("code 0");
+    screen.shows_text("it ended with 0");
     let refused = home.run(["detach"]);
     refused.assert_code(1);
     finish(&server, &home, &files);
@@ -618,17 +558,17 @@ fn a_screen_is_sent_away_from_elsewhere() {
 fn an_attached_screen_shows_the_log_of_the_process_that_holds_the_engine() {
     let (server, home, files, run) = slow_upload(6, &["--parts", "1"]);
     server.wait_for_bytes(BEGUN);
-    let Some(tmux) = Tmux::start(&home, "attach") else {
+    let Some(screen) = terminal("log", &home, "attach") else {
         return;
     };
-    tmux.wait_for("a.mp4");
+    screen.shows_text("a.mp4");
     // Said before this screen was opened, by another process.
-    tmux.tmux(["send-keys", "Tab", "Tab", "z"]);
-    tmux.wait_for("accepts the key");
+    screen.keys(&["Tab", "Tab", "z"]);
+    screen.shows_text("accepts the key");
     // And what it says from now on.
     server.script(&json!([{"fault": "error-before", "on": "part", "times": 1}]));
     server.line(0);
-    tmux.wait_for("a.mp4, part");
+    screen.shows_text("a.mp4, part");
     run.end().assert_code(0);
     server.report().assert_holds(&files);
 }

@@ -287,11 +287,20 @@ fn progress_words(summary: &Summary) -> String {
     let percent = u128::from(bytes.acknowledged) * 100 / u128::from(bytes.total.max(1));
     let mut parts = vec![
         format!("progress    {percent}%"),
-        format!(
-            "{} of {}",
-            ByteSize(bytes.acknowledged),
-            ByteSize(bytes.total)
-        ),
+        match bytes.in_flight {
+            0 => format!(
+                "{} of {}",
+                ByteSize(bytes.acknowledged),
+                ByteSize(bytes.total)
+            ),
+            // Of large parts none may have arrived for minutes.
+            in_flight => format!(
+                "{} and {} in flight of {}",
+                ByteSize(bytes.acknowledged),
+                ByteSize(in_flight),
+                ByteSize(bytes.total)
+            ),
+        },
         format!(
             "{} of {} files",
             summary.counts.of(State::Done),

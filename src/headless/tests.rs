@@ -506,6 +506,23 @@ async fn progress_is_told_only_when_there_is_any() {
     assert_eq!(told[1]["bytes"]["acknowledged"], 50);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_person_sees_large_parts_move_before_the_first_of_them_arrives() {
+    let page = Page::default();
+    let stage = Stage::new(Style::Human, page.clone()).await;
+    stage.engine.summary.send_modify(|summary| {
+        summary.bytes.total = 8 << 30;
+        summary.bytes.in_flight = 3 << 30;
+    });
+    tokio::time::sleep(EVERY * 2).await;
+    stage.end(&[]).await;
+    let told = page.text();
+    assert!(
+        told.contains("0 B and 3.0 GiB in flight of 8.0 GiB"),
+        "{told}"
+    );
+}
+
 #[tokio::test]
 async fn signals_are_wishes_to_end_and_a_hangup_only_where_it_shall_be() {
     let mut wishes = stop_signals(false).unwrap();

@@ -1,8 +1,10 @@
 //! A terminal that a test looks at, types into and points at.
 
+#![allow(dead_code, reason = "not every binary of tests uses all of it")]
+
 use std::process::{Command, Stdio};
 
-use crate::support::{Home, wait_for};
+use crate::support::{Home, skip, wait_for};
 
 /// A terminal of its own for one test, on a tmux server of its own.
 pub(crate) struct Terminal {
@@ -23,7 +25,7 @@ impl Terminal {
             .stdout(Stdio::null())
             .status();
         if !there.is_ok_and(|status| status.success()) {
-            println!("skipped: there is no tmux");
+            skip("there is no tmux");
             return None;
         }
         let terminal = Self {
