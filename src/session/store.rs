@@ -411,9 +411,12 @@ impl Writer {
         }
     }
 
-    /// When what waits has to be written; `None` when nothing does.
+    /// When what waits has to be written; `None` when nothing does. What failed is tried again also
+    /// where that was but a look at the file: until it goes well nothing is begun that would be written.
     fn due(&self, failed_at: Option<Instant>) -> Option<Instant> {
-        let oldest = self.oldest?;
+        let Some(oldest) = self.oldest else {
+            return failed_at.map(|at| at + AGAIN);
+        };
         let wanted = if self.waiters.is_empty() {
             oldest + BATCH
         } else {
@@ -725,6 +728,21 @@ mod tests {
         saved.blocking_recv().unwrap();
         drop(store);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "head, one\n");
+    }
+
+    #[test]
+    fn a_file_that_is_back_in_its_place_is_no_trouble_any_more_though_nothing_is_to_be_written() {
+        let (folder, path, store) = new();
+        let away = folder.path().join("away");
+        std::fs::rename(&path, &away).unwrap();
+        std::fs::write(&path, "theirs\n").unwrap();
+        let reached = store.barrier();
+        while store.error().is_none() {
+            std::thread::yield_now();
+        }
+        std::fs::rename(&away, &path).unwrap();
+        reached.blocking_recv().unwrap();
+        assert_eq!(store.error(), None);
     }
 
     #[test]
