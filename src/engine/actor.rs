@@ -11,6 +11,8 @@ mod polls;
 mod show;
 mod snapshot;
 mod steps;
+#[cfg(test)]
+mod tests;
 mod walks;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -369,7 +371,8 @@ impl Actor {
         [
             retry.filter(future),
             resting.filter(future),
-            self.reorder_at,
+            // While one snapshot is written, a new order waits for the next.
+            self.reorder_at.filter(|_| self.snapshot.is_none()),
             self.scheduled.due(),
             poll.filter(future),
             tick,
