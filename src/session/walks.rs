@@ -1,7 +1,10 @@
 //! The walks that a session was asked for: one that was cut short is gone on with, and what one could
 //! not read is walked again as it was asked for. Pure; knows no disk.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use serde::Deserialize;
 
@@ -27,6 +30,8 @@ pub struct Walk {
 pub struct Walks {
     walks: BTreeMap<WalkId, Walk>,
     last: WalkId,
+    /// Those of which something was walked again since the session was opened.
+    again: BTreeSet<WalkId>,
 }
 
 impl Walks {
@@ -52,6 +57,17 @@ impl Walks {
     pub fn end(&mut self, id: WalkId) -> bool {
         let walk = self.walks.get_mut(&id);
         walk.is_some_and(|walk| !std::mem::replace(&mut walk.over, true))
+    }
+
+    /// Something of this walk is walked again: what that can't read will name it.
+    pub fn walk_again(&mut self, id: WalkId) {
+        self.again.insert(id);
+    }
+
+    /// Whether this walk may still be named, though it came to its end and nothing names it now.
+    #[must_use]
+    pub fn may_be_named(&self, id: WalkId) -> bool {
+        self.again.contains(&id)
     }
 
     /// All of them.

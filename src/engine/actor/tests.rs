@@ -94,3 +94,29 @@ async fn a_move_while_the_session_is_written_anew_waits_for_that_and_does_not_ho
     let next = actor.snapshot.as_ref();
     assert!(next.is_some_and(Snapshot::is_of_a_new_order));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_unread_again_after_it_was_taken_out_leaves_a_session_that_opens() {
+    let (home, mut actor, _handle, server) = actor(0);
+    let lost = home.path().join("lost.mp4");
+    symlink("nowhere", &lost).unwrap();
+    let add = AddPaths {
+        paths: vec![lost.clone()],
+        ..AddPaths::default()
+    };
+    tell(&mut actor, &server, Command::Add(add));
+    walk_on(&mut actor).await;
+    let unread = actor.queue.find(&lost).unwrap();
+
+    // Walked again, taken out meanwhile, written anew, and only then read, in vain.
+    actor.walk_unread(vec![unread]);
+    tell(&mut actor, &server, Command::Remove(Targets::All));
+    write_anew(&mut actor).await;
+    walk_on(&mut actor).await;
+    assert_eq!(actor.queue.unread(), 1);
+    drop(actor);
+
+    let mut queue = Queue::default();
+    folder::open(&session(&home), |record| queue.restore(record)).unwrap();
+    assert_eq!(queue.counts().of(State::Failed), 1);
+}
