@@ -301,8 +301,15 @@ impl Actor {
                     self.tune_parts();
                     self.tell(&server, self.phase());
                 }
-                Woken::Mass => self.go_on_with_mass(&server, Some(SLICE)),
-                Woken::Slice => self.write_slice(),
+                Woken::Mass => {
+                    self.go_on_with_mass(&server, Some(SLICE));
+                    // Where there is one core, parts want it too.
+                    tokio::task::yield_now().await;
+                }
+                Woken::Slice => {
+                    self.write_slice();
+                    tokio::task::yield_now().await;
+                }
                 Woken::NobodyLeft => self.stop(Duration::ZERO),
             }
             self.what_was_told_meanwhile(&server);
@@ -332,15 +339,16 @@ impl Actor {
                 }
             } => Woken::Time,
             () = std::future::ready(()), if self.masses.any() => Woken::Mass,
-            Some(walked) = self.walks.next() => Woken::Walked(walked),
+            // Before what is walked: that may come faster than it can be taken, for long.
             () = async {
                 match slice {
                     None => std::future::pending().await,
-                    Some(true) => tokio::task::yield_now().await,
+                    Some(true) => {}
                     // The disk is slower than we are.
                     Some(false) => tokio::time::sleep(TICK / 20).await,
                 }
             } => Woken::Slice,
+            Some(walked) = self.walks.next() => Woken::Walked(walked),
         }
     }
 
