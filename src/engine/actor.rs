@@ -396,7 +396,7 @@ impl Actor {
         if self.stopping.is_some() {
             return Phase::Draining;
         }
-        let working = self.under_way > 0 || self.walks.any();
+        let working = self.under_way > 0 || self.walks.any() || self.masses.any();
         let unsettled = self.queue.counts().unsettled() > 0 && self.halted.is_none();
         if working || unsettled {
             Phase::Running

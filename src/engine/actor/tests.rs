@@ -14,7 +14,7 @@ use crate::{
     engine::{
         Handle, Server,
         clock::Clock,
-        protocol::{AddPaths, Command, Place, State, Targets, UploadId},
+        protocol::{AddPaths, Command, Phase, Place, State, Targets, UploadId},
         queue::Queue,
     },
     error::{Error, Kind},
@@ -127,6 +127,39 @@ async fn a_walk_that_finds_much_does_not_hold_up_the_session_that_is_written_ane
     }
     walk_on(&mut actor).await;
     assert_eq!(actor.queue.len(), 10_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_walk_that_has_found_nothing_yet_is_paused_with_everything() {
+    let (home, mut actor, _handle, server) = actor(0);
+    let add = AddPaths {
+        paths: vec![home.path().to_owned()],
+        ..AddPaths::default()
+    };
+    fs::write(home.path().join("film.mp4"), "film").unwrap();
+    tell(&mut actor, &server, Command::Add(add.clone()));
+    tell(&mut actor, &server, Command::Pause(Targets::All));
+    walk_on(&mut actor).await;
+    assert_eq!(actor.queue.counts().of(State::Paused), 1);
+    tell(&mut actor, &server, Command::Resume(Targets::All));
+    fs::write(home.path().join("second.mp4"), "second").unwrap();
+    tell(&mut actor, &server, Command::Add(add));
+    walk_on(&mut actor).await;
+    assert_eq!(actor.queue.counts().of(State::Queued), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_settled_while_a_command_for_many_goes_on() {
+    let (_home, mut actor, _handle, server) = actor(1);
+    tell(&mut actor, &server, Command::Pause(Targets::All));
+    assert_eq!(actor.phase(), Phase::Settled);
+    // More than a slice: what the last of them are for is not known yet.
+    let many = Targets::Ids(vec![1; 2_000_000]);
+    tell(&mut actor, &server, Command::Retry(many));
+    assert!(actor.masses.any());
+    assert_eq!(actor.phase(), Phase::Running);
+    actor.go_on_with_mass(&server, None);
+    assert_eq!(actor.phase(), Phase::Settled);
 }
 
 #[tokio::test(flavor = "multi_thread")]
