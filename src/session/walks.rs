@@ -28,7 +28,7 @@ pub struct Walk {
 /// All walks of a session.
 #[derive(Debug, Default)]
 pub struct Walks {
-    walks: BTreeMap<WalkId, Walk>,
+    all: BTreeMap<WalkId, Walk>,
     last: WalkId,
     /// Those of which something was walked again since the session was opened.
     again: BTreeSet<WalkId>,
@@ -44,18 +44,18 @@ impl Walks {
     /// Takes over a walk; `false` when there is one of this number.
     pub fn insert(&mut self, walk: Walk) -> bool {
         self.last = self.last.max(walk.id);
-        self.walks.insert(walk.id, walk).is_none()
+        self.all.insert(walk.id, walk).is_none()
     }
 
     /// The walk with this number.
     #[must_use]
     pub fn get(&self, id: WalkId) -> Option<&Walk> {
-        self.walks.get(&id)
+        self.all.get(&id)
     }
 
     /// A walk came to its end. Whether that is news.
     pub fn end(&mut self, id: WalkId) -> bool {
-        let walk = self.walks.get_mut(&id);
+        let walk = self.all.get_mut(&id);
         walk.is_some_and(|walk| !std::mem::replace(&mut walk.over, true))
     }
 
@@ -72,7 +72,7 @@ impl Walks {
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Walk> {
-        self.walks.values()
+        self.all.values()
     }
 
     /// Those that did not come to their end.
