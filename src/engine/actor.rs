@@ -11,6 +11,8 @@ mod polls;
 mod show;
 mod snapshot;
 mod steps;
+#[cfg(test)]
+mod tests;
 mod walks;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -299,8 +301,15 @@ impl Actor {
                     self.tune_parts();
                     self.tell(&server, self.phase());
                 }
-                Woken::Mass => self.go_on_with_mass(&server, Some(SLICE)),
-                Woken::Slice => self.write_slice(),
+                Woken::Mass => {
+                    self.go_on_with_mass(&server, Some(SLICE));
+                    // Where there is one core, parts want it too.
+                    tokio::task::yield_now().await;
+                }
+                Woken::Slice => {
+                    self.write_slice();
+                    tokio::task::yield_now().await;
+                }
                 Woken::NobodyLeft => self.stop(Duration::ZERO),
             }
             self.what_was_told_meanwhile(&server);
@@ -330,15 +339,16 @@ impl Actor {
                 }
             } => Woken::Time,
             () = std::future::ready(()), if self.masses.any() => Woken::Mass,
-            Some(walked) = self.walks.next() => Woken::Walked(walked),
+            // Before what is walked: that may come faster than it can be taken, for long.
             () = async {
                 match slice {
                     None => std::future::pending().await,
-                    Some(true) => tokio::task::yield_now().await,
+                    Some(true) => {}
                     // The disk is slower than we are.
                     Some(false) => tokio::time::sleep(TICK / 20).await,
                 }
             } => Woken::Slice,
+            Some(walked) = self.walks.next() => Woken::Walked(walked),
         }
     }
 
@@ -369,7 +379,8 @@ impl Actor {
         [
             retry.filter(future),
             resting.filter(future),
-            self.reorder_at,
+            // While one snapshot is written, a new order waits for the next.
+            self.reorder_at.filter(|_| self.snapshot.is_none()),
             self.scheduled.due(),
             poll.filter(future),
             tick,
@@ -385,7 +396,7 @@ impl Actor {
         if self.stopping.is_some() {
             return Phase::Draining;
         }
-        let working = self.under_way > 0 || self.walks.any();
+        let working = self.under_way > 0 || self.walks.any() || self.masses.any();
         let unsettled = self.queue.counts().unsettled() > 0 && self.halted.is_none();
         if working || unsettled {
             Phase::Running

@@ -91,15 +91,16 @@ impl Queue {
             .any(|walk| !walk.add.again && (!walk.over || self.unread > 0))
     }
 
-    /// The walks that are of any use: those that did not come to their end, and those that could not
-    /// read something.
+    /// The walks that are of any use: those that did not come to their end, those that could not read
+    /// something, and those that may tell so yet.
     pub fn walks_kept(&self) -> impl Iterator<Item = Walk> + '_ {
         // Of those that were left out, too: their tables name the walk.
         let uploads = self.uploads.iter().flatten();
         let unread: HashSet<WalkId> = uploads.filter_map(Upload::walk).collect();
+        let named = move |id: WalkId| unread.contains(&id) || self.walks.may_be_named(id);
         let walks = self.walks.iter();
         walks
-            .filter(move |walk| !walk.over || unread.contains(&walk.id))
+            .filter(move |walk| !walk.over || named(walk.id))
             .cloned()
     }
 

@@ -10,6 +10,7 @@
 
 use std::{
     fs::{DirBuilder, File, OpenOptions},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     io::{self, BufWriter, Write},
     os::unix::fs::{DirBuilderExt, FileExt, MetadataExt},
     path::{Path, PathBuf},
@@ -92,8 +93,8 @@ impl Store {
         Ok(Self::start(path, file, length, length))
     }
 
-    /// Opens a session file whose first `good` bytes are whole tables; what was torn behind them is
-    /// cut off.
+    /// Opens a session file, which has to be locked, whose first `good` bytes are whole tables; what was
+    /// torn behind them is cut off.
     ///
     /// # Errors
     /// Those of opening.
@@ -103,6 +104,7 @@ impl Store {
             file.set_len(good)?;
             file.sync_all()?;
         }
+        remove_temporary(path);
         // How much of it is log is not known; counted as snapshot it is compacted later, not never.
         Ok(Self::start(path, file, good, good))
     }
@@ -255,8 +257,27 @@ impl Drop for Store {
 fn temporary(path: &Path) -> io::Result<NamedTempFile> {
     // A temporary file of tempfile's has mode 0600.
     tempfile::Builder::new()
-        .prefix(".saving-")
+        .prefix(&temporary_prefix(path))
         .tempfile_in(folder_of(path))
+}
+
+/// How such a file's name begins: by its own, though no longer, for there is a longest name.
+fn temporary_prefix(path: &Path) -> String {
+    let mut hasher = DefaultHasher::new();
+    path.file_name().hash(&mut hasher);
+    format!(".saving-{:x}-", hasher.finish())
+}
+
+/// Removes what a run that was killed left of its snapshots: as long as the session, tokens and all.
+fn remove_temporary(path: &Path) {
+    let prefix = temporary_prefix(path);
+    let entries = std::fs::read_dir(folder_of(path));
+    for entry in entries.into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name.as_encoded_bytes().starts_with(prefix.as_bytes()) {
+            drop(std::fs::remove_file(entry.path()));
+        }
+    }
 }
 
 fn beside(
@@ -411,9 +432,12 @@ impl Writer {
         }
     }
 
-    /// When what waits has to be written; `None` when nothing does.
+    /// When what waits has to be written; `None` when nothing does. What failed is tried again also
+    /// where that was but a look at the file: until it goes well nothing is begun that would be written.
     fn due(&self, failed_at: Option<Instant>) -> Option<Instant> {
-        let oldest = self.oldest?;
+        let Some(oldest) = self.oldest else {
+            return failed_at.map(|at| at + AGAIN);
+        };
         let wanted = if self.waiters.is_empty() {
             oldest + BATCH
         } else {
@@ -638,6 +662,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_kill_left_of_a_snapshot_is_removed_when_the_session_is_opened_and_no_others() {
+        let (folder, path, store) = new();
+        drop(store);
+        let left = temporary(&path).unwrap().into_temp_path().keep().unwrap();
+        let other = folder.path().join("s.toml.toml");
+        let others = temporary(&other).unwrap();
+        drop(Store::open(&path, 5).unwrap());
+        assert!(!left.exists());
+        assert!(others.path().exists());
+    }
+
+    #[test]
     fn a_barrier_is_reached_with_nothing_to_write_and_leaves_nothing_due() {
         let (_folder, path, mut store) = new();
         store.append(String::new());
@@ -725,6 +761,21 @@ mod tests {
         saved.blocking_recv().unwrap();
         drop(store);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "head, one\n");
+    }
+
+    #[test]
+    fn a_file_that_is_back_in_its_place_is_no_trouble_any_more_though_nothing_is_to_be_written() {
+        let (folder, path, store) = new();
+        let away = folder.path().join("away");
+        std::fs::rename(&path, &away).unwrap();
+        std::fs::write(&path, "theirs\n").unwrap();
+        let reached = store.barrier();
+        while store.error().is_none() {
+            std::thread::yield_now();
+        }
+        std::fs::rename(&away, &path).unwrap();
+        reached.blocking_recv().unwrap();
+        assert_eq!(store.error(), None);
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! The walks that a session was asked for: one that was cut short is gone on with, and what one could
 //! not read is walked again as it was asked for. Pure; knows no disk.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use serde::Deserialize;
 
@@ -25,8 +28,10 @@ pub struct Walk {
 /// All walks of a session.
 #[derive(Debug, Default)]
 pub struct Walks {
-    walks: BTreeMap<WalkId, Walk>,
+    all: BTreeMap<WalkId, Walk>,
     last: WalkId,
+    /// Those of which something was walked again since the session was opened.
+    again: BTreeSet<WalkId>,
 }
 
 impl Walks {
@@ -39,24 +44,35 @@ impl Walks {
     /// Takes over a walk; `false` when there is one of this number.
     pub fn insert(&mut self, walk: Walk) -> bool {
         self.last = self.last.max(walk.id);
-        self.walks.insert(walk.id, walk).is_none()
+        self.all.insert(walk.id, walk).is_none()
     }
 
     /// The walk with this number.
     #[must_use]
     pub fn get(&self, id: WalkId) -> Option<&Walk> {
-        self.walks.get(&id)
+        self.all.get(&id)
     }
 
     /// A walk came to its end. Whether that is news.
     pub fn end(&mut self, id: WalkId) -> bool {
-        let walk = self.walks.get_mut(&id);
+        let walk = self.all.get_mut(&id);
         walk.is_some_and(|walk| !std::mem::replace(&mut walk.over, true))
+    }
+
+    /// Something of this walk is walked again: what that can't read will name it.
+    pub fn walk_again(&mut self, id: WalkId) {
+        self.again.insert(id);
+    }
+
+    /// Whether this walk may still be named, though it came to its end and nothing names it now.
+    #[must_use]
+    pub fn may_be_named(&self, id: WalkId) -> bool {
+        self.again.contains(&id)
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Walk> {
-        self.walks.values()
+        self.all.values()
     }
 
     /// Those that did not come to their end.

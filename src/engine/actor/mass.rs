@@ -138,7 +138,9 @@ impl Actor {
         if mass.deed == Deed::Remove {
             self.queue.tidy();
         }
-        self.holding &= self.queue.counts().of(State::Paused) > 0;
+        // A walk may have found nothing yet that could be paused.
+        let to_come = mass.deed == Deed::Pause && self.walks.any();
+        self.holding &= to_come || self.queue.counts().of(State::Paused) > 0;
         self.answer(server, mass.deed.outcome(&mass.reached), mass.answer);
     }
 

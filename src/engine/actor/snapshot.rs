@@ -81,7 +81,7 @@ impl Actor {
         }
     }
 
-    fn begin_snapshot(&mut self) {
+    pub(super) fn begin_snapshot(&mut self) {
         let order = self.queue.order().to_vec();
         let highest = order.iter().max().map_or(0, |id| *id as usize + 1);
         let mut to_come = vec![false; highest];

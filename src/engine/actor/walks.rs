@@ -230,7 +230,9 @@ impl Actor {
             match Scan::again(&walk.add, &paths) {
                 Ok(scan) => {
                     count += paths.len();
-                    self.walks.start(scan, run(walk, false, covers), None);
+                    let run = run(walk, false, covers);
+                    self.queue.walks.walk_again(run.walk);
+                    self.walks.start(scan, run, None);
                 }
                 Err(error) => tracing::error!("a walk can't be repeated: {error}"),
             }
