@@ -241,18 +241,19 @@ impl Config {
         let mode = fs::metadata(&file).map_or(0, |metadata| metadata.mode());
         let mut config = Self::parse(&text, &file)?;
         if mode & 0o077 != 0 {
-            config.warnings = config
-                .destinations
-                .values()
+            let secrets = config.destinations.values();
+            let readable: Vec<String> = secrets
                 .filter(|destination| matches!(destination.source(), Source::Plain(_)))
-                .map(|destination| {
-                    format!(
-                        "{}: the secret of {:?} can be read by other users: chmod 600 it, or use {{ env = … }}",
-                        shown(&file),
-                        destination.name,
-                    )
-                })
+                .map(|destination| format!("{:?}", destination.name))
                 .collect();
+            // One for the file, however many it holds.
+            if !readable.is_empty() {
+                config.warnings.push(format!(
+                    "{}: the secret of {} can be read by other users: chmod 600 it, or use {{ env = … }}",
+                    shown(&file),
+                    readable.join(", "),
+                ));
+            }
         }
         Ok(config)
     }

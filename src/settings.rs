@@ -169,17 +169,26 @@ fn typed_bytes(text: &str, wanted: &str, a_second: &str) -> Result<NonZeroU64, B
     if bare && bytes.get() < LEAST_BARE {
         return Err(BadSetting {
             text: crate::error::clean(number),
-            why: format!("only {bytes} bytes{a_second}: was {number}MiB{a_second} meant?"),
+            why: format!(
+                "only {bytes} byte{}{a_second}: was {number}MiB{a_second} meant?",
+                if bytes.get() == 1 { "" } else { "s" }
+            ),
         });
     }
     Ok(bytes)
 }
 
-/// Bytes in the largest binary unit that writes them exactly, so that nothing is lost in the text.
+/// Bytes in the largest unit that writes them exactly, binary before decimal, so that nothing is lost
+/// in the text.
 fn exact(f: &mut fmt::Formatter<'_>, bytes: u64) -> fmt::Result {
     for (shift, unit) in [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")] {
         if bytes >= 1 << shift && bytes.is_multiple_of(1 << shift) {
             return write!(f, "{}{unit}", bytes >> shift);
+        }
+    }
+    for (size, unit) in [(1_000_000_000, "GB"), (1_000_000, "MB"), (1000, "kB")] {
+        if bytes >= size && bytes.is_multiple_of(size) {
+            return write!(f, "{}{unit}", bytes / size);
         }
     }
     write!(f, "{bytes}B")
@@ -354,10 +363,10 @@ mod tests {
 
     #[test]
     fn what_is_shown_can_be_typed_again() {
-        for text in ["auto", "16MiB", "5242881B", "3GiB"] {
+        for text in ["auto", "16MiB", "5242881B", "3GiB", "10MB"] {
             assert_eq!(text.parse::<PartSize>().unwrap().to_string(), text);
         }
-        for text in ["unlimited", "20MiB/s", "1500B/s"] {
+        for text in ["unlimited", "20MiB/s", "1500B/s", "200kB/s", "3GB/s"] {
             assert_eq!(text.parse::<Bandwidth>().unwrap().to_string(), text);
         }
         for text in ["auto", "auto:16", "1", "256"] {
@@ -389,6 +398,10 @@ mod tests {
         assert_eq!(
             "16".parse::<PartSize>().unwrap_err().to_string(),
             "\"16\" is only 16 bytes: was 16MiB meant?"
+        );
+        assert_eq!(
+            "1".parse::<PartSize>().unwrap_err().to_string(),
+            "\"1\" is only 1 byte: was 1MiB meant?"
         );
         for text in ["16", "16/s", " 16 "] {
             assert_eq!(

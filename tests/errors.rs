@@ -413,16 +413,20 @@ fn a_check_finds_fault_with_keys_that_the_screen_would_refuse() {
     let config = Mode::JwPlayer.config(&server.url);
     home.write_config(&format!("{config}\n[keys]\nquit = \"p\"\n"));
     let ended = home.run(["check"]);
-    assert_told(&ended, 2, &["quit", "pause"]);
+    assert_told(&ended, 2, &["config.toml: [keys]", "quit", "pause"]);
 }
 
 #[test]
-fn a_secret_that_others_can_read_is_warned_of() {
+fn secrets_that_others_can_read_are_warned_of_once() {
     let server = Server::start();
     let home = Home::new(Mode::JwPlayer, &server.url);
+    let config = Mode::JwPlayer.config(&server.url);
+    let other = "[destination.other]\nkind = \"jwplayer\"\nsite_id = \"x\"\nsecret = \"y\"\n";
+    home.write_config(&format!("{config}{other}"));
     fs::set_permissions(home.config_file(), fs::Permissions::from_mode(0o644)).unwrap();
-    let ended = home.run(["check"]);
-    assert_told(&ended, 0, &["can be read by other users", "chmod 600"]);
+    let ended = home.run(["check", "it"]);
+    let words = "the secret of \"it\", \"other\" can be read by other users: chmod 600 it";
+    assert_told(&ended, 0, &[words]);
 }
 
 #[test]

@@ -114,7 +114,7 @@ fn sessions_are_listed_with_state_date_and_folder_and_found_by_the_beginning_of_
         line.contains(&format!("  {} to it: ", tree.display())),
         "{line}"
     );
-    assert!(line.contains(": 0 of 1 files done"), "{line}");
+    assert!(line.contains(": 0 of 1 file done"), "{line}");
     let (_, time) = line.split_once("unfinished  ").unwrap();
     let (time, _) = time.split_once("  ").unwrap();
     assert!(!time.contains('Z'), "local time: {time}");

@@ -96,8 +96,8 @@ async fn an_engine_answers_while_it_does_something_to_very_many_files_and_then_t
     assert_eq!(
         words,
         [
-            "60000 files resumed",
-            "60000 files left out",
+            "60,000 files resumed",
+            "60,000 files left out",
             "1 file moved"
         ]
     );

@@ -69,6 +69,28 @@ async fn at_its_time_the_schedule_sets_free_the_parts_that_are_on_their_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_setting_would_do_to_running_parts_is_told_as_it_is() {
+    let world = World::new(jwplayer, Making::default()).await;
+    let told = async |settings| match world.handle.query(Query::Preview(settings)).await {
+        Ok(Reply::Preview(preview)) => preview.words,
+        other => panic!("{other:?}"),
+    };
+    let now = Making::default().settings;
+    let slower = Settings {
+        bandwidth: "2MiB/s".parse().unwrap(),
+        ..now.clone()
+    };
+    assert_eq!(told(slower).await, "acts at once, on running parts too");
+    let fewer = Settings {
+        parts_in_flight: "1".parse().unwrap(),
+        ..now
+    };
+    assert_eq!(told(fewer).await, "running parts go on as they are");
+    world.tell(Command::Stop).await;
+    world.ended.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bandwidth_set_by_hand_holds_until_the_schedules_next_change_also_after_a_resume() {
     let world = at("12:00", EVENING).await;
     let scheduled = settings(&world).await;

@@ -214,17 +214,22 @@ impl Steady {
         self.weight += (1.0 - self.weight) * share;
     }
 
-    /// Seconds for these bytes; `None` while nothing moves.
+    /// Seconds for these bytes, none of them sooner than the cap lets them go; `None` while nothing
+    /// moves.
     #[must_use]
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         clippy::cast_precision_loss
     )]
-    pub fn seconds_for(&self, bytes: u64) -> Option<u64> {
+    pub fn seconds_for(&self, bytes: u64, cap: Bandwidth) -> Option<u64> {
         // What was not measured yet must not count as standing still.
         let rate = self.rate / self.weight.max(f64::MIN_POSITIVE);
-        (rate >= 1.0).then(|| (bytes as f64 / rate).ceil() as u64)
+        let held = match cap {
+            Bandwidth::Unlimited => 0,
+            Bandwidth::Limited(cap) => bytes.div_ceil(cap.get()),
+        };
+        (rate >= 1.0).then(|| held.max((bytes as f64 / rate).ceil() as u64))
     }
 }
 
@@ -266,6 +271,19 @@ mod tests {
         while bytes > 0 {
             bytes -= std::future::poll_fn(|context| pace.poll_take(context, bytes)).await;
         }
+    }
+
+    #[test]
+    fn what_is_left_takes_no_less_than_a_lowered_cap_lets_go() {
+        let mut steady = Steady::default();
+        assert_eq!(steady.seconds_for(1000, limited(10)), None);
+        for _ in 0..60 {
+            steady.sample(1000, 1.0);
+        }
+        assert_eq!(steady.seconds_for(10_000, Bandwidth::Unlimited), Some(10));
+        assert_eq!(steady.seconds_for(10_000, limited(10)), Some(1000));
+        // A cap that does not hold it back says nothing of how long it takes.
+        assert_eq!(steady.seconds_for(10_000, limited(50_000)), Some(10));
     }
 
     #[test]

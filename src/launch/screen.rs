@@ -13,12 +13,14 @@ use crate::{
     config::{Colour, Config},
     engine::{Handle, protocol::Summary},
     headless::Style,
+    path::shown,
     tui::{self, Depth, Detach, Exit, KeyMap},
 };
 
 /// The keys as the config has them.
 pub(super) fn keys(config: &Config) -> Result<KeyMap, Stopped> {
-    KeyMap::from_toml(&config.keys).map_err(Stopped::usage)
+    KeyMap::from_toml(&config.keys)
+        .map_err(|error| Stopped::usage(format!("{}: {error}", shown(&config.file))))
 }
 
 /// How a session is to be shown.

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use bytesize::ByteSize;
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 use serde_json::json;
@@ -12,6 +11,7 @@ use crate::{
     config,
     engine::{elsewhere::Elsewhere, protocol::State, queue::Queue},
     error::clean,
+    format,
     path::shown,
     session::{
         Folder,
@@ -191,7 +191,6 @@ impl Listed {
     }
 
     fn words(&self) -> String {
-        let iec = |bytes| ByteSize(bytes).display().iec().to_string();
         let state = match &self.held_by {
             Some(process) => format!("running in {process}"),
             None => self.state.to_owned(),
@@ -202,17 +201,17 @@ impl Listed {
         });
         let failed = match self.failed {
             0 => String::new(),
-            failed => format!(", {failed} failed"),
+            failed => format!(", {} failed", format::thousands(failed)),
         };
         format!(
-            "{}  {state}{changed}  {} to {}: {} of {} files done{failed}, {} of {}",
+            "{}  {state}{changed}  {} to {}: {} of {} done{failed}, {} of {}",
             self.session,
             shown(&self.folder),
             self.destination,
-            self.done,
-            self.files,
-            iec(self.bytes_done),
-            iec(self.bytes),
+            format::thousands(self.done),
+            format::count(self.files, "file"),
+            format::bytes(self.bytes_done),
+            format::bytes(self.bytes),
         )
     }
 }

@@ -134,6 +134,11 @@ impl KeyMap {
             .map(|(entry, _)| entry.action)
     }
 
+    /// How a key that was pressed is shown.
+    pub(crate) fn name(key: impl Into<Key>) -> String {
+        key.into().to_string()
+    }
+
     /// The first key of an action, as it is shown; empty when it has none.
     pub(crate) fn label(&self, action: Action) -> String {
         TABLE

@@ -212,7 +212,8 @@ const DARK: Inks = Inks {
 const LIGHT: Inks = Inks {
     strong: Ink(0x0011_151a, 232, Color::Black),
     dim: Ink(0x005c_6673, 241, Color::DarkGray),
-    faint: Ink(0x00a9_b2bd, 248, Color::Gray),
+    // The lighter grey of 16 is next to white.
+    faint: Ink(0x00a9_b2bd, 248, Color::DarkGray),
     accent: Ink(0x0006_5fb0, 25, Color::Blue),
     good: Ink(0x001a_7f4b, 28, Color::Green),
     warn: Ink(0x0098_5f00, 94, Color::Magenta),
@@ -350,6 +351,14 @@ mod tests {
             depth(&[("COLORTERM", "truecolor"), ("NO_COLOR", "")]),
             Depth::True
         );
+    }
+
+    #[test]
+    fn no_words_are_written_in_the_grey_that_a_light_terminal_hides() {
+        let theme = Theme::new(Depth::Ansi, Background::Light, false);
+        for style in [theme.dim, theme.faint, theme.border, theme.text, theme.warn] {
+            assert!(!matches!(style.fg, Some(Color::Gray | Color::White)));
+        }
     }
 
     #[test]

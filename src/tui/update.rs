@@ -21,11 +21,12 @@ use super::{
     Detach, Exit,
     action::{Action, Pane},
     app::{App, Dialog, Estimate, Eta, Found, Leaving, Listing, Message, Tone},
+    keys::KeyMap,
 };
 use crate::{
     engine::protocol::{
-        AddPaths, Command, Details, LimitedBy, Outcome, Parts, Phase, Preview, Query, Show, SortBy,
-        State, Summary, UploadId, Window, WindowQuery,
+        AddPaths, Command, Details, LimitedBy, Outcome, Parts, Phase, Preview, Query, Show, Sort,
+        SortBy, State, Summary, UploadId, Window, WindowQuery,
     },
     format,
     settings::Settings,
@@ -317,7 +318,15 @@ fn key_pressed(app: &mut App, key: KeyEvent) -> Vec<Effect> {
     if app.typing.is_some() {
         return filter_key(app, key);
     }
-    action.map_or_else(Vec::new, |action| act(app, action))
+    if let Some(action) = action {
+        return act(app, action);
+    }
+    if typed {
+        let (key, help) = (KeyMap::name(key), app.key(Action::Help));
+        let words = format!("{key} does nothing here; {help} shows the keys");
+        say(app, Tone::Plain, words);
+    }
+    Vec::new()
 }
 
 fn filter_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
@@ -400,7 +409,10 @@ fn perform(app: &mut App, action: Action) -> Vec<Effect> {
             moving::from_the_top(app)
         }
         A::Sort => {
-            app.queue.sort.by = next_sort(app.queue.sort.by);
+            let by = next_sort(app.queue.sort.by);
+            // Of these the most is what one looks for.
+            let descending = matches!(by, SortBy::Size | SortBy::Progress | SortBy::Speed);
+            app.queue.sort = Sort { by, descending };
             moving::from_the_top(app)
         }
         A::Reverse => {
@@ -469,6 +481,12 @@ fn open(app: &mut App) -> Vec<Effect> {
         Pane::Parts => {
             if moving::failed_part(app).is_some() {
                 app.dialog = Some(Dialog::Part);
+            } else {
+                say(
+                    app,
+                    Tone::Plain,
+                    "nothing failed in the part under the cursor",
+                );
             }
         }
         Pane::Log => {}

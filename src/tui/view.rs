@@ -253,10 +253,16 @@ impl Lengths {
         }
     }
 
-    /// Each sort of cell, how many of it follow each other, and how they look.
-    pub(super) fn pieces(self, theme: &Theme, style: Style) -> [(&'static str, u16, Style); 4] {
+    /// Each sort of cell, how many of it follow each other, and how they look where colour tells them
+    /// apart, and where not.
+    pub(super) fn pieces(
+        self,
+        theme: &Theme,
+        colored: bool,
+        style: Style,
+    ) -> [(&'static str, u16, Style); 4] {
         let cells = &theme.glyphs.bar;
-        let (on_way, to_come) = if theme.colored {
+        let (on_way, to_come) = if colored {
             (cells.full, cells.full)
         } else {
             (cells.flight, cells.track)
@@ -279,7 +285,8 @@ pub(super) fn bar<'a>(
     whole: u64,
     style: Style,
 ) -> Vec<Span<'a>> {
-    let pieces = Lengths::new(width, done, on_its_way, whole).pieces(theme, style);
+    let lengths = Lengths::new(width, done, on_its_way, whole);
+    let pieces = lengths.pieces(theme, theme.colored, style);
     let spans = pieces.into_iter().filter(|(_, count, _)| *count > 0);
     spans
         .map(|(symbol, count, style)| Span::styled(symbol.repeat(count.into()), style))

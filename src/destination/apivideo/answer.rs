@@ -122,7 +122,9 @@ impl Problem {
             )
         };
         let inner = self.problems.iter().flatten().take(5).filter_map(told);
-        let all: Vec<_> = told(self).into_iter().chain(inner).collect();
+        let mut all: Vec<_> = told(self).into_iter().chain(inner).collect();
+        // A problem that has no more to say than what it is in says it once.
+        all.dedup();
         if all.is_empty() {
             answer.words()
         } else {
@@ -256,6 +258,16 @@ mod tests {
         assert_eq!(
             error.message,
             "send: answered 400: An attribute is invalid. (file); Already"
+        );
+    }
+
+    #[test]
+    fn what_a_problem_and_the_one_inside_say_alike_is_said_once() {
+        let body = r#"{"title":"An internal error occurred.","status":500,"problems":[
+            {"title":"An internal error occurred."}]}"#;
+        assert_eq!(
+            failure(&answer(500, body), "send").message,
+            "send: answered 500: An internal error occurred."
         );
     }
 

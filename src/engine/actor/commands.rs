@@ -12,6 +12,7 @@ use crate::{
         upload::Hold,
         worker::{self, Done},
     },
+    format,
     plan::{PartNumber, PartPlan},
     session::{Change, record},
     settings::{PartSize, Settings},
@@ -22,7 +23,7 @@ const REORDER: Duration = Duration::from_secs(2);
 
 /// `1 file`, `2 files`.
 pub(super) fn files(count: usize) -> String {
-    format!("{count} file{}", if count == 1 { "" } else { "s" })
+    format::count(count, "file")
 }
 
 impl Actor {
@@ -217,6 +218,11 @@ impl Actor {
             return Preview {
                 words: if by_hand && settings.bandwidth != self.settings.bandwidth {
                     self.until_the_schedule_changes()
+                } else if settings.parts_in_flight == self.settings.parts_in_flight
+                    && settings.files_in_flight == self.settings.files_in_flight
+                    && settings.bandwidth != self.settings.bandwidth
+                {
+                    "acts at once, on running parts too".into()
                 } else {
                     "running parts go on as they are".into()
                 },
@@ -243,12 +249,18 @@ impl Actor {
         let queued = self.queue.counts().of(State::Queued);
         let words = match (running, queued) {
             (0, 0) => "nothing is left to be cut".to_owned(),
-            (0, queued) => format!("{} in the queue will be cut so", files(queued)),
-            (running, queued) => format!(
-                "re-cuts {before} parts of {} under way into {after}; {} in the queue",
-                files(running),
-                files(queued)
-            ),
+            (0, queued) => format!("{} will be cut so", format::count(queued, "queued file")),
+            (running, queued) => {
+                let mut words = format!(
+                    "re-cuts {} of {} into {after}",
+                    format::count(usize::try_from(before).unwrap_or(usize::MAX), "part"),
+                    format::count(running, "running file")
+                );
+                if queued > 0 {
+                    words = format!("{words}; {}", format::count(queued, "queued file"));
+                }
+                words
+            }
         };
         Preview {
             files: running,

@@ -14,6 +14,7 @@ use crate::{
         worker::{self, Checked, Completion, Done},
     },
     error::{Error, Kind, Result},
+    format,
     identity::Identity,
     plan::PartNumber,
     session::{Change, Milestone},
@@ -232,7 +233,8 @@ impl Actor {
         let media = upload.media().unwrap_or_default();
         let parts = upload.begun().map_or(0, Begun::count);
         if self.events.is_none() {
-            tracing::info!("{} goes to {media} in {parts} parts", self.place(id, None));
+            let cut = format::count(parts as usize, "part");
+            tracing::info!("{} goes to {media} in {cut}", self.place(id, None));
         }
         self.happened(|| Event::Started {
             id,

@@ -70,25 +70,58 @@ impl Masses {
 
 impl Deed {
     fn outcome(self, reached: &Reached) -> Outcome {
+        let most = reached.uploads.max(reached.parts).max(reached.walked);
         let count = files(reached.uploads);
-        let mut words = match self {
-            Self::Pause => format!("{count} paused"),
-            Self::Resume => format!("{count} resumed"),
-            Self::StartOver => format!("{count} will be started over"),
-            Self::Skip => format!("{count} left out"),
-            Self::Remove => format!("{count} taken out of the queue"),
-            Self::Retry => format!("{count} and {} parts are tried again", reached.parts),
-        };
+        let mut told = Vec::new();
+        match self {
+            Self::Retry => {
+                let mut again = Vec::new();
+                if reached.uploads > 0 {
+                    again.push(count);
+                }
+                if reached.parts > 0 {
+                    again.push(format::count(reached.parts, "part"));
+                }
+                let is = if reached.uploads + reached.parts == 1 {
+                    "is"
+                } else {
+                    "are"
+                };
+                if !again.is_empty() {
+                    told.push(format!("{} {is} tried again", again.join(" and ")));
+                }
+            }
+            _ if reached.uploads == 0 => {}
+            Self::Pause => told.push(format!("{count} paused")),
+            Self::Resume => told.push(format!("{count} resumed")),
+            Self::StartOver => told.push(format!("{count} will be started over")),
+            Self::Skip => told.push(format!("{count} left out")),
+            Self::Remove => told.push(format!("{count} taken out of the queue")),
+        }
         if reached.walked > 0 {
             let paths = format::count(reached.walked, "path");
-            words = format!("{words}; {paths} walked again");
+            told.push(format!("{paths} walked again"));
         }
         if reached.hopeless > 0 {
             let hopeless = files(reached.hopeless);
-            words = format!("{words}; {hopeless} can only be started over");
+            told.push(format!("{hopeless} can only be started over"));
         }
-        let most = reached.uploads.max(reached.parts).max(reached.walked);
-        Outcome::new(most, words)
+        if told.is_empty() {
+            told.push(self.in_vain().to_owned());
+        }
+        Outcome::new(most, told.join("; "))
+    }
+
+    /// What is said when there was nothing to do it to.
+    fn in_vain(self) -> &'static str {
+        match self {
+            Self::Pause => "nothing there is left to be paused",
+            Self::Resume => "nothing there is paused",
+            Self::Retry => "nothing there failed",
+            Self::StartOver => "nothing there can be started over",
+            Self::Skip => "nothing there can be left out",
+            Self::Remove => "nothing there can be taken out of the queue",
+        }
     }
 }
 
@@ -272,5 +305,44 @@ impl Set {
 
     fn has(&self, id: UploadId) -> bool {
         self.0.binary_search(&id).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_reached_is_told_and_what_was_not_is_left_out() {
+        let told = |deed: Deed, uploads, parts| {
+            let reached = Reached {
+                uploads,
+                parts,
+                ..Reached::default()
+            };
+            deed.outcome(&reached).words
+        };
+        assert_eq!(told(Deed::Retry, 0, 1), "1 part is tried again");
+        assert_eq!(told(Deed::Retry, 1, 0), "1 file is tried again");
+        assert_eq!(told(Deed::Retry, 0, 5), "5 parts are tried again");
+        assert_eq!(
+            told(Deed::Retry, 3, 1200),
+            "3 files and 1,200 parts are tried again"
+        );
+        assert_eq!(told(Deed::Retry, 0, 0), "nothing there failed");
+        assert_eq!(told(Deed::Pause, 2, 0), "2 files paused");
+        assert_eq!(
+            told(Deed::Pause, 0, 0),
+            "nothing there is left to be paused"
+        );
+        let walked = Reached {
+            walked: 1,
+            hopeless: 2,
+            ..Reached::default()
+        };
+        assert_eq!(
+            Deed::Retry.outcome(&walked).words,
+            "1 path walked again; 2 files can only be started over"
+        );
     }
 }

@@ -235,7 +235,7 @@ impl Actor {
             eta: self
                 .speed
                 .steady
-                .seconds_for(left - in_flight)
+                .seconds_for(left - in_flight, self.settings.bandwidth)
                 .filter(|_| moving),
             sending_ms: millis(self.speed.sending.total()),
             parts_running: u32::try_from(self.flights.len()).unwrap_or(u32::MAX),

@@ -161,6 +161,15 @@ impl Add {
             .collect()
     }
 
+    /// Whether what would be added is there, as far as that is known: half a name is none yet.
+    pub(crate) fn named(&self) -> bool {
+        let (folder, name) = self.place();
+        self.chosen.is_some()
+            || name.is_empty()
+            || folder != self.listing.folder
+            || self.listing.entries.iter().any(|entry| entry.name == name)
+    }
+
     /// The path to add: the chosen entry, else what is typed.
     pub(crate) fn target(&self) -> PathBuf {
         self.chosen

@@ -314,6 +314,118 @@ fn what_a_change_would_do_follows_the_text_as_it_is_typed() {
 }
 
 #[test]
+fn an_arrow_takes_what_was_typed_and_goes_on_to_the_next_setting() {
+    let mut screen = screen();
+    let tuned = commands(screen.press("T32MiB<down>12<up>64MiB<enter><enter>"));
+    let [Command::Tune(settings)] = tuned.as_slice() else {
+        panic!("{tuned:?}");
+    };
+    assert_eq!(settings.part_size, "64MiB".parse::<PartSize>().unwrap());
+    assert_eq!(settings.parts_in_flight, Concurrency::Fixed(12));
+    // What is no value keeps the cursor, and says why.
+    screen.press("T3x<down>");
+    let Some(Dialog::Tuning(tuning)) = &screen.app.dialog else {
+        panic!("the panel is gone");
+    };
+    assert_eq!(tuning.row, 0);
+    assert!(screen.text().contains("is not a part size"));
+}
+
+#[test]
+fn what_one_looks_for_in_an_order_comes_first() {
+    let mut screen = screen();
+    let mut seen = Vec::new();
+    for _ in 0..6 {
+        screen.press("o");
+        let sort = screen.app.queue.sort;
+        seen.push((sort.by, sort.descending));
+    }
+    assert_eq!(
+        seen,
+        [
+            (SortBy::Name, false),
+            (SortBy::Size, true),
+            (SortBy::Progress, true),
+            (SortBy::State, false),
+            (SortBy::Speed, true),
+            (SortBy::Queue, false),
+        ]
+    );
+}
+
+#[test]
+fn a_search_in_the_help_may_begin_with_a_slash() {
+    let mut screen = screen();
+    screen.press("?/bandw");
+    assert!(
+        screen.text().contains("more bandwidth"),
+        "{}",
+        screen.text()
+    );
+    // Alone it is the key that is looked for.
+    screen.press("<esc>/");
+    assert!(
+        screen.text().contains("show only names"),
+        "{}",
+        screen.text()
+    );
+}
+
+#[test]
+fn a_key_that_means_nothing_where_one_is_says_so() {
+    let mut screen = screen();
+    screen.press("j<enter>K");
+    let words = "K does nothing here; ? shows the keys";
+    assert!(screen.text().contains(words), "{}", screen.text());
+}
+
+#[test]
+fn enter_on_a_part_without_a_story_says_so() {
+    let mut screen = screen();
+    screen.press("j<enter><enter>");
+    assert!(screen.app.dialog.is_none());
+    let words = "nothing failed in the part under the cursor";
+    assert!(screen.text().contains(words), "{}", screen.text());
+}
+
+#[test]
+fn half_a_name_is_not_counted_as_a_place_without_media() {
+    let mut screen = screen();
+    screen.press("a");
+    screen.send(Msg::Listing(crate::tui::app::Listing {
+        folder: "/mnt/archive/".into(),
+        entries: vec![crate::tui::app::Entry {
+            path: "/mnt/archive/2019".into(),
+            name: "2019".to_owned(),
+            folder: true,
+            media: false,
+            size: 0,
+        }],
+        error: None,
+    }));
+    let count = |screen: &mut Screen| {
+        let Some(Dialog::Add(add)) = &mut screen.app.dialog else {
+            panic!("the dialog is gone");
+        };
+        let whole = crate::tui::app::Estimate {
+            whole: true,
+            ..Default::default()
+        };
+        add.estimate = add.wanted().map(|wanted| (wanted, whole));
+    };
+    screen.press("20");
+    count(&mut screen);
+    assert!(!screen.text().contains("no media"), "{}", screen.text());
+    screen.press("19");
+    count(&mut screen);
+    assert!(
+        screen.text().contains("no media there"),
+        "{}",
+        screen.text()
+    );
+}
+
+#[test]
 fn a_schedule_that_changes_the_bandwidth_behind_the_panel_is_not_undone_by_it() {
     let mut screen = screen();
     screen.press("Tj9");

@@ -301,6 +301,116 @@ fn what_holds_the_speed_back_is_told_in_words() {
 }
 
 #[test]
+fn what_is_wrong_takes_the_room_of_the_history_and_half_a_word_of_a_reason_is_left_out() {
+    let mut screen = busy(80, 24);
+    let line = |screen: &Screen| screen.text().lines().nth(2).unwrap().to_owned();
+    let wait = |why: &str| LimitedBy::Destination {
+        why: why.to_owned(),
+        left_ms: 11_200,
+    };
+    screen.world.summary.limited_by = wait("slow down");
+    screen.told();
+    let told = line(&screen);
+    assert!(told.contains("wait 12s: slow down "), "{told}");
+    assert!(!told.contains('▇') && !told.contains('█'), "{told}");
+    screen.world.summary.limited_by = wait("60 API calls a minute");
+    screen.told();
+    let told = line(&screen);
+    assert!(told.contains("asks to wait 12s  "), "{told}");
+    assert!(!told.contains('…'), "{told}");
+}
+
+#[test]
+fn leaving_says_what_is_waited_for() {
+    let mut screen = busy(120, 40);
+    let summary = &mut screen.world.summary;
+    summary.phase = Phase::Draining;
+    (summary.parts_running, summary.saved) = (2, true);
+    screen.told();
+    let told = |screen: &Screen| screen.text().lines().nth(2).unwrap().to_owned();
+    let line = told(&screen);
+    assert!(line.contains("finishing 2 parts; q at once"), "{line}");
+    screen.world.summary.parts_running = 0;
+    screen.told();
+    let line = told(&screen);
+    assert!(
+        line.contains("waiting for the destination; q at once"),
+        "{line}"
+    );
+    screen.world.summary.saved = false;
+    screen.told();
+    assert!(told(&screen).contains(" saving"), "{}", told(&screen));
+}
+
+#[test]
+fn the_session_s_name_stays_where_it_is_while_it_is_saved_again_and_again() {
+    let mut screen = busy(80, 24);
+    let at = |screen: &Screen| find(&screen.buffer(), "2026-11-23").unwrap();
+    screen.world.summary.saved = true;
+    screen.told();
+    let before = at(&screen);
+    screen.world.summary.saved = false;
+    screen.told();
+    assert!(screen.text().contains("saving"));
+    assert_eq!(at(&screen), before);
+}
+
+#[test]
+fn the_cursor_in_the_grid_is_seen_on_a_part_that_is_done() {
+    let mut screen = busy(120, 40);
+    screen.press("<enter>g");
+    let buffer = screen.buffer();
+    let (x, y) = find(&buffer, "■■").unwrap();
+    assert!(buffer[(x, y)].modifier.contains(Modifier::REVERSED));
+    assert_ne!(buffer[(x, y)].fg, buffer[(x + 1, y)].fg);
+}
+
+#[test]
+fn a_paused_file_shows_how_far_it_is_and_not_how_its_last_part_was_cut_off() {
+    let mut screen = busy(120, 40);
+    let row = &mut screen.world.rows[1];
+    (row.state, row.parts_running, row.rate) = (State::Paused, 0, 0);
+    row.note = Some("it was cut short before the answer came".to_owned());
+    screen.told();
+    let text = screen.text();
+    let line = text
+        .lines()
+        .find(|line| line.contains("02 dinner"))
+        .unwrap();
+    assert!(line.contains(" %") && !line.contains("cut short"), "{line}");
+}
+
+#[test]
+fn a_failed_part_names_the_key_that_means_it_in_the_pane_one_is_in() {
+    let mut screen = busy(120, 40);
+    assert!(
+        screen.text().contains("r tries it again"),
+        "{}",
+        screen.text()
+    );
+    screen.press("<enter>");
+    assert!(
+        screen.text().contains("t tries it again"),
+        "{}",
+        screen.text()
+    );
+}
+
+#[test]
+fn the_bar_under_the_cursor_is_told_by_its_cells_where_the_line_has_one_colour() {
+    let theme = |depth| Theme::new(depth, Background::Dark, false);
+    let bar = |depth| {
+        let screen = busy(120, 40).with_theme(theme(depth));
+        let text = screen.text();
+        let line = text.lines().find(|line| line.contains("02 dinner"));
+        line.unwrap().to_owned()
+    };
+    let few = bar(Depth::Ansi);
+    assert!(few.contains('┄'), "{few}");
+    assert!(!bar(Depth::Indexed).contains('┄'));
+}
+
+#[test]
 fn a_cap_by_schedule_says_so_and_until_when() {
     let mut screen = busy(120, 40);
     screen.world.summary.limited_by = LimitedBy::Bandwidth;

@@ -262,6 +262,12 @@ fn typing(tuning: &mut Tuning, key: KeyEvent) -> Vec<Effect> {
                     tuning.draft = draft;
                     tuning.typed = None;
                     tuning.error = None;
+                    // Who goes elsewhere with it is there then.
+                    match key.code {
+                        KeyCode::Up => tuning.row = (tuning.row + ROWS.len() - 1) % ROWS.len(),
+                        KeyCode::Tab | KeyCode::Down => tuning.row = (tuning.row + 1) % ROWS.len(),
+                        _ => {}
+                    }
                 }
                 Err(words) => tuning.error = Some(words),
             }

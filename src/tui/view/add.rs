@@ -83,8 +83,11 @@ fn counted(app: &App, add: &Add) -> Line<'static> {
     let Some((of, estimate)) = &add.estimate else {
         return Line::default();
     };
-    if add.wanted().as_ref() != Some(of) {
+    if add.wanted().as_ref() != Some(of) || !add.named() {
         return Line::default();
+    }
+    if estimate.whole && estimate.files == 0 {
+        return Line::styled("no media there", theme.dim);
     }
     let sum = format!(
         "{}, {}",

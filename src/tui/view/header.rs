@@ -67,7 +67,8 @@ fn who(app: &App, area: Rect, buf: &mut Buffer) {
     let summary = &app.summary;
     let saved = match &summary.save_error {
         Some(error) => Span::styled(format!("not saved: {}", printable(error)), theme.bad),
-        None if summary.saved => Span::styled("saved", theme.dim),
+        None if summary.saved => Span::styled("saved ", theme.dim),
+        // As wide as the other, so that the name beside it stays where it is.
         None => Span::styled("saving", theme.warn),
     };
     let mut pieces = Vec::new();
@@ -213,15 +214,31 @@ fn state(app: &App, area: Rect, buf: &mut Buffer) {
         ],
     );
     let (words, style) = says(app);
-    let longest = width.saturating_sub(10 + columns + 24).max(20);
-    let words = format::shorten_end(&words, longest);
-    let words = Piece::new(1, [Span::styled(words, style)]);
+    // What is wrong is worth more room than the history is.
+    let columns_kept = if style == theme.dim { columns } else { 0 };
+    let longest = width.saturating_sub(10 + columns_kept + 24).max(20);
+    let words = Piece::new(1, [Span::styled(with_why(&words, longest), style)]);
     // What failed is worth more room than the history is.
     let least = fit(counts(app), width / 3, "  ").width();
     let room = width.saturating_sub(least + 2);
     let right = fit(vec![words, flight, history, speed], room, "  ");
     let left = fit(counts(app), width.saturating_sub(right.width() + 2), "  ");
     left_right(buf, area, left, right);
+}
+
+/// The words in so many columns; without their reason where too little of it would be left to be
+/// understood.
+fn with_why(words: &str, columns: usize) -> String {
+    const LEAST: usize = 16;
+    match words.split_once(": ") {
+        Some((head, _))
+            if format::width(words) > columns
+                && (columns.saturating_sub(LEAST)..=columns).contains(&format::width(head)) =>
+        {
+            head.to_owned()
+        }
+        _ => format::shorten_end(words, columns),
+    }
 }
 
 /// What there is to know in words: the end, a walk, or what holds the speed back.
@@ -237,6 +254,11 @@ pub(super) fn says(app: &App) -> (String, ratatui::style::Style) {
             format!(
                 "{wheel} finishing {}; {} at once",
                 format::count(parts, "part"),
+                app.key(Action::Quit)
+            )
+        } else if summary.saved {
+            format!(
+                "{wheel} waiting for the destination; {} at once",
                 app.key(Action::Quit)
             )
         } else {

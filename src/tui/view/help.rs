@@ -58,6 +58,11 @@ fn lines(app: &App, help: &Help, width: u16) -> Vec<Line<'static>> {
     let width = usize::from(width);
     let indent = KEYS.min(width / 2);
     let wanted = help.search.value().to_lowercase();
+    // Who is used to a search that begins with a slash means what comes after it.
+    let wanted = match wanted.strip_prefix('/') {
+        Some(after) if !after.is_empty() => after,
+        _ => &wanted,
+    };
     let mut lines: Vec<Line<'static>> = Vec::new();
     let mut group: Option<Group> = None;
     for (in_group, keys, id, words) in app.keys.help() {

@@ -152,7 +152,14 @@ fn told(app: &App, parts: &Parts, grid: &Grid, width: u16) -> Line<'static> {
         0,
         [
             Span::styled(done.to_string(), theme.good),
-            Span::styled(format!(" of {} parts", parts.count), theme.dim),
+            Span::styled(
+                format!(
+                    " of {} {}",
+                    parts.count,
+                    if parts.count == 1 { "part" } else { "parts" }
+                ),
+                theme.dim,
+            ),
         ],
     )];
     for (state, words, rank) in [
@@ -207,8 +214,9 @@ fn cells(app: &App, parts: &Parts, grid: &Grid, buf: &mut Buffer) {
         let Some((x, y)) = grid.position(index) else {
             break;
         };
+        // Its glyph tells the state; in the state's own colour a full cell would hide the cursor.
         let style = if cursor == Some(index) {
-            style.add_modifier(Modifier::REVERSED)
+            app.theme.strong.add_modifier(Modifier::REVERSED)
         } else {
             style
         };
@@ -406,7 +414,11 @@ fn failed_line<'a>(
     };
     let next = match part.retry_in_ms {
         Some(ms) => again(part, ms),
-        None => format!("{} tries it again", app.key(Action::RetryPart)),
+        // The key of the parts means something else in the queue.
+        None if app.focus == Pane::Parts => {
+            format!("{} tries it again", app.key(Action::RetryPart))
+        }
+        None => format!("{} tries it again", app.key(Action::RetryFile)),
     };
     let number = format!(" {:>digits$}  ", part.number);
     let tail = format!("  {next}");

@@ -17,6 +17,13 @@ use crate::{
 /// Lines it takes.
 pub(super) const HEIGHT: usize = 11;
 
+fn files(count: usize) -> String {
+    match count {
+        0 => "nothing".to_owned(),
+        _ => format::count(count, "file"),
+    }
+}
+
 /// Draws the summary.
 pub(super) fn draw(app: &App, area: Rect, buf: &mut Buffer) {
     let theme = &app.theme;
@@ -28,11 +35,7 @@ pub(super) fn draw(app: &App, area: Rect, buf: &mut Buffer) {
     // Not since this screen was opened: it may be one of many, and the engine may have rested.
     let seconds = summary.sending_ms.div_ceil(1000);
     let mut lines: Vec<(&str, String, Style)> = vec![
-        (
-            "done",
-            format::count(counts.of(State::Done), "file"),
-            theme.good,
-        ),
+        ("done", files(counts.of(State::Done)), theme.good),
         (
             "failed",
             match failed {
@@ -46,12 +49,8 @@ pub(super) fn draw(app: &App, area: Rect, buf: &mut Buffer) {
             },
             if failed > 0 { theme.bad } else { theme.text },
         ),
-        ("left", format::count(left, "file"), theme.text),
-        (
-            "skipped",
-            format::count(counts.of(State::Skipped), "file"),
-            theme.text,
-        ),
+        ("left", files(left), theme.text),
+        ("skipped", files(counts.of(State::Skipped)), theme.text),
         match summary.unreadable {
             0 => ("", String::new(), theme.text),
             unreadable => (

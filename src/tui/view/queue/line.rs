@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use ratatui::{buffer::Buffer, layout::Rect};
+use ratatui::{
+    buffer::Buffer,
+    layout::Rect,
+    style::{Modifier, Style},
+};
 
 use super::{Columns, LEAD, folder};
 use crate::{
@@ -113,18 +117,19 @@ pub(super) fn draw(
             end += 2;
             pen.at(end, &format::shorten_end(&printable(note), room), style);
         }
-        _ => progress(app, &told, end, columns, &mut pen),
+        _ => progress(app, &told, under, end, columns, &mut pen),
     }
     if under {
-        let focus = app.focus == Pane::Queue;
-        buf.set_style(
-            area,
-            if focus {
-                theme.selected
-            } else {
-                theme.selected_away
-            },
-        );
+        buf.set_style(area, selected(app));
+    }
+}
+
+/// How the line under the cursor looks.
+fn selected(app: &App) -> Style {
+    if app.focus == Pane::Queue {
+        app.theme.selected
+    } else {
+        app.theme.selected_away
     }
 }
 
@@ -133,7 +138,9 @@ fn note(upload: &Row) -> Option<&str> {
     let stuck = matches!(
         upload.state,
         State::Failed | State::Changed | State::Skipped
-    ) || (upload.rate == 0 && upload.parts_running == 0 && upload.state != State::Done);
+    ) || (upload.rate == 0
+        && upload.parts_running == 0
+        && !matches!(upload.state, State::Done | State::Paused));
     upload
         .note
         .as_deref()
@@ -168,8 +175,18 @@ pub(in crate::tui) fn fold_glyph(app: &App, area: Rect, index: usize) -> Option<
     Some(area.x + LEAD + columns.word + columns.indent(line.depth))
 }
 
-fn progress(app: &App, told: &Told<'_>, column: u16, columns: Columns, pen: &mut Pen<'_>) {
+fn progress(
+    app: &App,
+    told: &Told<'_>,
+    under: bool,
+    column: u16,
+    columns: Columns,
+    pen: &mut Pen<'_>,
+) {
     let theme = &app.theme;
+    // A line that is reversed has one colour alone.
+    let reversed = |style: Style| style.add_modifier.contains(Modifier::REVERSED);
+    let colored = theme.colored && !(under && reversed(selected(app)));
     let quiet = told.quiet();
     let style = match told.state {
         State::Done => theme.good,
@@ -187,7 +204,7 @@ fn progress(app: &App, told: &Told<'_>, column: u16, columns: Columns, pen: &mut
             told.size,
         );
         let mut at = column + 2;
-        for (symbol, count, style) in lengths.pieces(theme, style) {
+        for (symbol, count, style) in lengths.pieces(theme, colored, style) {
             at = pen.fill(at, count, symbol, style);
         }
     }
