@@ -186,6 +186,11 @@ impl Gate {
             why: String::new(),
         });
         why.clone_into(&mut down.why);
+        // While everything is paused nobody tries, and nobody knows whether the line is down.
+        let untried = now.saturating_duration_since(down.until);
+        if untried > backoff.most * 10 {
+            down.since += untried;
+        }
         if down.until <= now {
             down.tries += 1;
             // Half the wait is fixed, so that a line that is down is not hammered by bad luck.
@@ -317,6 +322,16 @@ mod tests {
     async fn a_line_that_is_down_and_a_server_that_is_busy_never_count() {
         assert_eq!(verdict(Kind::Offline, 1000), Verdict::WhenOpen);
         assert_eq!(verdict(Kind::Throttled, 1000), Verdict::WhenOpen);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_line_that_nobody_tried_was_not_down_all_that_time() {
+        let mut gate = Gate::default();
+        let begun = Instant::now();
+        gate.line_is_down(begun, "no route", &BACKOFF, 1.0);
+        let later = begun + Duration::from_hours(48);
+        gate.line_is_down(later, "no route", &BACKOFF, 1.0);
+        assert!(gate.down_for(later).unwrap() < Duration::from_mins(1));
     }
 
     #[tokio::test(start_paused = true)]
