@@ -67,8 +67,7 @@ fn who(app: &App, area: Rect, buf: &mut Buffer) {
     let summary = &app.summary;
     let saved = match &summary.save_error {
         Some(error) => Span::styled(format!("not saved: {}", printable(error)), theme.bad),
-        None if summary.saved => Span::styled("saved ", theme.dim),
-        // As wide as the other, so that the name beside it stays where it is.
+        None if summary.saved => Span::styled("saved", theme.dim),
         None => Span::styled("saving", theme.warn),
     };
     let mut pieces = Vec::new();
@@ -86,7 +85,9 @@ fn who(app: &App, area: Rect, buf: &mut Buffer) {
             3,
             [Span::styled(printable(&summary.session), theme.dim)],
         ));
-        pieces.push(Piece::new(2, [saved]));
+        // Both are equally wide, so that the name beside them stays where it is.
+        let gap = " ".repeat("saving".len().saturating_sub(saved.width()));
+        pieces.push(Piece::new(2, [saved, Span::raw(gap)]));
     }
     let width = usize::from(area.width);
     let right = fit(pieces, width * 2 / 3, "  ");
