@@ -37,6 +37,8 @@ pub struct Queue {
     folders: Folders,
     /// Paths among the uploads that could not be read.
     unread: usize,
+    /// The same, also of those that were left out since.
+    of_walks: usize,
     /// What was to be walked.
     pub walks: Walks,
     /// Bytes acknowledged in this run.
@@ -94,9 +96,13 @@ impl Queue {
     /// The walks that are of any use: those that did not come to their end, those that could not read
     /// something, and those that may tell so yet.
     pub fn walks_kept(&self) -> impl Iterator<Item = Walk> + '_ {
-        // Of those that were left out, too: their tables name the walk.
-        let uploads = self.uploads.iter().flatten();
-        let unread: HashSet<WalkId> = uploads.filter_map(Upload::walk).collect();
+        // Of those that were left out, too: their tables name the walk. Mostly there are none, and a
+        // million uploads need not be looked at.
+        let uploads = self.uploads.iter().flatten().filter_map(Upload::walk);
+        let unread: HashSet<WalkId> = match self.of_walks {
+            0 => HashSet::new(),
+            _ => uploads.collect(),
+        };
         let named = move |id: WalkId| unread.contains(&id) || self.walks.may_be_named(id);
         let walks = self.walks.iter();
         walks
@@ -349,6 +355,7 @@ impl Queue {
         };
         self.folders.come(id, &upload.path, Share::of(&upload));
         self.unread += usize::from(upload.unread().is_some());
+        self.of_walks += usize::from(upload.walk().is_some());
         self.uploads[slot] = Some(upload);
         self.order.push(id);
         self.reshaped();
@@ -364,8 +371,10 @@ impl Queue {
         let upload = self.uploads.get_mut(id as usize)?.as_mut()?;
         let (before, size) = (Share::of(upload), upload.identity.size);
         self.unread -= usize::from(upload.unread().is_some());
+        self.of_walks -= usize::from(upload.walk().is_some());
         let answer = change(upload);
         self.unread += usize::from(upload.unread().is_some());
+        self.of_walks += usize::from(upload.walk().is_some());
         let after = Share::of(upload);
         self.version += u64::from(before.state != after.state);
         self.shape += u64::from(size != upload.identity.size);
@@ -415,6 +424,7 @@ impl Queue {
         };
         self.folders.go(id, Share::of(&upload));
         self.unread -= usize::from(upload.unread().is_some());
+        self.of_walks -= usize::from(upload.walk().is_some());
         self.by_path.remove(&self.hasher.hash_one(&*upload.path));
         self.removed += 1;
         self.reshaped();

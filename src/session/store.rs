@@ -31,8 +31,8 @@ use super::lock::Lock;
 /// How long a change that nobody waits for may stay in memory.
 pub const BATCH: Duration = Duration::from_millis(200);
 
-/// The least time between two syncs.
-const BETWEEN_SYNCS: Duration = Duration::from_millis(100);
+/// The least time between two syncs: no second has more than ten of them, wherever it begins.
+const BETWEEN_SYNCS: Duration = Duration::from_millis(105);
 
 /// How long after a failed write it is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
