@@ -153,11 +153,30 @@ fn marks_take_the_place_of_the_cursor() {
     let mut screen = screen();
     screen.press("  ");
     assert!(screen.text().contains("2 marked"));
-    assert_eq!(commands(screen.press("X")), [Command::Skip(ids(&[1, 2]))]);
+    assert_eq!(commands(screen.press("X")), []);
+    assert!(screen.text().contains("Leave out?"), "{}", screen.text());
+    assert_eq!(commands(screen.press("y")), [Command::Skip(ids(&[1, 2]))]);
     screen.press("g ");
     assert_eq!(commands(screen.press("p")), [Command::Pause(ids(&[2]))]);
     screen.press("<esc>");
     assert!(screen.app.queue.marks.is_empty());
+}
+
+#[test]
+fn leaving_out_asks_first_where_what_was_sent_would_be_lost() {
+    let mut screen = screen();
+    screen.press("fj");
+    assert_eq!(commands(screen.press("X")), []);
+    let text = screen.text();
+    assert!(text.contains("Leave out?"), "{text}");
+    assert!(text.contains("is not used again"), "{text}");
+    screen.press("n");
+    assert!(screen.app.dialog.is_none());
+    // What failed or changed is left out at once: that is what the key is for.
+    screen.press("fG");
+    assert_eq!(screen.app.queue.filter.show, Show::Failed);
+    let told = commands(screen.press("X"));
+    assert!(matches!(&told[..], [Command::Skip(_)]), "{}", screen.text());
 }
 
 #[test]

@@ -209,7 +209,7 @@ fn a_command_on_a_folder_is_for_all_that_is_shown_inside() {
     let at = folder(&screen);
     let inside = || Targets::Inside(at, Filter::default());
     assert_eq!(
-        commands(screen.press("prXHE")),
+        commands(screen.press("prXyHE")),
         [
             Command::Pause(inside()),
             Command::Retry(inside()),

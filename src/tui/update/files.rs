@@ -37,7 +37,7 @@ pub(super) fn command(app: &mut App, action: Action) -> Vec<Effect> {
         Action::Pause if held(app) => Command::Resume(targets),
         Action::Pause => Command::Pause(targets),
         Action::RetryFile => Command::Retry(targets),
-        Action::Skip => Command::Skip(targets),
+        Action::Skip => return ask_first(app, Command::Skip(targets)),
         Action::StartOver => return ask_first(app, Command::StartOver(targets)),
         Action::Remove => return ask_first(app, Command::Remove(targets)),
         _ => return reorder(app, targets, action),
@@ -116,9 +116,12 @@ fn retry_part(app: &mut App) -> Vec<Effect> {
 
 /// Asks where something would be lost; what loses nothing is done at once.
 fn ask_first(app: &mut App, command: Command) -> Vec<Effect> {
-    let removing = matches!(command, Command::Remove(_));
-    let loss = |row: &Row| {
-        row.state != State::Done && (row.acknowledged > 0 || row.in_flight > 0 || row.parts > 0)
+    let skipping = matches!(command, Command::Skip(_));
+    let loss = |row: &Row| match row.state {
+        State::Done => false,
+        // To leave these out is what there is to be done about them.
+        State::Failed | State::Changed if skipping => false,
+        _ => row.acknowledged > 0 || row.in_flight > 0 || row.parts > 0,
     };
     let single = app.queue.current().filter(|_| app.queue.marks.is_empty());
     let harmless = single.is_some_and(|line| line.upload().is_some_and(|row| !loss(row)));
@@ -141,15 +144,33 @@ fn ask_first(app: &mut App, command: Command) -> Vec<Effect> {
         }
     };
     lines.push(String::new());
-    let (title, yes) = if removing {
-        lines.push("The files on this disk stay. What the destination has of".to_owned());
-        lines.push("unfinished uploads is not used again.".to_owned());
-        ("Take out of the queue?", "remove")
-    } else {
-        lines.push("The unfinished media object is removed at the destination,".to_owned());
-        lines.push("and everything is sent again.".to_owned());
-        ("Begin anew?", "start over")
+    let (title, yes, what_follows) = match command {
+        Command::Remove(_) => (
+            "Take out of the queue?",
+            "remove",
+            [
+                "The files on this disk stay. What the destination has of",
+                "unfinished uploads is not used again.",
+            ],
+        ),
+        Command::Skip(_) => (
+            "Leave out?",
+            "leave out",
+            [
+                "They stay in the queue as skipped. What the destination has",
+                "of unfinished uploads is not used again.",
+            ],
+        ),
+        _ => (
+            "Begin anew?",
+            "start over",
+            [
+                "The unfinished media object is removed at the destination,",
+                "and everything is sent again.",
+            ],
+        ),
     };
+    lines.extend(what_follows.map(str::to_owned));
     app.dialog = Some(Dialog::Confirm(Confirm {
         title: title.to_owned(),
         lines,
