@@ -35,10 +35,7 @@ pub struct Queue {
     hasher: RandomState,
     /// Which files lie where, and what they add up to: over all, that is what the root says.
     folders: Folders,
-    /// Paths among the uploads that could not be read.
-    unread: usize,
-    /// The same, also of those that were left out since.
-    of_walks: usize,
+    unread: Unread,
     /// What was to be walked.
     pub walks: Walks,
     /// Bytes acknowledged in this run.
@@ -47,6 +44,27 @@ pub struct Queue {
     removed: usize,
     version: u64,
     shape: u64,
+}
+
+/// How many paths among the uploads could not be read.
+#[derive(Debug, Default)]
+struct Unread {
+    /// Those that count as failures.
+    failed: usize,
+    /// Those that were left out since, too.
+    all: usize,
+}
+
+impl Unread {
+    fn come(&mut self, upload: &Upload) {
+        self.failed += usize::from(upload.unread().is_some());
+        self.all += usize::from(upload.walk().is_some());
+    }
+
+    fn go(&mut self, upload: &Upload) {
+        self.failed -= usize::from(upload.unread().is_some());
+        self.all -= usize::from(upload.walk().is_some());
+    }
 }
 
 impl Queue {
@@ -77,7 +95,7 @@ impl Queue {
     /// How many of those that failed are paths that a walk could not read.
     #[must_use]
     pub fn unread(&self) -> usize {
-        self.unread
+        self.unread.failed
     }
 
     /// How many walks did not come to their end.
@@ -90,7 +108,7 @@ impl Queue {
     #[must_use]
     pub fn may_find_more(&self) -> bool {
         self.walks_kept()
-            .any(|walk| !walk.add.again && (!walk.over || self.unread > 0))
+            .any(|walk| !walk.add.again && (!walk.over || self.unread.failed > 0))
     }
 
     /// The walks that are of any use: those that did not come to their end, those that could not read
@@ -99,7 +117,7 @@ impl Queue {
         // Of those that were left out, too: their tables name the walk. Mostly there are none, and a
         // million uploads need not be looked at.
         let uploads = self.uploads.iter().flatten().filter_map(Upload::walk);
-        let unread: HashSet<WalkId> = match self.of_walks {
+        let unread: HashSet<WalkId> = match self.unread.all {
             0 => HashSet::new(),
             _ => uploads.collect(),
         };
@@ -354,8 +372,7 @@ impl Queue {
             phase,
         };
         self.folders.come(id, &upload.path, Share::of(&upload));
-        self.unread += usize::from(upload.unread().is_some());
-        self.of_walks += usize::from(upload.walk().is_some());
+        self.unread.come(&upload);
         self.uploads[slot] = Some(upload);
         self.order.push(id);
         self.reshaped();
@@ -370,11 +387,9 @@ impl Queue {
     pub fn with<T>(&mut self, id: UploadId, change: impl FnOnce(&mut Upload) -> T) -> Option<T> {
         let upload = self.uploads.get_mut(id as usize)?.as_mut()?;
         let (before, size) = (Share::of(upload), upload.identity.size);
-        self.unread -= usize::from(upload.unread().is_some());
-        self.of_walks -= usize::from(upload.walk().is_some());
+        self.unread.go(upload);
         let answer = change(upload);
-        self.unread += usize::from(upload.unread().is_some());
-        self.of_walks += usize::from(upload.walk().is_some());
+        self.unread.come(upload);
         let after = Share::of(upload);
         self.version += u64::from(before.state != after.state);
         self.shape += u64::from(size != upload.identity.size);
@@ -423,8 +438,7 @@ impl Queue {
             return;
         };
         self.folders.go(id, Share::of(&upload));
-        self.unread -= usize::from(upload.unread().is_some());
-        self.of_walks -= usize::from(upload.walk().is_some());
+        self.unread.go(&upload);
         self.by_path.remove(&self.hasher.hash_one(&*upload.path));
         self.removed += 1;
         self.reshaped();
