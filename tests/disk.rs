@@ -51,20 +51,26 @@ fn assert_arrived(server: &Server, files: &[Source]) {
     report.assert_nothing_twice();
 }
 
+/// A run that is in the middle of its many files when the disk with its session is full.
+fn on_a_full_disk(mode: Mode) -> Option<(Server, Home, Vec<Source>, Disk, Running)> {
+    let server = Server::start();
+    let mut home = Home::new(mode, &server.url);
+    let files = many(&home);
+    let disk = Disk::small(&mut home, "state", 24)?;
+    let mut run = home.up(&[]);
+    run.wait_for_error("the session can't be saved");
+    Some((server, home, files, disk, run))
+}
+
 #[test]
 fn a_full_disk_is_waited_for_and_all_goes_on_when_there_is_room() {
     in_every_mode(full_disk);
 }
 
 fn full_disk(mode: Mode) {
-    let server = Server::start();
-    let mut home = Home::new(mode, &server.url);
-    let files = many(&home);
-    let Some(disk) = Disk::small(&mut home, "state", 24) else {
+    let Some((server, _home, files, disk, run)) = on_a_full_disk(mode) else {
         return;
     };
-    let mut run = home.up(&[]);
-    run.wait_for_error("the session can't be saved");
     assert!(run.errors().contains("No space left"), "{}", run.errors());
     assert!(run.errors().contains("make room"), "{}", run.errors());
     disk.resize(4096);
@@ -84,14 +90,9 @@ fn a_session_torn_by_a_full_disk_and_a_kill_opens_again() {
 }
 
 fn killed_on_a_full_disk(mode: Mode) {
-    let server = Server::start();
-    let mut home = Home::new(mode, &server.url);
-    let files = many(&home);
-    let Some(disk) = Disk::small(&mut home, "state", 24) else {
+    let Some((server, home, files, disk, run)) = on_a_full_disk(mode) else {
         return;
     };
-    let mut run = home.up(&[]);
-    run.wait_for_error("the session can't be saved");
     assert!(run.kill().0);
     let sessions = disk.seen(&home.state().join("sessions"));
     let mut entries = fs::read_dir(sessions)

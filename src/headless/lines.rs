@@ -285,22 +285,18 @@ fn summary_json(report: &Report) -> String {
 fn progress_words(summary: &Summary) -> String {
     let bytes = &summary.bytes;
     let percent = u128::from(bytes.acknowledged) * 100 / u128::from(bytes.total.max(1));
+    // Of large parts none may have arrived for minutes.
+    let in_flight = match bytes.in_flight {
+        0 => String::new(),
+        bytes => format!(" and {} in flight", ByteSize(bytes)),
+    };
     let mut parts = vec![
         format!("progress    {percent}%"),
-        match bytes.in_flight {
-            0 => format!(
-                "{} of {}",
-                ByteSize(bytes.acknowledged),
-                ByteSize(bytes.total)
-            ),
-            // Of large parts none may have arrived for minutes.
-            in_flight => format!(
-                "{} and {} in flight of {}",
-                ByteSize(bytes.acknowledged),
-                ByteSize(in_flight),
-                ByteSize(bytes.total)
-            ),
-        },
+        format!(
+            "{}{in_flight} of {}",
+            ByteSize(bytes.acknowledged),
+            ByteSize(bytes.total)
+        ),
         format!(
             "{} of {} files",
             summary.counts.of(State::Done),
