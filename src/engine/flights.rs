@@ -150,6 +150,14 @@ impl Flights {
         }
     }
 
+    /// Bytes on their way of one upload.
+    #[must_use]
+    pub fn in_flight_of(&self, upload: UploadId) -> u64 {
+        self.of(upload)
+            .map(|(_, flight)| flight.progress.taken())
+            .sum()
+    }
+
     /// Bytes a second of one upload.
     #[must_use]
     pub fn rate(&self, upload: UploadId) -> u64 {

@@ -697,6 +697,12 @@ impl Counts {
         self.0[state as usize] as usize
     }
 
+    /// Whether nothing goes on by itself, and something is held by the person.
+    #[must_use]
+    pub fn all_paused(&self) -> bool {
+        self.unsettled() == 0 && self.of(State::Paused) > 0
+    }
+
     /// How many there are.
     #[must_use]
     pub fn total(&self) -> usize {

@@ -62,7 +62,7 @@ pub fn folder(folders: &Folders, tree: &Tree, id: FolderId, moving: &Moving) -> 
 pub fn moving(folders: &Folders, flights: &Flights) -> Moving {
     let mut moving = Moving::new();
     for id in flights.uploads() {
-        let taken: u64 = flights.of(id).map(|(_, part)| part.progress.taken()).sum();
+        let taken = flights.in_flight_of(id);
         let rate = flights.rate(id);
         for folder in folders.upwards(folders.of(id)) {
             let sums = moving.entry(folder).or_default();
@@ -78,10 +78,7 @@ pub fn row(id: UploadId, upload: &Upload, flights: &Flights) -> Row {
     let begun = upload.begun();
     let size = upload.identity.size;
     let acknowledged = upload.acknowledged().min(size);
-    let in_flight: u64 = flights
-        .of(id)
-        .map(|(_, flight)| flight.progress.taken())
-        .sum();
+    let in_flight = flights.in_flight_of(id);
     let rate = flights.rate(id);
     let left = size - acknowledged;
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);

@@ -21,11 +21,6 @@ use crate::{
 /// How long after a move the new order is saved.
 const REORDER: Duration = Duration::from_secs(2);
 
-/// `1 file`, `2 files`.
-pub(super) fn files(count: usize) -> String {
-    format::count(count, "file")
-}
-
 impl Actor {
     /// Does what was told, and answers; a walk answers for itself once it has begun.
     pub(super) fn command(
@@ -73,7 +68,10 @@ impl Actor {
                 }
                 // The order is the snapshot's: many moves in a row are one new snapshot.
                 self.reorder_at = Some(Instant::now() + REORDER);
-                Outcome::new(ids.len(), format!("{} moved", files(ids.len())))
+                Outcome::new(
+                    ids.len(),
+                    format!("{} moved", format::count(ids.len(), "file")),
+                )
             }
             Command::Tune(settings) => self.tune(settings),
             Command::Save => return self.save(answer),
@@ -174,7 +172,7 @@ impl Actor {
             .count();
         match count {
             0 => Outcome::new(0, words),
-            count => Outcome::new(count, format!("{} cut anew", files(count))),
+            count => Outcome::new(count, format!("{} cut anew", format::count(count, "file"))),
         }
     }
 
@@ -269,11 +267,5 @@ impl Actor {
             queued,
             words,
         }
-    }
-
-    /// Whether everything that is not settled is held by the person.
-    pub(super) fn all_paused(&self) -> bool {
-        let counts = self.queue.counts();
-        counts.unsettled() == 0 && counts.of(State::Paused) > 0
     }
 }

@@ -5,12 +5,12 @@ use std::{collections::VecDeque, time::Duration, vec};
 
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{Actor, commands::files};
+use super::Actor;
 use crate::{
     engine::{
         Server,
         protocol::{Command, Filter, Outcome, Sort, State, Targets, UploadId},
-        upload::{Hold, Upload},
+        upload::Hold,
         window,
     },
     error::{Error, Kind},
@@ -71,7 +71,7 @@ impl Masses {
 impl Deed {
     fn outcome(self, reached: &Reached) -> Outcome {
         let most = reached.uploads.max(reached.parts).max(reached.walked);
-        let count = files(reached.uploads);
+        let count = format::count(reached.uploads, "file");
         let mut told = Vec::new();
         match self {
             Self::Retry => {
@@ -103,7 +103,7 @@ impl Deed {
             told.push(format!("{paths} walked again"));
         }
         if reached.hopeless > 0 {
-            let hopeless = files(reached.hopeless);
+            let hopeless = format::count(reached.hopeless, "file");
             told.push(format!("{hopeless} can only be started over"));
         }
         if told.is_empty() {
@@ -179,34 +179,23 @@ impl Actor {
 
     fn do_one(&mut self, deed: Deed, id: UploadId, reached: &mut Reached) {
         use State::{Changed, Done, Failed, Paused, Processing, Skipped};
-        let Some(state) = self.queue.get(id).map(Upload::state) else {
+        let Some(upload) = self.queue.get(id) else {
             return;
         };
-        let unread = self.queue.get(id).and_then(Upload::unread);
-        if unread.is_some() && matches!(deed, Deed::Retry | Deed::StartOver) {
-            return reached.unread.push(id);
-        }
-        let fits = match deed {
-            Deed::Pause => !state.settled() && state != Processing,
-            Deed::Resume => state == Paused,
-            Deed::StartOver => matches!(state, Failed | Changed | Paused),
-            Deed::Skip => !matches!(state, Done | Skipped | Processing),
-            Deed::Remove => true,
-            Deed::Retry => return self.retry_one(id, reached),
-        };
-        if !fits {
-            return;
-        }
-        reached.uploads += 1;
+        let state = upload.state();
         match deed {
-            Deed::Pause => {
+            Deed::Retry | Deed::StartOver if upload.unread().is_some() => {
+                return reached.unread.push(id);
+            }
+            Deed::Retry => return self.retry_one(id, reached),
+            Deed::Pause if !state.settled() && state != Processing => {
                 self.cut_short(id);
                 self.keep(id, &Change::Paused);
                 self.rest(id);
             }
-            Deed::Resume => self.release(id),
-            Deed::StartOver => self.begin_over(id),
-            Deed::Skip => {
+            Deed::Resume if state == Paused => self.release(id),
+            Deed::StartOver if matches!(state, Failed | Changed | Paused) => self.begin_over(id),
+            Deed::Skip if !matches!(state, Done | Skipped | Processing) => {
                 self.cut_short(id);
                 let left_out = Error::new(Kind::Local, "left out by you");
                 self.keep(id, &Change::Skipped(left_out));
@@ -217,8 +206,9 @@ impl Actor {
                 self.deactivate(id);
                 self.keep(id, &Change::Removed);
             }
-            Deed::Retry => {} // returned above
+            _ => return,
         }
+        reached.uploads += 1;
     }
 
     fn retry_one(&mut self, id: UploadId, reached: &mut Reached) {

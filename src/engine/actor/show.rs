@@ -260,7 +260,7 @@ impl Actor {
                 why: format!("{error} — {next}"),
             };
         }
-        if self.all_paused() {
+        if self.queue.counts().all_paused() {
             return LimitedBy::Paused;
         }
         let left = |until: Instant| millis(until.saturating_duration_since(now));

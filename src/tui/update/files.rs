@@ -2,7 +2,7 @@
 
 use crate::{
     engine::protocol::{
-        Command, Counts, Entry, FolderRow, Place, Row, Sort, SortBy, State, Targets, WindowQuery,
+        Command, Entry, FolderRow, Place, Row, Sort, SortBy, State, Targets, WindowQuery,
     },
     format,
     tui::{
@@ -16,7 +16,7 @@ use crate::{
 pub(super) fn command(app: &mut App, action: Action) -> Vec<Effect> {
     match action {
         Action::PauseAll => {
-            return vec![Effect::Command(if all_held(&app.summary.counts) {
+            return vec![Effect::Command(if app.summary.counts.all_paused() {
                 Command::Resume(Targets::All)
             } else {
                 Command::Pause(Targets::All)
@@ -73,7 +73,7 @@ pub(in crate::tui) fn held(app: &App) -> bool {
     if queue.marks.is_empty() {
         return queue.current().is_some_and(|line| match &line.entry {
             Entry::Upload(row) => row.state == State::Paused,
-            Entry::Folder(folder) => all_held(&folder.totals.counts),
+            Entry::Folder(folder) => folder.totals.counts.all_paused(),
         });
     }
     let lines = queue.window.lines.iter().enumerate();
@@ -84,16 +84,11 @@ pub(in crate::tui) fn held(app: &App) -> bool {
         .filter_map(|(_, line)| match &line.entry {
             Entry::Upload(row) if row.state == State::Paused => Some(true),
             Entry::Upload(row) => (!row.state.settled()).then_some(false),
-            Entry::Folder(folder) if folder.folded => Some(all_held(&folder.totals.counts)),
+            Entry::Folder(folder) if folder.folded => Some(folder.totals.counts.all_paused()),
             Entry::Folder(_) => None,
         })
         .peekable();
     live.peek().is_some() && live.all(|held| held)
-}
-
-/// Whether nothing goes on by itself, and something is paused.
-fn all_held(counts: &Counts) -> bool {
-    counts.unsettled() == 0 && counts.of(State::Paused) > 0
 }
 
 fn retry_part(app: &mut App) -> Vec<Effect> {
