@@ -54,7 +54,7 @@ impl Report {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         let saved = self.summary.phase == Phase::Stopped && self.summary.save_error.is_none();
-        let all = self.summary.counts.left() == 0 && self.summary.walks_left == 0;
+        let all = self.summary.left() == 0;
         match (saved, self.interrupted, all) {
             (true, true, _) => 130,
             (true, false, true) => 0,

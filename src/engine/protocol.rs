@@ -878,6 +878,12 @@ pub struct Summary {
 impl Summary {
     /// Milliseconds between two values of [`Self::history`].
     pub const HISTORY_STEP_MS: u64 = 2000;
+
+    /// How much is left to do: uploads, and walks that may find more.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.counts.left() + self.walks_left
+    }
 }
 
 /// What happened, for those who write it down (headless lines).

@@ -104,6 +104,12 @@ impl Queue {
         self.walks.open().count()
     }
 
+    /// How much is left to do: uploads, and walks that may find more.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.counts().left() + self.walks_left()
+    }
+
     /// Whether a walk may still find files that have to be held against what other sessions hold.
     #[must_use]
     pub fn may_find_more(&self) -> bool {

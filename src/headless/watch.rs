@@ -29,7 +29,7 @@ impl Watched {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Ended(summary) => u8::from(summary.counts.left() + summary.walks_left > 0),
+            Self::Ended(summary) => u8::from(summary.left() > 0),
             Self::Lost => 1,
             Self::Left => 0,
         }

@@ -101,7 +101,7 @@ fn no_screen(term: Option<&OsStr>) -> Option<&'static str> {
 /// The exit code of a session whose screen was left, by how it was left and what is left of it.
 pub(super) fn code(exit: Exit, last: &Summary) -> u8 {
     match exit {
-        _ if last.counts.left() + last.walks_left == 0 => DONE,
+        _ if last.left() == 0 => DONE,
         Exit::Quit if last.counts.unsettled() + last.walks_left > 0 => INTERRUPTED,
         _ => LEFT,
     }

@@ -170,9 +170,9 @@ impl Listed {
             session,
             state: if holder.is_some() {
                 "running"
-            } else if counts.left() + queue.walks_left() == 0 {
+            } else if queue.left() == 0 {
                 "done"
-            } else if counts.left() + queue.walks_left() == counts.of(State::Paused) {
+            } else if queue.left() == counts.of(State::Paused) {
                 "paused"
             } else {
                 "unfinished"
@@ -248,7 +248,7 @@ pub(super) fn newest_unfinished() -> Result<PathBuf, Stopped> {
         };
         let holder = lock::holder(&path);
         let walking = holder.is_some() && queue.is_empty();
-        if queue.counts().left() + queue.walks_left() == 0 && !walking {
+        if queue.left() == 0 && !walking {
             continue;
         }
         let Some(holder) = holder else {
