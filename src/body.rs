@@ -3,10 +3,12 @@
 //! A blocking thread reads and hashes ahead by a few blocks ([`BLOCK`] each), so a part costs the
 //! same memory whatever its size, and neither disk nor MD5 ever runs on an async thread.
 
+mod blocks;
+
 use std::{
-    collections::VecDeque,
     fs::File,
     io,
+    ops::Range,
     os::unix::fs::FileExt,
     pin::Pin,
     sync::{
@@ -17,18 +19,85 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use md5::{Digest, Md5};
 use tokio::sync::mpsc;
 
-use crate::{engine::rate::Pace, plan::Part};
+use self::blocks::Blocks;
+use crate::{engine::rate::Pace, hashing::Hashing, plan::Part};
 
 /// How many bytes are read, hashed and handed on at once.
 pub const BLOCK: usize = 128 * 1024;
 
 /// How many blocks are read ahead of the socket.
 const AHEAD: usize = 2;
+
+/// What all parts share that are read: memory, and who hashes. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Reading {
+    blocks: Blocks,
+    hashing: Hashing,
+}
+
+impl Reading {
+    /// The MD5 of a part. Blocks.
+    ///
+    /// # Errors
+    /// When the file can't be read, or ends before the part does.
+    pub fn md5(&self, file: &File, part: Part) -> io::Result<[u8; 16]> {
+        let mut md5 = self.hashing.stream();
+        let mut left = part.range();
+        while !left.is_empty() {
+            md5.add(self.block(file, &mut left)?);
+        }
+        Ok(md5.finish())
+    }
+
+    /// Sends the part block by block, and leaves its MD5 in `progress` before the last block goes out,
+    /// so that whoever has the answer to the request has the MD5 too. Ends early, and well, when the
+    /// body was dropped.
+    fn send(
+        &self,
+        file: &File,
+        part: Part,
+        body: &mpsc::Sender<io::Result<Bytes>>,
+        progress: &Progress,
+    ) -> io::Result<()> {
+        let mut md5 = self.hashing.stream();
+        let mut left = part.range();
+        loop {
+            let block = self.block(file, &mut left)?;
+            if left.is_empty() {
+                md5.add(block.clone());
+                drop(progress.outcome.set(Ok(md5.finish())));
+                drop(body.blocking_send(Ok(block)));
+                return Ok(());
+            }
+            // The connection goes first.
+            if body.blocking_send(Ok(block.clone())).is_err() {
+                return Ok(());
+            }
+            md5.add(block);
+        }
+    }
+
+    /// Reads what comes next.
+    fn block(&self, file: &File, left: &mut Range<u64>) -> io::Result<Bytes> {
+        let length = usize::try_from(left.end - left.start)
+            .unwrap_or(BLOCK)
+            .min(BLOCK);
+        let mut block = self.blocks.take();
+        file.read_exact_at(block.first(length), left.start)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => {
+                    io::Error::new(error.kind(), "the file became shorter while it was read")
+                }
+                _ => error,
+            })?;
+        left.start += length as u64;
+        Ok(block.filled())
+    }
+}
 
 /// What can be seen of a part from outside while its body is sent.
 #[derive(Debug, Default)]
@@ -89,11 +158,18 @@ impl PartBody {
     ///
     /// Must be called within a tokio runtime.
     #[must_use]
-    pub fn new(file: Arc<File>, part: Part, pace: Pace, progress: Arc<Progress>) -> Self {
+    pub fn new(
+        file: Arc<File>,
+        part: Part,
+        reading: &Reading,
+        pace: Pace,
+        progress: Arc<Progress>,
+    ) -> Self {
+        let reading = reading.clone();
         let (sender, blocks) = mpsc::channel(AHEAD);
         let seen = Arc::clone(&progress);
         tokio::task::spawn_blocking(move || {
-            if let Err(error) = read_and_hash(&file, part, &sender, &seen) {
+            if let Err(error) = reading.send(&file, part, &sender, &seen) {
                 let copy = io::Error::new(error.kind(), error.to_string());
                 drop(seen.outcome.set(Err(error)));
                 drop(sender.blocking_send(Err(copy)));
@@ -125,71 +201,6 @@ impl PartBody {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.left == 0
-    }
-}
-
-/// Reads the part block by block, and leaves its MD5 in `progress` before the last block goes out,
-/// so that whoever has the answer to the request has the MD5 too. Ends early, and well, when the
-/// body was dropped.
-fn read_and_hash(
-    file: &File,
-    part: Part,
-    blocks: &mpsc::Sender<io::Result<Bytes>>,
-    progress: &Progress,
-) -> io::Result<()> {
-    let mut md5 = Md5::new();
-    let mut used = Used::default();
-    let mut at = part.offset;
-    let end = part.range().end;
-    while at < end {
-        let length = usize::try_from(end - at).unwrap_or(BLOCK).min(BLOCK);
-        let mut block = used.block(length);
-        file.read_exact_at(&mut block, at)
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => {
-                    io::Error::new(error.kind(), "the file became shorter while it was read")
-                }
-                _ => error,
-            })?;
-        md5.update(&block);
-        at += length as u64;
-        if at == end {
-            drop(progress.outcome.set(Ok(md5.finalize_reset().into())));
-        }
-        if blocks.blocking_send(Ok(used.hand_on(block))).is_err() {
-            return Ok(());
-        }
-    }
-    Ok(())
-}
-
-/// Blocks that were handed on, oldest first, to be filled again when nobody else holds them: a fresh
-/// one has to be filled with zeros first.
-#[derive(Debug, Default)]
-struct Used(VecDeque<Bytes>);
-
-impl Used {
-    /// A block of this length, with anything in it.
-    fn block(&mut self, length: usize) -> BytesMut {
-        // They come free in the order in which they went.
-        let again = self.0.pop_front().map(Bytes::try_into_mut);
-        match again {
-            Some(Ok(mut block)) => {
-                block.resize(length, 0);
-                block
-            }
-            Some(Err(held)) => {
-                self.0.push_front(held);
-                BytesMut::zeroed(length)
-            }
-            None => BytesMut::zeroed(length),
-        }
-    }
-
-    fn hand_on(&mut self, block: BytesMut) -> Bytes {
-        let block = block.freeze();
-        self.0.push_back(block.clone());
-        block
     }
 }
 

@@ -20,6 +20,7 @@
 //! | [`session`] | one TOML file: snapshot and log, its lock, when it is written |
 //! | [`destination`] | the trait, its limits, and the vendors behind it |
 //! | [`body`] | one part on its way: file range → MD5 → blocks |
+//! | [`hashing`] | the MD5 of many streams, side by side |
 //! | [`scan`] | walks trees for media |
 //! | [`outlet`] | text for readers that may stop reading |
 //!
@@ -58,6 +59,7 @@ pub mod destination;
 pub mod engine;
 pub mod error;
 pub mod format;
+pub mod hashing;
 pub mod headless;
 pub mod identity;
 pub mod journal;

@@ -45,6 +45,7 @@ use super::{
     worker::{Done, Patience},
 };
 use crate::{
+    body::Reading,
     destination::Destination,
     error::Error,
     session::{Change, folder::Open, record},
@@ -120,6 +121,7 @@ pub(super) struct Actor {
     elsewhere: Arc<Elsewhere>,
     settings: Settings,
     clock: Clock,
+    reading: Reading,
     cap: Cap,
     scheduled: Scheduled,
     /// Uploads that take one of the places of `files_in_flight`.
@@ -219,6 +221,7 @@ impl Actor {
             timing,
             events,
             elsewhere,
+            reading: Reading::default(),
             cap: Cap::new(settings.bandwidth),
             scheduled: Scheduled::default(),
             tuner: Tuner::within(settings.parts_in_flight.most()),

@@ -5,13 +5,11 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
     io,
-    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use md5::Digest;
 use tokio::{
     sync::oneshot,
     time::{Instant, sleep},
@@ -23,7 +21,7 @@ use super::{
     upload::NextPart,
 };
 use crate::{
-    body::{BLOCK, PartBody, Progress},
+    body::{PartBody, Progress, Reading},
     destination::{Destination, Md5, MediaStatus, NewMedia, Received, Ticket, UNPROVEN},
     error::{Error, Kind, Result},
     identity::Identity,
@@ -211,6 +209,7 @@ pub async fn check(
     plan: PartPlan,
     receipts: BTreeMap<PartNumber, Option<Md5>>,
     path: PathBuf,
+    reading: Reading,
     rehash: bool,
 ) -> Result<Checked> {
     let there = match destination.received(ticket, &plan).await? {
@@ -230,7 +229,7 @@ pub async fn check(
     blocking(move || {
         let file = File::open(&path).map_err(|error| Error::local("it can't be opened", &error))?;
         let local = |number: PartNumber| match plan.part(number) {
-            Some(part) => hash(&file, part).map(Some),
+            Some(part) => hash(&reading, &file, part).map(Some),
             None => Ok(None),
         };
         let mut checked = Checked::default();
@@ -304,6 +303,8 @@ pub struct PartJob {
     pub source: u64,
     /// Which part, and how.
     pub next: NextPart,
+    /// What it shares with the other parts that are read.
+    pub reading: Reading,
     /// The cap its bytes keep to.
     pub cap: Cap,
     /// Where its progress is seen.
@@ -353,6 +354,7 @@ pub async fn send(job: PartJob) -> Result<Sent, NotSent> {
     let body = PartBody::new(
         Arc::clone(&file),
         part,
+        &job.reading,
         job.cap.pace(),
         Arc::clone(&job.progress),
     );
@@ -415,7 +417,8 @@ async fn ask(job: &PartJob, part: Part) -> Result<Option<Sent>> {
     };
     let (file, now) = open(job.path.clone()).await?;
     job.identity.check(&now)?;
-    let ours = blocking(move || hash(&file, part)).await?;
+    let reading = job.reading.clone();
+    let ours = blocking(move || hash(&reading, &file, part)).await?;
     Ok((ours == theirs).then_some(Sent {
         md5: Some(ours),
         verified: true,
@@ -518,20 +521,9 @@ pub async fn clear(
 }
 
 /// The MD5 of one part of a file.
-fn hash(file: &File, part: Part) -> Result<Md5> {
-    let mut md5 = md5::Md5::new();
-    let mut block = vec![0; BLOCK];
-    let mut at = part.offset;
-    while at < part.range().end {
-        let length = usize::try_from(part.range().end - at)
-            .unwrap_or(BLOCK)
-            .min(BLOCK);
-        file.read_exact_at(&mut block[..length], at)
-            .map_err(|error| Error::local("it can't be read", &error))?;
-        md5.update(&block[..length]);
-        at += length as u64;
-    }
-    Ok(md5.finalize().into())
+fn hash(reading: &Reading, file: &File, part: Part) -> Result<Md5> {
+    let md5 = reading.md5(file, part);
+    md5.map_err(|error| Error::local("it can't be read", &error))
 }
 
 /// Runs what blocks on the disk off the async threads.

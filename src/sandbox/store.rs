@@ -18,13 +18,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use md5::{Digest, Md5};
 use tokio::sync::{mpsc, watch};
 
 use super::{
     Storage,
     media::{Media, Piece, Place, Stored, Vendor, Whole},
 };
+use crate::hashing::Hashing;
 
 /// How many blocks may wait to be hashed and written.
 const AHEAD: usize = 2;
@@ -51,6 +51,7 @@ pub(super) fn lock(storage: &Storage) -> io::Result<Option<fs::File>> {
 pub(super) struct Store {
     root: Option<PathBuf>,
     catalog: Mutex<Catalog>,
+    hashing: Hashing,
     /// How many complete files are still put together.
     assembling: watch::Sender<usize>,
 }
@@ -109,6 +110,7 @@ impl Store {
         Ok(Self {
             root,
             catalog: Mutex::new(catalog),
+            hashing: Hashing::default(),
             assembling: watch::Sender::new(0),
         })
     }
@@ -164,20 +166,20 @@ impl Store {
             None => None,
         };
         let (blocks, mut incoming) = mpsc::channel::<Bytes>(AHEAD);
+        let mut md5 = self.hashing.stream();
         let hashed = tokio::task::spawn_blocking(move || {
             let mut file = file;
-            let mut md5 = Md5::new();
             let mut size = 0;
             while let Some(block) = incoming.blocking_recv() {
-                md5.update(&block);
                 size += block.len() as u64;
                 if let Some(file) = &mut file {
                     file.write_all(&block)?;
                 }
+                md5.add(block);
             }
             Ok(Arrived {
                 size,
-                md5: md5.finalize().into(),
+                md5: md5.finish(),
                 file: file.map(tempfile::NamedTempFile::into_temp_path),
             })
         });

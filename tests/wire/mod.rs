@@ -7,7 +7,7 @@ pub(crate) mod scripted;
 use std::{fs::File, io::Write as _, num::NonZeroU64, sync::Arc};
 
 use reelhaul::{
-    body::{PartBody, Progress},
+    body::{PartBody, Progress, Reading},
     destination::{Destination, NewMedia, Receipt, Ticket},
     engine::rate::Cap,
     error::Result,
@@ -67,7 +67,14 @@ impl Upload {
         let progress = Arc::new(Progress::default());
         let pace = Cap::new(Bandwidth::Unlimited).pace();
         let file = Arc::clone(&self.file);
-        let body = PartBody::new(file, self.part(number), pace, Arc::clone(&progress));
+        let reading = Reading::default();
+        let body = PartBody::new(
+            file,
+            self.part(number),
+            &reading,
+            pace,
+            Arc::clone(&progress),
+        );
         (body, progress)
     }
 

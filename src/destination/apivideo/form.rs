@@ -111,7 +111,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{body::Progress, engine::rate::Cap, plan::Part, settings::Bandwidth};
+    use crate::{
+        body::{Progress, Reading},
+        engine::rate::Cap,
+        plan::Part,
+        settings::Bandwidth,
+    };
 
     #[tokio::test]
     async fn a_form_is_as_long_as_it_says_and_holds_exactly_the_part() {
@@ -126,6 +131,7 @@ mod tests {
         let body = PartBody::new(
             Arc::new(file),
             part,
+            &Reading::default(),
             cap.pace(),
             Arc::new(Progress::default()),
         );

@@ -154,10 +154,12 @@ impl Actor {
         let other = upload.identity.inode != now.inode && upload.identity.inode != 0;
         let rehash = begun.doubtful || other;
         let destination = Arc::clone(&self.destination);
+        let reading = self.reading.clone();
         self.step(id, Step::Checking);
         self.spawn_step(id, async move {
-            let checked = worker::check(&*destination, &ticket, plan, receipts, path, rehash).await;
-            Done::Checked(id, checked)
+            let there = &*destination;
+            let checked = worker::check(there, &ticket, plan, receipts, path, reading, rehash);
+            Done::Checked(id, checked.await)
         });
     }
 

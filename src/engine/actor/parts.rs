@@ -46,6 +46,7 @@ impl Actor {
             identity: upload.identity,
             source: upload.begun().map_or(0, |begun| begun.source),
             next,
+            reading: self.reading.clone(),
             cap: self.cap.clone(),
             progress: Arc::clone(&progress),
             patience: self.timing.patience,

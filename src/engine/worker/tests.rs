@@ -7,6 +7,7 @@ use http_body_util::BodyExt;
 
 use super::*;
 use crate::{
+    body::BLOCK,
     destination::{Limits, NewMedia, Receipt, ReceivedPart},
     session::{
         Change,
@@ -84,7 +85,8 @@ async fn whatever_is_lost_is_written_so_that_it_can_be_read_again() {
     }]);
     let receipts = [(1, Some([1; 16])), (2, Some([2; 16]))].into();
     let path = file.path().to_owned();
-    let checked = check(&there, &ticket(), plan, receipts, path, false)
+    let reading = Reading::default();
+    let checked = check(&there, &ticket(), plan, receipts, path, reading, false)
         .await
         .unwrap();
     let change = Change::Lost(checked.lost);
@@ -112,6 +114,7 @@ async fn stalled(cap: &Cap) -> Error {
             attempt: 1,
             ask: false,
         },
+        reading: Reading::default(),
         cap: cap.clone(),
         progress: Arc::default(),
         patience: Patience {
@@ -150,7 +153,8 @@ async fn a_part_that_the_cap_holds_has_not_stalled() {
         let cap = Cap::new(Bandwidth::Limited(NonZeroU64::MIN));
         let part = PartPlan::cut(1 << 20, NonZeroU64::new(1 << 20).unwrap());
         let part = part.part(1).unwrap();
-        PartBody::new(Arc::new(file), part, cap.pace(), Arc::default())
+        let reading = Reading::default();
+        PartBody::new(Arc::new(file), part, &reading, cap.pace(), Arc::default())
     };
     let progress = body.progress();
     assert!(!progress.held());
