@@ -20,6 +20,9 @@ use lanes::{CHUNK, LANES, Lane, State};
 /// How many bytes may wait of all streams together.
 const MAY_WAIT: usize = 4 * 1024 * 1024;
 
+/// Fewer bytes than these are copied together: the memory that they are a piece of may be much more.
+const PIECE: usize = 16 * 1024;
+
 /// The most bytes of a stream that are hashed in one go.
 const SHARE: usize = 256 * 1024;
 
@@ -40,6 +43,8 @@ struct Streams {
     next: u64,
     /// Someone hashes. One at a time: two would take from each other what they could hash in turns.
     hashing: bool,
+    /// How many streams are to be hashed to their end.
+    ending: usize,
 }
 
 /// One stream of bytes on its way to an MD5. May be dropped at any time.
@@ -47,7 +52,7 @@ struct Streams {
 pub struct Stream {
     shared: Arc<Shared>,
     number: u64,
-    /// What does not make a chunk yet.
+    /// What was added last and is not worth a piece of its own yet.
     rest: BytesMut,
     /// How many bytes were added.
     length: u64,
@@ -74,14 +79,19 @@ impl Stream {
     /// Adds bytes at the end. Blocks for as long as hashing takes.
     pub fn add(&mut self, mut bytes: Bytes) {
         self.length += bytes.len() as u64;
-        if !self.rest.is_empty() {
-            let missing = (CHUNK - self.rest.len()).min(bytes.len());
-            self.rest.extend_from_slice(&bytes.split_to(missing));
-            if self.rest.len() < CHUNK {
+        if bytes.len() < PIECE {
+            self.rest.extend_from_slice(&bytes);
+            if self.rest.len() < PIECE {
                 return;
             }
-            self.shared.push(self.number, self.rest.split().freeze());
+            bytes.clear();
+        } else if !self.rest.is_empty() {
+            let missing = self.rest.len().next_multiple_of(CHUNK) - self.rest.len();
+            self.rest.extend_from_slice(&bytes.split_to(missing));
         }
+        let whole = self.rest.len() / CHUNK * CHUNK;
+        self.shared
+            .push(self.number, self.rest.split_to(whole).freeze());
         let rest = bytes.split_off(bytes.len() / CHUNK * CHUNK);
         self.rest.extend_from_slice(&rest);
         self.shared.push(self.number, bytes);
@@ -132,17 +142,24 @@ impl Shared {
     }
 
     /// Hashes all there is of one stream, or else until no more bytes wait than may. When someone else
-    /// is at it, waits until that is done.
+    /// is at it, waits until that is done. A stream that ends goes first: its part waits for it.
     fn hash(&self, number: Option<u64>) {
-        let busy =
-            |streams: &mut Streams| streams.hashing && (number.is_some() || streams.left(None));
-        let mut streams = self
-            .hashed
-            .wait_while(self.streams(), busy)
-            .unwrap_or_else(PoisonError::into_inner);
-        if streams.left(number) {
+        let ends = number.is_some();
+        let mut streams = self.streams();
+        streams.ending += usize::from(ends);
+        loop {
+            streams = self
+                .hashed
+                .wait_while(streams, |streams| match number {
+                    Some(_) => streams.hashing,
+                    None => (streams.hashing || streams.ending > 0) && streams.left(None),
+                })
+                .unwrap_or_else(PoisonError::into_inner);
+            if !streams.left(number) {
+                break;
+            }
             streams.hashing = true;
-            while streams.left(number) {
+            while streams.left(number) && (ends || streams.ending == 0) {
                 let (numbers, mut lanes) = streams.take(number);
                 drop(streams);
                 lanes::hash(&mut lanes);
@@ -150,6 +167,10 @@ impl Shared {
                 streams.give_back(&numbers, &lanes);
             }
             streams.hashing = false;
+            self.hashed.notify_all();
+        }
+        if ends {
+            streams.ending -= 1;
             self.hashed.notify_all();
         }
     }
@@ -211,9 +232,10 @@ mod tests {
     fn md5_of(mut stream: Stream, bytes: &Bytes, random: &mut fastrand::Rng) -> [u8; 16] {
         let mut left = bytes.clone();
         while !left.is_empty() {
-            let length = match random.u8(..4) {
+            let length = match random.u8(..5) {
                 0 => random.usize(..=3 * CHUNK),
-                1 => random.usize(..=3 * SHARE),
+                1 => random.usize(..=2 * PIECE),
+                2 => random.usize(..=3 * SHARE),
                 _ => SHARE,
             };
             stream.add(left.split_to(length.min(left.len())));
@@ -291,5 +313,19 @@ mod tests {
         for stream in streams {
             assert_eq!(stream.finish(), md5);
         }
+    }
+
+    #[test]
+    fn small_pieces_keep_no_more_memory_than_their_own() {
+        let hashing = Hashing::default();
+        let mut streams = [(); 2].map(|()| hashing.stream());
+        let large = Bytes::from(vec![7; 64 * PIECE]);
+        for at in 0..64 {
+            streams[0].add(large.slice(at * PIECE..at * PIECE + 100));
+        }
+        assert!(large.is_unique());
+        let md5 = <[u8; 16]>::from(Md5::digest(&large[..6400]));
+        let [stream, _] = streams;
+        assert_eq!(stream.finish(), md5);
     }
 }
