@@ -20,7 +20,7 @@ use reelhaul::{
     session::{
         Change, Header,
         folder::{self, Open},
-        record::{FORMAT, write_change, write_upload},
+        record::{FORMAT, write_change, write_header, write_upload},
     },
     settings::Settings,
 };
@@ -100,9 +100,13 @@ fn bytes_a_part(files: u32, parts: u32, queued: u32) {
             appended += text.len() as u64;
             session.store.append(text);
             if session.store.should_compact() {
-                let placed = session
-                    .compact(Settings::default(), queue.walks_kept(), queue.kept())
-                    .unwrap();
+                let mut whole = write_header(&session.header);
+                queue
+                    .kept()
+                    .for_each(|kept| write_upload(&mut whole, &kept));
+                session.store.begin_snapshot();
+                session.store.snapshot_piece(whole);
+                let placed = session.store.place_snapshot(String::new());
                 placed.blocking_recv().unwrap().unwrap();
                 snapshots += path.metadata().unwrap().len();
                 count += 1;

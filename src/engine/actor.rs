@@ -323,8 +323,7 @@ impl Actor {
 
     async fn wake(&mut self, server: &mut Server) -> Woken {
         let due = self.due();
-        let slice = self.snapshot.as_ref().filter(|snapshot| snapshot.goes_on());
-        let slice = slice.map(|_| self.session.store.takes_pieces());
+        let slice = self.slice_may_be_written();
         tokio::select! {
             biased;
             request = server.requests.recv() => {
@@ -343,14 +342,7 @@ impl Actor {
             } => Woken::Time,
             () = std::future::ready(()), if self.masses.any() => Woken::Mass,
             // Before what is walked: that may come faster than it can be taken, for long.
-            () = async {
-                match slice {
-                    None => std::future::pending().await,
-                    Some(true) => {}
-                    // The disk is slower than we are.
-                    Some(false) => tokio::time::sleep(TICK / 20).await,
-                }
-            } => Woken::Slice,
+            () = slice => Woken::Slice,
             Some(walked) = self.walks.next() => Woken::Walked(walked),
         }
     }
@@ -490,13 +482,6 @@ impl Actor {
         }
     }
 
-    fn compact(&mut self) -> std::io::Result<oneshot::Receiver<std::io::Result<()>>> {
-        let (session, queue) = (&mut self.session, &self.queue);
-        tokio::task::block_in_place(|| {
-            session.compact(self.settings.clone(), queue.walks_kept(), queue.kept())
-        })
-    }
-
     fn stop(&mut self, wait: Duration) {
         let until = Instant::now() + wait;
         self.stopping = Some(self.stopping.map_or(until, |before| before.min(until)));
@@ -514,13 +499,7 @@ impl Actor {
             }
         }
         self.flights = Flights::default();
-        let of_a_new_order = self
-            .snapshot
-            .as_ref()
-            .is_some_and(Snapshot::is_of_a_new_order);
-        if self.reorder_at.is_some() || of_a_new_order {
-            drop(self.compact());
-        }
+        self.save_new_order().await;
         let saving = self.session.store.barrier();
         let saved = tokio::time::timeout(Duration::from_secs(5), saving).await;
         if !matches!(saved, Ok(Ok(()))) {

@@ -8,16 +8,12 @@ use std::{
     time::SystemTime,
 };
 
-use tokio::sync::oneshot;
-
 use super::{
     lock::{Lock, Locked},
     read::{Opened, Unreadable, read, read_head},
-    record::{self, BadTable, Header, Kept, Record},
+    record::{self, BadTable, Header, Record},
     store::Store,
-    walks::{Walk, write_walk},
 };
-use crate::settings::Settings;
 
 /// A session that is open and locked.
 #[derive(Debug)]
@@ -32,37 +28,6 @@ pub struct Open {
     pub torn: u64,
     /// Held as long as the session is open.
     pub lock: Lock,
-}
-
-impl Open {
-    /// Writes the session file anew, with these settings, walks and uploads. The answer comes when it is in
-    /// place, or can't be put there.
-    ///
-    /// # Errors
-    /// When it can't be written beside; the old file goes on.
-    pub fn compact(
-        &mut self,
-        settings: Settings,
-        walks: impl Iterator<Item = Walk>,
-        uploads: impl Iterator<Item = Kept>,
-    ) -> io::Result<oneshot::Receiver<io::Result<()>>> {
-        let header = Header {
-            settings,
-            ..self.header.clone()
-        };
-        self.store.compact(|out| {
-            out.write_all(record::write_header(&header).as_bytes())?;
-            let mut text = String::new();
-            walks.for_each(|walk| write_walk(&mut text, &walk));
-            out.write_all(text.as_bytes())?;
-            for kept in uploads {
-                text.clear();
-                record::write_upload(&mut text, &kept);
-                out.write_all(text.as_bytes())?;
-            }
-            Ok(())
-        })
-    }
 }
 
 /// Why a session can't be opened or made.
@@ -263,6 +228,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::settings::Settings;
 
     fn header() -> Header {
         Header {
@@ -309,8 +275,11 @@ mod tests {
         drop(create_at(&real, header()).unwrap());
         symlink(&real, &link).unwrap();
         let mut opened = open(&link, |_| Ok(())).unwrap();
-        let placed = opened.compact(Settings::default(), std::iter::empty(), std::iter::empty());
-        placed.unwrap().blocking_recv().unwrap().unwrap();
+        opened.store.begin_snapshot();
+        let head = record::write_header(&opened.header);
+        opened.store.snapshot_piece(head);
+        let placed = opened.store.place_snapshot(String::new());
+        placed.blocking_recv().unwrap().unwrap();
         assert!(link.is_symlink());
         assert!(!real.is_symlink() && real.is_file());
     }

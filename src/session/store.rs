@@ -46,7 +46,6 @@ const SHORT_LOG: u64 = 256 * 1024;
 enum Job {
     Append(String),
     Barrier(oneshot::Sender<()>),
-    Replace(NamedTempFile, u64, oneshot::Sender<io::Result<()>>),
     Begin,
     Piece(String),
     Place(String, oneshot::Sender<io::Result<()>>),
@@ -64,7 +63,6 @@ struct Shared {
 /// The session file, open for writing.
 #[derive(Debug)]
 pub struct Store {
-    path: PathBuf,
     jobs: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
@@ -118,7 +116,6 @@ impl Store {
             .spawn(move || writer.run(&taken))
             .expect("a program that can't start a thread can't go on");
         Self {
-            path: path.to_owned(),
             jobs: Some(jobs),
             thread: Some(thread),
             shared,
@@ -160,31 +157,10 @@ impl Store {
         answer
     }
 
-    /// Whether the log has outgrown the snapshot, so that [`Self::compact`] pays.
+    /// Whether the log has outgrown the snapshot, so that a new one pays.
     #[must_use]
     pub fn should_compact(&self) -> bool {
         self.log > self.snapshot.max(SHORT_LOG)
-    }
-
-    /// Puts a new snapshot in the place of snapshot and log: written beside, synced, renamed. It has
-    /// to say all that was appended so far. The answer comes when it is in place.
-    ///
-    /// # Errors
-    /// When it can't be written beside; the old file goes on.
-    pub fn compact(
-        &mut self,
-        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-    ) -> io::Result<oneshot::Receiver<io::Result<()>>> {
-        // Counted as snapshot, a log that could not be replaced is worth another try only when it
-        // has grown by as much again: a million uploads are not written at every step.
-        let log = std::mem::take(&mut self.log);
-        self.snapshot += log;
-        let (temporary, length) = beside(&self.path, write)?;
-        let (done, answer) = oneshot::channel();
-        self.send(Job::Replace(temporary, length, done));
-        self.appended += 1;
-        self.snapshot = length;
-        Ok(answer)
     }
 
     /// Begins a new snapshot that is written piece by piece, while appends go on going to the old
@@ -354,7 +330,7 @@ impl Writer {
             };
             let over = match job {
                 Ok(job) => {
-                    let counts = matches!(job, Job::Append(_) | Job::Replace(..) | Job::Place(..));
+                    let counts = matches!(job, Job::Append(_) | Job::Place(..));
                     taken += u64::from(counts);
                     self.take(job);
                     false
@@ -393,13 +369,6 @@ impl Writer {
                 self.oldest.get_or_insert_with(Instant::now);
             }
             Job::Barrier(waiter) => self.waiters.push(waiter),
-            Job::Replace(temporary, length, done) => {
-                // The old file goes on where that fails, and whatever waits goes there.
-                let replaced = self.replace(temporary, length);
-                if let Err(Err(error)) = done.send(replaced) {
-                    tracing::warn!("the session can't be written anew: {error}");
-                }
-            }
             Job::Begin => self.snapshot = Some(temporary(&self.path)),
             Job::Piece(text) => {
                 self.piece(&text);
@@ -416,9 +385,11 @@ impl Writer {
                     Some(Err(error)) => Err(error),
                     None => Err(io::Error::other("no snapshot was begun")),
                 };
-                if let Err(Err(error)) = done.send(placed) {
+                // The old file goes on then. Told here, since at the end nobody waits for the answer.
+                if let Err(error) = &placed {
                     tracing::warn!("the session can't be written anew: {error}");
                 }
+                drop(done.send(placed));
             }
         }
     }
@@ -555,6 +526,12 @@ mod tests {
         (folder, path, store)
     }
 
+    fn write_anew(store: &mut Store, text: &str) -> oneshot::Receiver<io::Result<()>> {
+        store.begin_snapshot();
+        store.snapshot_piece(text.into());
+        store.place_snapshot(String::new())
+    }
+
     #[test]
     fn what_was_waited_for_is_in_the_file() {
         let (_folder, path, mut store) = new();
@@ -593,20 +570,8 @@ mod tests {
     }
 
     #[test]
-    fn a_new_snapshot_takes_the_place_of_the_log_and_appends_go_behind_it() {
-        let (folder, path, mut store) = new();
-        store.append("one\n".into());
-        let placed = store.compact(|out| out.write_all(b"head, one\n")).unwrap();
-        store.append("two\n".into());
-        placed.blocking_recv().unwrap().unwrap();
-        drop(store);
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "head, one\ntwo\n");
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-    }
-
-    #[test]
-    fn a_snapshot_in_pieces_takes_the_place_of_the_log_with_what_came_meanwhile_behind_it() {
+    fn a_new_snapshot_takes_the_place_of_the_log_with_what_came_meanwhile_and_comes_later_behind_it()
+     {
         let (folder, path, mut store) = new();
         store.append("one\n".into());
         store.begin_snapshot();
@@ -635,7 +600,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_snapshot_in_pieces_the_log_is_held_against_that() {
+    fn after_a_new_snapshot_the_log_is_held_against_that() {
         let (_folder, _path, mut store) = new();
         let much = |length: u64| "x".repeat(usize::try_from(length).unwrap());
         store.append(much(SHORT_LOG + 1));
@@ -651,7 +616,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_in_pieces_that_is_given_up_leaves_nothing() {
+    fn a_snapshot_that_is_given_up_leaves_nothing() {
         let (folder, path, mut store) = new();
         store.begin_snapshot();
         store.snapshot_piece("half".into());
@@ -699,7 +664,7 @@ mod tests {
         std::fs::rename(&path, &moved).unwrap();
         std::fs::create_dir(&path).unwrap();
         store.append("one\n".into());
-        let placed = store.compact(|out| out.write_all(b"head, one\n")).unwrap();
+        let placed = write_anew(&mut store, "head, one\n");
         assert!(placed.blocking_recv().unwrap().is_err());
         std::fs::rename(&path, folder.path().join("away")).unwrap();
         std::fs::rename(&moved, &path).unwrap();
@@ -756,7 +721,7 @@ mod tests {
         assert!(store.error().unwrap().contains("place"));
         assert!(saved.try_recv().is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "theirs\n");
-        let placed = store.compact(|out| out.write_all(b"head, one\n")).unwrap();
+        let placed = write_anew(&mut store, "head, one\n");
         placed.blocking_recv().unwrap().unwrap();
         saved.blocking_recv().unwrap();
         drop(store);
@@ -780,11 +745,19 @@ mod tests {
 
     #[test]
     fn a_snapshot_that_cant_be_written_is_not_tried_again_at_once() {
-        let (_folder, _path, mut store) = new();
-        store.append("x".repeat(usize::try_from(SHORT_LOG).unwrap() + 1));
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("sessions");
+        std::fs::create_dir(&folder).unwrap();
+        let mut store =
+            Store::create(&folder.join("s.toml"), |out| out.write_all(b"head\n")).unwrap();
+        let log = store.append_durable("x".repeat(usize::try_from(SHORT_LOG).unwrap() + 1));
+        log.blocking_recv().unwrap();
         assert!(store.should_compact());
-        let full = store.compact(|_| Err(io::ErrorKind::StorageFull.into()));
-        assert!(full.is_err());
+        // Where a file is, nothing can be written beside.
+        std::fs::rename(&folder, parent.path().join("moved")).unwrap();
+        std::fs::write(&folder, "").unwrap();
+        let placed = write_anew(&mut store, "head, one\n");
+        assert!(placed.blocking_recv().unwrap().is_err());
         assert!(!store.should_compact());
         store.append("x".repeat(usize::try_from(SHORT_LOG).unwrap() + 100));
         assert!(store.should_compact(), "but it is tried again");

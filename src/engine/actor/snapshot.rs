@@ -27,6 +27,9 @@ const SLICE: usize = 128 * 1024;
 /// How long after a changed order could not be saved it is tried again: all uploads are written.
 const AGAIN: Duration = Duration::from_mins(1);
 
+/// How long a disk that is slower than we are is left alone until it is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
 /// How long a save that was asked for is waited for before it is said that it goes on.
 const SAVE_WAIT: Duration = Duration::from_secs(5);
 
@@ -52,6 +55,7 @@ impl Snapshot {
         !self.whole
     }
 
+    /// Whether it says an order that the file does not say yet.
     pub(super) fn is_of_a_new_order(&self) -> bool {
         self.reordered
     }
@@ -108,6 +112,20 @@ impl Actor {
         });
     }
 
+    /// Comes when there is more to write, and the disk has kept up so far.
+    pub(super) fn slice_may_be_written(&self) -> impl Future<Output = ()> + use<> {
+        let goes_on = self.snapshot.as_ref().is_some_and(Snapshot::goes_on);
+        let takes_pieces = self.session.store.takes_pieces();
+        async move {
+            if !goes_on {
+                std::future::pending::<()>().await;
+            }
+            if !takes_pieces {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        }
+    }
+
     /// Writes the next slice; the last one puts the whole in place.
     pub(super) fn write_slice(&mut self) {
         let Some(snapshot) = self.snapshot.as_mut().filter(|it| it.goes_on()) else {
@@ -145,14 +163,29 @@ impl Actor {
         let Some(snapshot) = self.snapshot.take() else {
             return;
         };
-        if let Err(error) = placed {
-            tracing::warn!("the session can't be written anew: {error}");
-            if snapshot.reordered {
-                self.reorder_at.get_or_insert(Instant::now() + AGAIN);
-            }
+        if placed.is_err() && snapshot.reordered {
+            self.reorder_at.get_or_insert(Instant::now() + AGAIN);
         }
         for waiting in snapshot.waiting {
             drop(waiting.send(placed.clone()));
+        }
+    }
+
+    /// Hands over all of a changed order at the end of a run: nothing else in the file says it. What is
+    /// placed is on disk when the store's next barrier is reached. A snapshot that only shortens the
+    /// log is given up.
+    pub(super) async fn save_new_order(&mut self) {
+        if self.reorder_at.is_some() {
+            self.begin_snapshot();
+        }
+        while self
+            .snapshot
+            .as_ref()
+            .is_some_and(|it| it.is_of_a_new_order() && it.goes_on())
+        {
+            self.slice_may_be_written().await;
+            self.write_slice();
+            tokio::task::yield_now().await;
         }
     }
 

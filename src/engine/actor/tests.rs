@@ -188,6 +188,43 @@ async fn what_is_unread_again_after_it_was_taken_out_leaves_a_session_that_opens
     assert_eq!(queue.counts().of(State::Failed), 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_changed_before_or_while_the_session_is_written_anew_is_there_after_the_end() {
+    for (before, slices, after) in [(true, 0, false), (true, 2, false), (true, 2, true)]
+        .into_iter()
+        .chain([
+            (false, 2, true),
+            (true, usize::MAX, false),
+            (true, usize::MAX, true),
+        ])
+    {
+        let (home, mut actor, _handle, server) = actor(5000);
+        let to_top = |id| Command::Move(Targets::Ids(vec![id]), Place::Top);
+        if before {
+            tell(&mut actor, &server, to_top(5000));
+        }
+        if slices > 0 {
+            actor.begin_snapshot();
+        }
+        for _ in 0..slices {
+            if !actor.snapshot.as_ref().is_some_and(Snapshot::goes_on) {
+                break;
+            }
+            actor.write_slice();
+        }
+        if after {
+            tell(&mut actor, &server, to_top(4000));
+        }
+        let order = actor.queue.order().to_vec();
+        assert_eq!(order[0], if after { 4000 } else { 5000 });
+        actor.end(&server).await;
+
+        let mut queue = Queue::default();
+        folder::open(&session(&home), |record| queue.restore(record)).unwrap();
+        assert_eq!(queue.order(), order, "{before} {slices} {after}");
+    }
+}
+
 /// What is kept of all uploads, and the walks that did not come to their end.
 fn all_kept(queue: &Queue) -> (BTreeMap<UploadId, Kept>, Vec<Walk>) {
     let kept = queue.kept().map(|kept| (kept.id, kept));
