@@ -1,0 +1,258 @@
+//! The thread that owns the session file: what it was given is on disk soon, in few syncs, and the
+//! file goes by its name. Asks nobody anything; what it can't do it tells, and tries again.
+
+use std::{
+    fs::{DirBuilder, File},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, FileExt, MetadataExt},
+    path::PathBuf,
+    sync::{Arc, PoisonError, atomic::Ordering, mpsc},
+    time::{Duration, Instant},
+};
+
+use tempfile::NamedTempFile;
+use tokio::sync::oneshot;
+
+use super::{
+    BATCH, Job, Shared,
+    beside::{beside, folder_of, sync_folder, temporary},
+};
+use crate::session::lock::Lock;
+
+/// The least time between two syncs: no second has more than ten of them, wherever it begins.
+pub(super) const BETWEEN_SYNCS: Duration = Duration::from_millis(105);
+
+/// How long after a failed write it is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// The thread's side.
+pub(super) struct Writer {
+    path: PathBuf,
+    file: File,
+    /// How long the file is with all that was written whole.
+    length: u64,
+    waiting: Vec<u8>,
+    waiters: Vec<oneshot::Sender<()>>,
+    /// Since when something is to be brought to disk: `waiting` is not empty, or `renamed`.
+    oldest: Option<Instant>,
+    /// A snapshot that is being written beside, or why it can't be.
+    snapshot: Option<io::Result<NamedTempFile>>,
+    /// Whether a new snapshot is in place, and its folder has yet to be synced.
+    renamed: bool,
+    /// The lock that had to be taken anew, where the first one's file was removed too.
+    lock: Option<Lock>,
+    last_sync: Option<Instant>,
+    shared: Arc<Shared>,
+}
+
+impl Writer {
+    pub(super) fn new(path: PathBuf, file: File, length: u64, shared: Arc<Shared>) -> Self {
+        Self {
+            path,
+            file,
+            length,
+            waiting: Vec::new(),
+            waiters: Vec::new(),
+            oldest: None,
+            snapshot: None,
+            renamed: false,
+            lock: None,
+            last_sync: None,
+            shared,
+        }
+    }
+
+    pub(super) fn run(&mut self, jobs: &mpsc::Receiver<Job>) {
+        let mut taken = 0;
+        let mut failed_at: Option<Instant> = None;
+        loop {
+            let job = match self.due(failed_at) {
+                None => jobs
+                    .recv()
+                    .map_err(|_| mpsc::RecvTimeoutError::Disconnected),
+                Some(due) => jobs.recv_timeout(due.saturating_duration_since(Instant::now())),
+            };
+            let over = match job {
+                Ok(job) => {
+                    let counts = matches!(job, Job::Append(_) | Job::Place(..));
+                    taken += u64::from(counts);
+                    self.take(job);
+                    false
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => false,
+                Err(mpsc::RecvTimeoutError::Disconnected) => true,
+            };
+            let later = self.due(failed_at).is_some_and(|due| due > Instant::now());
+            if later && !over {
+                continue;
+            }
+            match self.write() {
+                Ok(()) => {
+                    failed_at = None;
+                    self.tell(None);
+                    self.shared.written.store(taken, Ordering::Release);
+                    for waiter in self.waiters.drain(..) {
+                        let _ = waiter.send(());
+                    }
+                }
+                Err(error) => {
+                    failed_at = Some(Instant::now());
+                    self.tell(Some(&error));
+                }
+            }
+            if over {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn take(&mut self, job: Job) {
+        match job {
+            Job::Append(text) => {
+                self.waiting.extend_from_slice(text.as_bytes());
+                self.oldest.get_or_insert_with(Instant::now);
+            }
+            Job::Barrier(waiter) => self.waiters.push(waiter),
+            Job::Begin => self.snapshot = Some(temporary(&self.path)),
+            Job::Piece(text) => {
+                self.piece(&text);
+                let length = text.len() as u64;
+                self.shared.pieces.fetch_sub(length, Ordering::Relaxed);
+            }
+            Job::Place(log, done) => {
+                self.piece(&log);
+                let placed = match self.snapshot.take() {
+                    Some(Ok(temporary)) => temporary
+                        .as_file()
+                        .metadata()
+                        .and_then(|metadata| self.replace(temporary, metadata.len())),
+                    Some(Err(error)) => Err(error),
+                    None => Err(io::Error::other("no snapshot was begun")),
+                };
+                // The old file goes on then. Told here, since at the end nobody waits for the answer.
+                if let Err(error) = &placed {
+                    tracing::warn!("the session can't be written anew: {error}");
+                }
+                drop(done.send(placed));
+            }
+        }
+    }
+
+    /// Writes a piece of the snapshot that is under way. Once one failed, so has the whole.
+    fn piece(&mut self, text: &str) {
+        if let Some(Ok(temporary)) = &mut self.snapshot
+            && let Err(error) = temporary.write_all(text.as_bytes())
+        {
+            self.snapshot = Some(Err(error));
+        }
+    }
+
+    /// When what waits has to be written; `None` when nothing does. What failed is tried again also
+    /// where that was but a look at the file: until it goes well nothing is begun that would be written.
+    pub(super) fn due(&self, failed_at: Option<Instant>) -> Option<Instant> {
+        let Some(oldest) = self.oldest else {
+            return failed_at.map(|at| at + AGAIN);
+        };
+        let wanted = if self.waiters.is_empty() {
+            oldest + BATCH
+        } else {
+            oldest
+        };
+        let allowed = self.last_sync.map_or(wanted, |last| last + BETWEEN_SYNCS);
+        let again = failed_at.map_or(wanted, |at| at + AGAIN);
+        Some(wanted.max(allowed).max(again))
+    }
+
+    pub(super) fn write(&mut self) -> io::Result<()> {
+        if self.renamed {
+            self.settle()?;
+        }
+        self.stand_in_place()?;
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        // Always at the end of what was written whole: half a table of a failed try is written over.
+        self.file.write_all_at(&self.waiting, self.length)?;
+        self.last_sync = Some(Instant::now());
+        self.file.sync_data()?;
+        self.shared.syncs.fetch_add(1, Ordering::Relaxed);
+        self.length += self.waiting.len() as u64;
+        self.waiting.clear();
+        self.waiting.shrink_to(1 << 20);
+        self.oldest = None;
+        Ok(())
+    }
+
+    /// Sees to it that the file still goes by its name.
+    fn stand_in_place(&mut self) -> io::Result<()> {
+        let named = |metadata: &std::fs::Metadata| (metadata.dev(), metadata.ino());
+        match std::fs::metadata(&self.path) {
+            Ok(there) if named(&there) == named(&self.file.metadata()?) => Ok(()),
+            Ok(_) => Err(io::Error::other(
+                "another file has taken the session file's place; save to replace it",
+            )),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.put_back(),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes the file that was removed anew, with all that the old one said.
+    fn put_back(&mut self) -> io::Result<()> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder_of(&self.path))?;
+        // Nobody else may open it from the moment it has its name again.
+        if !Lock::is_there(&self.path) {
+            self.lock = Some(Lock::take(&self.path).map_err(io::Error::other)?);
+        }
+        let (temporary, _) = beside(&self.path, |out| {
+            let mut block = vec![0; 1 << 20];
+            let mut at = 0;
+            while at < self.length {
+                let left = usize::try_from(self.length - at).unwrap_or(usize::MAX);
+                let length = left.min(block.len());
+                self.file.read_exact_at(&mut block[..length], at)?;
+                out.write_all(&block[..length])?;
+                at += length as u64;
+            }
+            Ok(())
+        })?;
+        temporary.as_file().sync_all()?;
+        self.file = temporary
+            .persist_noclobber(&self.path)
+            .map_err(|error| error.error)?;
+        tracing::warn!("the session file was removed from outside, and is put back");
+        sync_folder(&self.path)
+    }
+
+    fn replace(&mut self, temporary: NamedTempFile, length: u64) -> io::Result<()> {
+        temporary.as_file().sync_all()?;
+        self.file = temporary.persist(&self.path).map_err(|error| error.error)?;
+        // The new snapshot says all that was waiting.
+        self.length = length;
+        self.waiting.clear();
+        self.renamed = true;
+        self.oldest = Some(Instant::now());
+        self.last_sync = Some(Instant::now());
+        self.settle()
+    }
+
+    /// Makes the new snapshot's name last.
+    fn settle(&mut self) -> io::Result<()> {
+        sync_folder(&self.path)?;
+        self.renamed = false;
+        if self.waiting.is_empty() {
+            self.oldest = None;
+        }
+        Ok(())
+    }
+
+    fn tell(&self, error: Option<&io::Error>) {
+        *self
+            .shared
+            .error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = error.map(ToString::to_string);
+    }
+}
