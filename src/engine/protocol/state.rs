@@ -1,0 +1,149 @@
+//! Where an upload stands, and how many of several stand where.
+
+use serde::{Deserialize, Serialize};
+
+/// Where an upload stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Waits for its turn.
+    Queued,
+    /// The media object is being made, or looked for after a lost answer.
+    Creating,
+    /// Parts are being sent.
+    Uploading,
+    /// All parts were acknowledged; the destination is being told so.
+    Completing,
+    /// The destination works on what it got.
+    Processing,
+    /// Uploaded and accepted.
+    Done,
+    /// Held by the person.
+    Paused,
+    /// Stopped by an error that is not tried again by itself.
+    Failed,
+    /// The local file is no longer the one that was begun.
+    Changed,
+    /// Left out, with a reason.
+    Skipped,
+}
+
+impl State {
+    /// All states, in the order of an upload's life.
+    pub const ALL: [State; 10] = [
+        State::Queued,
+        State::Creating,
+        State::Uploading,
+        State::Completing,
+        State::Processing,
+        State::Done,
+        State::Paused,
+        State::Failed,
+        State::Changed,
+        State::Skipped,
+    ];
+
+    /// The word that is shown, logged and saved.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            State::Queued => "queued",
+            State::Creating => "creating",
+            State::Uploading => "uploading",
+            State::Completing => "completing",
+            State::Processing => "processing",
+            State::Done => "done",
+            State::Paused => "paused",
+            State::Failed => "failed",
+            State::Changed => "changed",
+            State::Skipped => "skipped",
+        }
+    }
+
+    /// Whether nothing more will happen to it by itself.
+    #[must_use]
+    pub fn settled(self) -> bool {
+        matches!(
+            self,
+            State::Done | State::Paused | State::Failed | State::Changed | State::Skipped
+        )
+    }
+}
+
+/// How many uploads are in each state, in the order of [`State::ALL`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counts([u32; State::ALL.len()]);
+
+impl Counts {
+    /// How many are in this state.
+    #[must_use]
+    pub fn of(&self, state: State) -> usize {
+        self.0[state as usize] as usize
+    }
+
+    /// Whether nothing goes on by itself, and something is held by the person.
+    #[must_use]
+    pub fn all_paused(&self) -> bool {
+        self.unsettled() == 0 && self.of(State::Paused) > 0
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.0.iter().map(|count| *count as usize).sum()
+    }
+
+    /// How many are neither done nor left out.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.total() - self.of(State::Done) - self.of(State::Skipped)
+    }
+
+    /// How many something will still happen to by itself.
+    #[must_use]
+    pub fn unsettled(&self) -> usize {
+        State::ALL
+            .iter()
+            .filter(|state| !state.settled())
+            .map(|state| self.of(*state))
+            .sum()
+    }
+
+    /// Counts one more.
+    pub fn add(&mut self, state: State) {
+        self.0[state as usize] += 1;
+    }
+
+    /// Counts one less.
+    pub fn subtract(&mut self, state: State) {
+        self.0[state as usize] -= 1;
+    }
+}
+
+/// What uploads add up to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Totals {
+    /// How many are in each state.
+    pub counts: Counts,
+    /// Bytes of those that are not skipped.
+    pub bytes: u64,
+    /// Bytes of them that the destination acknowledged.
+    pub acknowledged: u64,
+}
+
+impl Totals {
+    /// The state that is worth knowing of all of them together: what failed first of all, then what
+    /// goes on, what is to come, and what is held.
+    #[must_use]
+    pub fn state(&self) -> State {
+        use State::{
+            Changed, Completing, Creating, Done, Failed, Paused, Processing, Queued, Skipped,
+            Uploading,
+        };
+        let worth = [
+            Failed, Changed, Uploading, Creating, Completing, Processing, Queued, Paused, Done,
+        ];
+        let there = |state: &State| self.counts.of(*state) > 0;
+        worth.into_iter().find(there).unwrap_or(Skipped)
+    }
+}
