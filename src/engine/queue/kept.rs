@@ -1,0 +1,151 @@
+//! What is kept of the uploads: taken over from a session's file, where it is one that can be, and
+//! told for the next snapshot.
+
+use super::Queue;
+use crate::{
+    engine::{
+        protocol::{State, UploadId},
+        upload::{Phase, Upload},
+    },
+    session::{
+        Change, Kept, Progress,
+        record::{BadTable, Record},
+    },
+};
+
+impl Queue {
+    /// Takes over what a session file says.
+    ///
+    /// # Errors
+    /// When it says something that can't be: a number twice, a change of no upload.
+    pub fn restore(&mut self, record: Record) -> Result<(), BadTable> {
+        /// Numbers are given out one by one; one far beyond is an error that would cost memory.
+        const GAP: usize = 10_000_000;
+        let bad = |words: String| BadTable {
+            words,
+            offset: None,
+        };
+        match record {
+            Record::Settings(_) => Ok(()),
+            Record::Walk(walk) if self.walks.get(walk.id).is_some() => {
+                Err(bad(format!("there are two walks with the id {}", walk.id)))
+            }
+            Record::Walk(walk) => {
+                self.walks.insert(walk);
+                Ok(())
+            }
+            Record::WalkOver(id) if self.walks.get(id).is_none() => {
+                Err(bad(format!("there is no walk with the id {id}")))
+            }
+            Record::WalkOver(id) => {
+                self.walks.end(id);
+                Ok(())
+            }
+            Record::Upload(kept)
+                if kept
+                    .unread
+                    .is_some_and(|walk| self.walks.get(walk).is_none()) =>
+            {
+                Err(bad("there is no walk with the id in `unread`".to_owned()))
+            }
+            Record::Upload(kept) if self.get(kept.id).is_some() => Err(bad(format!(
+                "there are two uploads with the id {}",
+                kept.id
+            ))),
+            Record::Upload(kept) if kept.id as usize > self.uploads.len() + GAP => {
+                Err(bad(format!("the id {} can't be right", kept.id)))
+            }
+            Record::Upload(kept)
+                if self.bytes().total.checked_add(kept.identity.size).is_none() =>
+            {
+                Err(bad(format!(
+                    "the size of the upload {} can't be right",
+                    kept.id
+                )))
+            }
+            Record::Upload(kept) => {
+                self.insert(*kept);
+                Ok(())
+            }
+            Record::Log(id, _) if self.uploads.get(id as usize).is_none() => {
+                Err(bad(format!("there is no upload with the id {id}")))
+            }
+            Record::Log(id, change) => {
+                self.fits(id, &change).map_err(bad)?;
+                self.apply(id, &change);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether a change from a file, which a person may have written, is one that can be.
+    fn fits(&self, id: UploadId, change: &Change) -> Result<(), String> {
+        let Some(upload) = self.get(id) else {
+            return Ok(());
+        };
+        let (size, bytes) = (upload.identity.size, self.bytes().total);
+        if let Phase::Unread(_) = upload.phase {
+            return match change {
+                Change::Failed(_) | Change::Skipped(_) | Change::Removed => Ok(()),
+                _ => Err(format!("{id} is a path that could not be read, no upload")),
+            };
+        }
+        match change {
+            Change::Plan(plan) if plan.file_size() != size => Err(format!(
+                "this plan is for a file of {} bytes, and the upload {id} has {size}",
+                plan.file_size()
+            )),
+            Change::Fresh(identity) if bytes.checked_add(identity.size).is_none() => {
+                Err(format!("the size of the upload {id} can't be right"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// To be called once when everything was restored: what is acknowledged now was there before
+    /// this run.
+    pub fn restored(&mut self) {
+        self.tidy();
+        self.sent = 0;
+        self.already_there = self.bytes().acknowledged;
+    }
+
+    /// All that is kept of every upload, in order: a snapshot.
+    pub fn kept(&self) -> impl Iterator<Item = Kept> + '_ {
+        self.order.iter().filter_map(|id| self.kept_of(*id))
+    }
+
+    /// All that is kept of this upload.
+    #[must_use]
+    pub fn kept_of(&self, id: UploadId) -> Option<Kept> {
+        Some(kept(id, self.get(id)?))
+    }
+}
+
+fn kept(id: UploadId, upload: &Upload) -> Kept {
+    let progress = match &upload.phase {
+        Phase::Waiting | Phase::Unread(_) => None,
+        Phase::Begun(begun) => Some(begun.progress.clone()),
+        Phase::Done(media) => Some(Progress {
+            ticket: Some(crate::destination::Ticket {
+                media: media.to_string(),
+                upload: None,
+                token: None,
+                method: None,
+            }),
+            ..Progress::default()
+        }),
+    };
+    Kept {
+        id,
+        path: upload.path.to_path_buf(),
+        identity: upload.identity,
+        times: upload.times,
+        state: Some(upload.state())
+            .filter(|state| state.settled())
+            .unwrap_or(State::Queued),
+        reason: upload.reason().cloned(),
+        progress,
+        unread: upload.walk(),
+    }
+}

@@ -1,0 +1,381 @@
+//! A queue and its counters, after every change, in every order.
+
+use std::num::NonZeroU64;
+
+use proptest::prelude::*;
+use tokio::time::Instant;
+
+use super::*;
+use crate::{
+    destination::Ticket,
+    engine::{
+        protocol::{AddPaths, FolderId, Place},
+        schedule::{Room, Start, next},
+        upload::Step,
+    },
+    error::{Error, Kind},
+    plan::PartPlan,
+    session::{Change, Milestone, Walk, record::Record},
+};
+
+const MIB: u64 = 1 << 20;
+
+fn file(size: u64) -> Identity {
+    Identity::new(size, 1, 0, 1)
+}
+
+fn plan(size: u64, part: u64) -> PartPlan {
+    PartPlan::cut(size, NonZeroU64::new(part).unwrap())
+}
+
+fn ticket() -> Ticket {
+    Ticket {
+        media: "m".into(),
+        upload: None,
+        token: None,
+        method: None,
+    }
+}
+
+/// A queue of files of 10 parts each.
+fn queue(files: u32) -> Queue {
+    let mut queue = Queue::default();
+    for number in 0..files {
+        queue
+            .add(format!("/t/{number}.mp4").into(), file(10 * MIB))
+            .unwrap();
+    }
+    queue
+}
+
+fn begin(queue: &mut Queue, id: UploadId) {
+    for change in [
+        Change::Begun(format!("marker{id}")),
+        Change::Plan(plan(10 * MIB, MIB)),
+        Change::Ticket(ticket()),
+    ] {
+        queue.apply(id, &change);
+    }
+    queue.with_begun(id, |begun| begun.step = Step::Sending);
+}
+
+/// The counters of what is in a folder as they are when counted anew.
+fn counted(queue: &Queue, folder: &Path) -> (Counts, u64, u64) {
+    let mut counts = Counts::default();
+    let (mut total, mut acknowledged) = (0, 0);
+    for id in queue.order() {
+        let Some(upload) = queue.get(*id).filter(|one| one.path.starts_with(folder)) else {
+            continue;
+        };
+        counts.add(upload.state());
+        if upload.state() != State::Skipped {
+            total += upload.identity.size;
+            acknowledged += upload.acknowledged();
+        }
+    }
+    (counts, total, acknowledged)
+}
+
+#[test]
+fn the_same_file_is_queued_once() {
+    let mut queue = queue(1);
+    assert!(queue.add("/t/0.mp4".into(), file(1)).is_none());
+    queue.apply(1, &Change::Removed);
+    queue.tidy();
+    assert_eq!(
+        queue.add("/t/0.mp4".into(), file(1)).unwrap().id,
+        2,
+        "no number is used again"
+    );
+}
+
+#[test]
+fn the_folder_that_is_told_is_one_that_all_files_lie_in() {
+    let folder_of = |paths: &[&str]| {
+        let mut queue = Queue::default();
+        for path in paths {
+            queue.add(path.into(), file(1)).unwrap();
+        }
+        queue.folder()
+    };
+    assert_eq!(folder_of(&[]), Path::new(""));
+    assert_eq!(folder_of(&["/a/b/1.mov"]), Path::new("/a/b"));
+    assert_eq!(
+        folder_of(&["/a/b/1.mov", "/a/bc/2.mov", "/a/b/c/3.mov"]),
+        Path::new("/a")
+    );
+    assert_eq!(folder_of(&["/a/1.mov", "/b/2.mov"]), Path::new("/"));
+    assert_eq!(folder_of(&["/a/1.mov", "b/2.mov"]), Path::new(""));
+}
+
+#[test]
+fn an_emptied_queue_tells_the_folder_of_what_comes_next() {
+    let mut queue = Queue::default();
+    queue.add("/a/1.mov".into(), file(1)).unwrap();
+    queue.apply(1, &Change::Removed);
+    queue.add("/b/2.mov".into(), file(1)).unwrap();
+    assert_eq!(queue.folder(), Path::new("/b"));
+}
+
+#[test]
+fn what_a_snapshot_says_restores_to_the_same() {
+    let mut queue = queue(5);
+    begin(&mut queue, 2);
+    queue.apply(2, &Change::Part(3, Some([7; 16])));
+    let at = jiff::Timestamp::from_second(1_700_000_000).unwrap().into();
+    queue.apply(2, &Change::At(Milestone::Begun, at));
+    queue.apply(3, &Change::Failed(Error::new(Kind::Refused, "no")));
+    begin(&mut queue, 4);
+    queue.apply(4, &Change::Done);
+    queue.apply(5, &Change::Paused);
+    let kept: Vec<_> = queue.kept().collect();
+    let mut again = Queue::default();
+    for kept in kept.clone() {
+        again.restore(Record::Upload(Box::new(kept))).unwrap();
+    }
+    again.restored();
+    assert_eq!(again.kept().collect::<Vec<_>>(), kept);
+    assert_eq!(again.bytes().already_there, 11 * MIB);
+    assert_eq!(again.bytes().sent, 0);
+    assert_eq!(again.get(4).unwrap().media(), Some("m"));
+}
+
+#[test]
+fn a_session_that_contradicts_itself_is_refused() {
+    let mut queue = queue(1);
+    let kept = queue.kept().next().unwrap();
+    assert!(
+        queue
+            .restore(Record::Upload(Box::new(kept.clone())))
+            .is_err()
+    );
+    assert!(queue.restore(Record::Log(99, Change::Done)).is_err());
+    let far = Kept {
+        id: u32::MAX,
+        ..kept
+    };
+    assert!(queue.restore(Record::Upload(Box::new(far))).is_err());
+}
+
+#[test]
+fn sizes_that_cant_be_are_refused_before_anything_is_counted_by_them() {
+    let mut queue = queue(2);
+    queue
+        .restore(Record::Log(1, Change::Begun("m".into())))
+        .unwrap();
+    let plan = Record::Log(1, Change::Plan(plan(20 * MIB, MIB)));
+    let refused = queue.restore(plan).unwrap_err().words;
+    assert!(
+        refused.contains("20971520 bytes") && refused.contains("10485760"),
+        "{refused}"
+    );
+    let huge = Change::Fresh(file(u64::MAX));
+    assert!(queue.restore(Record::Log(2, huge)).is_err());
+    let huge = Kept {
+        id: 3,
+        path: "/t/huge.mp4".into(),
+        identity: file(u64::MAX),
+        times: Times::default(),
+        state: State::Queued,
+        reason: None,
+        progress: None,
+        unread: None,
+    };
+    assert!(queue.restore(Record::Upload(Box::new(huge))).is_err());
+    assert_eq!(queue.bytes().total, 20 * MIB);
+}
+
+#[test]
+fn what_could_not_be_read_is_kept_as_a_failure_until_it_is_taken_out() {
+    let mut queue = queue(1);
+    let add = AddPaths {
+        paths: vec!["/t".into()],
+        ..AddPaths::default()
+    };
+    let walk = queue.walks.next_id();
+    let (id, over) = (walk, false);
+    assert!(queue.walks.insert(Walk { id, add, over }));
+    let why = || Error::new(Kind::Local, "no permission to read it");
+    let kept = queue.add_unread("/t/closed".into(), walk, why()).unwrap();
+    assert!(queue.add_unread("/t/closed".into(), walk, why()).is_none());
+    queue.walks.end(walk);
+    // A snapshot says it, with the walk it is of.
+    let mut again = Queue::default();
+    for walk in queue.walks_kept() {
+        again.restore(Record::Walk(walk)).unwrap();
+    }
+    for kept in queue.kept() {
+        again.restore(Record::Upload(Box::new(kept))).unwrap();
+    }
+    again.restored();
+    for mut queue in [queue, again] {
+        assert_eq!((queue.unread(), queue.counts().of(State::Failed)), (1, 1));
+        assert_eq!(queue.next_queued(), Some(1));
+        assert!(queue.may_find_more());
+        for change in [Change::Released, Change::Begun("m".into()), Change::Done] {
+            assert!(queue.restore(Record::Log(kept.id, change)).is_err());
+        }
+        queue.apply(kept.id, &Change::Skipped(why()));
+        assert_eq!((queue.unread(), queue.counts().left()), (0, 1));
+        queue.apply(kept.id, &Change::Removed);
+        assert_eq!(queue.walks_kept().count(), 0, "it is of no use any more");
+        assert!(!queue.may_find_more());
+    }
+}
+
+#[test]
+fn moving_keeps_the_order_of_those_moved() {
+    let mut queue = queue(5);
+    queue.move_to(&[2, 4], Place::Top);
+    assert_eq!(queue.order(), [2, 4, 1, 3, 5]);
+    queue.move_to(&[2, 4], Place::Up);
+    assert_eq!(queue.order(), [2, 4, 1, 3, 5]);
+    queue.move_to(&[2, 4], Place::Down);
+    assert_eq!(queue.order(), [1, 2, 4, 3, 5]);
+    queue.move_to(&[2, 4], Place::Bottom);
+    assert_eq!(queue.order(), [1, 3, 5, 2, 4]);
+    assert_eq!(queue.next_queued(), Some(1));
+}
+
+#[test]
+fn a_folder_moves_past_what_is_beside_it_as_a_whole() {
+    let mut queue = Queue::default();
+    for path in ["/m/a/1", "/m/a/2", "/m/b/c/3", "/m/b/c/4", "/m/5", "/m/d/6"] {
+        queue.add(path.into(), file(1)).unwrap();
+    }
+    let folder = |queue: &Queue, id| queue.folders().of(id);
+    // The line of b/c is known by the inner one.
+    let c = folder(&queue, 3);
+    queue.move_folder(&[3, 4], c, true);
+    assert_eq!(queue.order(), [3, 4, 1, 2, 5, 6]);
+    queue.move_folder(&[3, 4], c, true);
+    assert_eq!(queue.order(), [3, 4, 1, 2, 5, 6], "it is the first");
+    let shape = queue.shape();
+    queue.move_folder(&[3, 4], c, false);
+    assert_eq!(queue.order(), [1, 2, 3, 4, 5, 6]);
+    assert_ne!(queue.shape(), shape);
+    queue.move_folder(&[3, 4], c, false);
+    assert_eq!(queue.order(), [1, 2, 5, 3, 4, 6]);
+    // Only what a filter shows of it moves.
+    queue.move_folder(&[2], folder(&queue, 1), false);
+    assert_eq!(queue.order(), [1, 5, 2, 3, 4, 6]);
+    let d = folder(&queue, 6);
+    queue.move_folder(&[6], d, false);
+    assert_eq!(queue.order(), [1, 5, 2, 3, 4, 6]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_go_round_the_files_under_way_and_never_beyond_the_room() {
+    let mut queue = queue(3);
+    begin(&mut queue, 1);
+    begin(&mut queue, 2);
+    let now = Instant::now();
+    let mut sent = Vec::new();
+    for running in 0.. {
+        let room = Room {
+            parts: 5,
+            parts_running: running,
+            files: 2,
+            steps: true,
+        };
+        match next(&mut queue, &[1, 2], room, now) {
+            Some(Start::Part(id, part)) => {
+                queue.with_begun(id, |begun| begun.start(part));
+                sent.push((id, part.number));
+            }
+            other => {
+                assert_eq!(other, None);
+                break;
+            }
+        }
+    }
+    assert_eq!(sent, [(1, 1), (2, 1), (1, 2), (2, 2), (1, 3)]);
+    let room = Room {
+        parts: 5,
+        parts_running: 5,
+        files: 3,
+        steps: true,
+    };
+    assert_eq!(next(&mut queue, &[1, 2], room, now), Some(Start::Upload));
+}
+
+proptest! {
+    #[test]
+    fn counters_are_always_what_counting_anew_would_say(
+        steps in proptest::collection::vec((1u32..6, 0u8..14, 1u32..11), 0..80),
+    ) {
+        let mut queue = Queue::default();
+        for path in ["/t/a/1", "/t/a/b/2", "/t/a/b/3", "/t/c/4", "/t/5"] {
+            queue.add(path.into(), file(10 * MIB)).unwrap();
+        }
+        for (id, step, part) in steps {
+            let error = || Error::new(Kind::Server, "x");
+            match step {
+                0 | 1 => if queue.begun(id).is_none() { begin(&mut queue, id) },
+                2..=5 => queue.apply(id, &Change::Part(part, None)),
+                6 => queue.apply(id, &Change::Lost([part].into())),
+                7 => queue.apply(id, &Change::Paused),
+                8 => queue.apply(id, &Change::Failed(error())),
+                9 => queue.apply(id, &Change::Skipped(error())),
+                10 => queue.apply(id, &Change::Released),
+                11 => queue.apply(id, &Change::Done),
+                12 => queue.apply(id, &Change::Fresh(file(u64::from(part) * MIB))),
+                _ => queue.apply(id, &Change::Removed),
+            }
+            let bytes = queue.bytes();
+            let all = counted(&queue, Path::new("/"));
+            prop_assert_eq!((queue.counts(), bytes.total, bytes.acknowledged), all);
+            let folders = queue.folders();
+            for folder in 1..FolderId::try_from(folders.count()).unwrap() {
+                let totals = folders.totals(folder);
+                let told = (totals.counts, totals.bytes, totals.acknowledged);
+                prop_assert_eq!(told, counted(&queue, &folders.path(folder)));
+            }
+        }
+    }
+
+    #[test]
+    fn every_part_is_sent_once_however_often_it_fails_and_is_recut(
+        seed: u64, sizes in proptest::collection::vec(1u64..5, 0..6),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time().start_paused(true).build().unwrap();
+        let _guard = runtime.enter();
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut queue = queue(1);
+        begin(&mut queue, 1);
+        let now = Instant::now();
+        let limits = crate::destination::Limits {
+            part_min: 1, part_max: 1 << 40, part_default: MIB, parts_max: 10_000,
+            file_max: u64::MAX, recut: true,
+            parts_a_minute: None,
+        };
+        let mut cuts = sizes.into_iter();
+        let mut covered = 0;
+        while !queue.begun(1).unwrap().all_acknowledged() {
+            queue.with_begun(1, |begun| {
+                let Some(part) = begun.next_part(now) else { return };
+                begun.start(part);
+                if random.bool() && let Some(size) = cuts.next() {
+                    let size = NonZeroU64::new(size * 700_000).unwrap();
+                    if let Some(plan) = begun.recut(|plan, from| plan.recut(from, size), &limits) {
+                        begun.set_plan(plan);
+                    }
+                }
+                match random.u8(0..4) {
+                    0 => begun.requeue(part.number, None),
+                    1 => begun.fail(part.number, super::super::upload::Trouble {
+                        attempts: part.attempt, error: Error::new(Kind::Broken, "x"),
+                        retry_at: Some(now), ask: false,
+                    }),
+                    _ => {
+                        covered += begun.plan().unwrap().part(part.number).unwrap().length;
+                        begun.acknowledge(part.number, None);
+                    }
+                }
+            });
+        }
+        prop_assert_eq!(covered, 10 * MIB);
+        prop_assert_eq!(queue.begun(1).unwrap().acknowledged, 10 * MIB);
+    }
+}

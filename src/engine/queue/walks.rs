@@ -1,0 +1,92 @@
+//! The walks that the queue is filled by: those that are left, and the paths that they could not read.
+
+use std::{collections::HashSet, path::PathBuf};
+
+use super::Queue;
+use crate::{
+    engine::{
+        protocol::{State, UploadId},
+        upload::Upload,
+    },
+    error::Error,
+    identity::Identity,
+    session::{Kept, Times, Walk, WalkId},
+};
+
+/// How many paths among the uploads could not be read.
+#[derive(Debug, Default)]
+pub(super) struct Unread {
+    /// Those that count as failures.
+    failed: usize,
+    /// Those that were left out since, too.
+    all: usize,
+}
+
+impl Unread {
+    pub(super) fn come(&mut self, upload: &Upload) {
+        self.failed += usize::from(upload.unread().is_some());
+        self.all += usize::from(upload.walk().is_some());
+    }
+
+    pub(super) fn go(&mut self, upload: &Upload) {
+        self.failed -= usize::from(upload.unread().is_some());
+        self.all -= usize::from(upload.walk().is_some());
+    }
+}
+
+impl Queue {
+    /// How many of those that failed are paths that a walk could not read.
+    #[must_use]
+    pub fn unread(&self) -> usize {
+        self.unread.failed
+    }
+
+    /// How many walks did not come to their end.
+    #[must_use]
+    pub fn walks_left(&self) -> usize {
+        self.walks.open().count()
+    }
+
+    /// Whether a walk may still find files that have to be held against what other sessions hold.
+    #[must_use]
+    pub fn may_find_more(&self) -> bool {
+        self.walks_kept()
+            .any(|walk| !walk.add.again && (!walk.over || self.unread.failed > 0))
+    }
+
+    /// The walks that are of any use: those that did not come to their end, those that could not read
+    /// something, and those that may tell so yet.
+    pub fn walks_kept(&self) -> impl Iterator<Item = Walk> + '_ {
+        // Of those that were left out, too: their tables name the walk. Mostly there are none, and a
+        // million uploads need not be looked at.
+        let uploads = self.uploads.iter().flatten().filter_map(Upload::walk);
+        let unread: HashSet<WalkId> = match self.unread.all {
+            0 => HashSet::new(),
+            _ => uploads.collect(),
+        };
+        let named = move |id: WalkId| unread.contains(&id) || self.walks.may_be_named(id);
+        let walks = self.walks.iter();
+        walks
+            .filter(move |walk| !walk.over || named(walk.id))
+            .cloned()
+    }
+
+    /// Keeps a path that a walk could not read, as a failure; `None` when it is in the queue already.
+    pub fn add_unread(&mut self, path: PathBuf, walk: WalkId, why: Error) -> Option<Kept> {
+        if self.find(&path).is_some() {
+            return None;
+        }
+        let kept = Kept {
+            id: UploadId::try_from(self.uploads.len().max(1)).ok()?,
+            path,
+            identity: Identity::new(0, 0, 0, 0),
+            times: Times::default(),
+            state: State::Failed,
+            reason: Some(why),
+            progress: None,
+            unread: Some(walk),
+        };
+        self.insert(kept.clone());
+        Some(kept)
+    }
+}
