@@ -1,0 +1,308 @@
+//! Tables read: what stands in them, and whether it is something that can be.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use toml::value::Datetime;
+
+use super::{
+    BadTable, Change, FORMAT, Header, Kept, Progress, Record,
+    receipts::{read_md5, read_numbers, receipts},
+};
+use crate::{
+    destination::Ticket,
+    engine::protocol::{State, UploadId},
+    error::{Error, Kind, clean},
+    identity::Identity,
+    path,
+    plan::{PartNumber, PartPlan, Run},
+    session::{Milestone, Moment, Times, WalkId, plain, walks::WalkTable},
+    settings::Settings,
+};
+
+/// Reads the head.
+///
+/// # Errors
+/// When it is no head, or one of a newer format.
+pub fn read_header(text: &str) -> Result<Header, BadTable> {
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    let Format { format } = from_toml(text)?;
+    if format > FORMAT {
+        return Err(BadTable::new(format!(
+            "its format is {format}, newer than this program knows ({FORMAT}): use a newer reelhaul"
+        )));
+    }
+    from_toml(text)
+}
+
+/// Reads one table after the head: its first line, which names it, and the rest.
+///
+/// # Errors
+/// When it is not a table this program writes.
+pub fn read_table(text: &str) -> Result<Record, BadTable> {
+    // A million of the usual tables are read three times as fast this way.
+    plain::read(text).map_or_else(|| parse_table(text), Ok)
+}
+
+/// Reads one table as TOML.
+pub(in crate::session) fn parse_table(text: &str) -> Result<Record, BadTable> {
+    let (name, body) = text.split_once('\n').unwrap_or((text, ""));
+    let record = match name.trim() {
+        "[[upload]]" => from_toml::<UploadTable>(body).and_then(upload),
+        "[[log]]" => from_toml::<LogTable>(body).and_then(log),
+        "[[walk]]" => from_toml::<WalkTable>(body).and_then(Record::try_from),
+        _ => {
+            return Err(BadTable::new(
+                "this is none of [[walk]], [[upload]] and [[log]]",
+            ));
+        }
+    };
+    record.map_err(|bad| BadTable {
+        offset: bad.offset.map(|at| at + name.len() + 1),
+        ..bad
+    })
+}
+
+fn from_toml<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, BadTable> {
+    toml::from_str(text).map_err(|error| BadTable {
+        words: clean(error.message()),
+        offset: error.span().map(|span| span.start),
+    })
+}
+
+/// An `[[upload]]` table as it stands in the file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UploadTable {
+    id: UploadId,
+    path: Option<String>,
+    path_bytes: Option<String>,
+    size: u64,
+    modified: Datetime,
+    #[serde(default)]
+    inode: u64,
+    queued_at: Option<Datetime>,
+    begun_at: Option<Datetime>,
+    done_at: Option<Datetime>,
+    marker: Option<String>,
+    ticket: Option<Ticket>,
+    plan: Option<Vec<Run>>,
+    done: Option<String>,
+    md5: Option<String>,
+    #[serde(default)]
+    completed: bool,
+    #[serde(default)]
+    clearing: bool,
+    unread: Option<WalkId>,
+    reason: Option<Reason>,
+    state: Word,
+}
+
+fn upload(table: UploadTable) -> Result<Record, BadTable> {
+    let path = match (table.path, table.path_bytes) {
+        (Some(path), None) => PathBuf::from(path),
+        (None, Some(bytes)) => path::decode(&bytes),
+        _ => return Err(BadTable::new("one of `path` and `path_bytes` is needed")),
+    };
+    let identity = identity(table.size, &table.modified, table.inode)?;
+    let times = Times {
+        queued: moment("queued_at", table.queued_at.as_ref())?,
+        begun: moment("begun_at", table.begun_at.as_ref())?,
+        done: moment("done_at", table.done_at.as_ref())?,
+    };
+    let plan = table
+        .plan
+        .map(|runs| read_plan(runs, identity.size))
+        .transpose()?;
+    let parts = plan.as_ref().map_or(0, PartPlan::count);
+    if table.unread.is_some() && table.marker.is_some() {
+        return Err(BadTable::new("what could not be read can't be begun"));
+    }
+    let progress = match table.marker {
+        None if table.ticket.is_some() || table.done.is_some() => {
+            return Err(BadTable::new("a begun upload needs its `marker`"));
+        }
+        None => None,
+        Some(marker) => Some(Progress {
+            marker,
+            ticket: table.ticket,
+            receipts: receipts(table.done.as_deref(), table.md5.as_deref(), parts)?,
+            plan,
+            completed: table.completed || table.state == Word::Processing,
+            clearing: table.clearing || table.state == Word::Clearing,
+        }),
+    };
+    let state = match table.state {
+        Word::Done => State::Done,
+        Word::Paused => State::Paused,
+        Word::Failed => State::Failed,
+        Word::Changed => State::Changed,
+        Word::Skipped => State::Skipped,
+        Word::Removed => {
+            return Err(BadTable::new(
+                "an [[upload]] can't be removed; leave it out",
+            ));
+        }
+        Word::Queued
+        | Word::Creating
+        | Word::Uploading
+        | Word::Completing
+        | Word::Processing
+        | Word::Clearing => State::Queued,
+    };
+    let reason = table.reason.map(Error::from);
+    Ok(Record::Upload(Box::new(Kept {
+        id: table.id,
+        path,
+        identity,
+        times,
+        state,
+        reason,
+        progress,
+        unread: table.unread,
+    })))
+}
+
+/// A `[[log]]` table as it stands in the file: a few keys for each kind of change.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LogTable {
+    upload: Option<UploadId>,
+    walk: Option<WalkId>,
+    part: Option<PartNumber>,
+    md5: Option<String>,
+    marker: Option<String>,
+    ticket: Option<Ticket>,
+    plan: Option<Vec<Run>>,
+    file_size: Option<u64>,
+    lost: Option<String>,
+    begun_at: Option<Datetime>,
+    done_at: Option<Datetime>,
+    size: Option<u64>,
+    modified: Option<Datetime>,
+    inode: Option<u64>,
+    reason: Option<Reason>,
+    state: Option<Word>,
+    settings: Option<Settings>,
+}
+
+fn log(table: LogTable) -> Result<Record, BadTable> {
+    if let Some(settings) = table.settings {
+        return Ok(Record::Settings(settings));
+    }
+    if let Some(walk) = table.walk {
+        return match table.state {
+            Some(Word::Done) => Ok(Record::WalkOver(walk)),
+            _ => Err(BadTable::new("of a walk the log only says that it is done")),
+        };
+    }
+    let Some(upload) = table.upload else {
+        return Err(BadTable::new("`upload` is missing"));
+    };
+    let reason = |reason: Option<Reason>| {
+        reason
+            .map(Error::from)
+            .ok_or_else(|| BadTable::new("`reason` is missing"))
+    };
+    let change = if let Some(part) = table.part {
+        Change::Part(part, table.md5.as_deref().map(read_md5).transpose()?)
+    } else if let Some(marker) = table.marker {
+        Change::Begun(marker)
+    } else if let Some(ticket) = table.ticket {
+        Change::Ticket(ticket)
+    } else if let Some(runs) = table.plan {
+        let size = table
+            .file_size
+            .ok_or_else(|| BadTable::new("`file_size` is missing"))?;
+        Change::Plan(read_plan(runs, size)?)
+    } else if let Some(lost) = table.lost {
+        Change::Lost(read_numbers(&lost, u32::MAX)?.into_iter().collect())
+    } else if let Some(at) = table.begun_at {
+        Change::At(Milestone::Begun, time("begun_at", &at)?.into())
+    } else if let Some(at) = table.done_at {
+        Change::At(Milestone::Done, time("done_at", &at)?.into())
+    } else if let Some(size) = table.size {
+        let modified = table
+            .modified
+            .ok_or_else(|| BadTable::new("`modified` is missing"))?;
+        Change::Fresh(identity(size, &modified, table.inode.unwrap_or(0))?)
+    } else {
+        match table
+            .state
+            .ok_or_else(|| BadTable::new("it says nothing of the upload"))?
+        {
+            Word::Processing => Change::Completed,
+            Word::Done => Change::Done,
+            Word::Paused => Change::Paused,
+            Word::Removed => Change::Removed,
+            Word::Clearing => Change::Clearing,
+            Word::Failed => Change::Failed(reason(table.reason)?),
+            Word::Changed => Change::Changed(reason(table.reason)?),
+            Word::Skipped => Change::Skipped(reason(table.reason)?),
+            Word::Queued | Word::Creating | Word::Uploading | Word::Completing => Change::Released,
+        }
+    };
+    Ok(Record::Log(upload, change))
+}
+
+/// What a table can say of a state. `queued` stands for "goes on by itself": how far it is shows in
+/// the other keys; the steps in between are accepted for those who write a session by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Word {
+    Queued,
+    Creating,
+    Uploading,
+    Completing,
+    Processing,
+    Done,
+    Paused,
+    Failed,
+    Changed,
+    Skipped,
+    Removed,
+    Clearing,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reason {
+    kind: Kind,
+    message: String,
+    status: Option<u16>,
+}
+
+impl From<Reason> for Error {
+    fn from(reason: Reason) -> Self {
+        Self {
+            status: reason.status,
+            ..Error::new(reason.kind, reason.message)
+        }
+    }
+}
+
+fn time(key: &str, at: &Datetime) -> Result<Timestamp, BadTable> {
+    at.to_string()
+        .parse()
+        .map_err(|_| BadTable::new(format!("`{key}` is not a time with an offset")))
+}
+
+fn moment(key: &str, at: Option<&Datetime>) -> Result<Moment, BadTable> {
+    at.map_or(Ok(Moment::default()), |at| Ok(time(key, at)?.into()))
+}
+
+fn identity(size: u64, modified: &Datetime, inode: u64) -> Result<Identity, BadTable> {
+    Ok(Identity {
+        size,
+        modified: time("modified", modified)?,
+        inode,
+    })
+}
+
+fn read_plan(runs: Vec<Run>, file_size: u64) -> Result<PartPlan, BadTable> {
+    PartPlan::from_runs(runs, file_size).map_err(|bad| BadTable::new(bad.to_string()))
+}

@@ -1,0 +1,103 @@
+//! Which parts are there, and their MD5s, as short texts.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use super::BadTable;
+use crate::{destination::Md5, error::clean, plan::PartNumber};
+
+pub(super) fn receipts(
+    done: Option<&str>,
+    md5: Option<&str>,
+    parts: u32,
+) -> Result<BTreeMap<PartNumber, Option<Md5>>, BadTable> {
+    let numbers = read_numbers(done.unwrap_or(""), parts)?;
+    let Some(md5) = md5 else {
+        return Ok(numbers.into_iter().map(|part| (part, None)).collect());
+    };
+    if !md5.is_ascii() || md5.len() != numbers.len() * 32 {
+        return Err(BadTable::new(
+            "`md5` does not have 32 characters for each part in `done`",
+        ));
+    }
+    let one = |at: usize| match &md5[at * 32..(at + 1) * 32] {
+        text if text.bytes().all(|b| b == b'-') => Ok(None),
+        text => read_md5(text).map(Some),
+    };
+    numbers
+        .into_iter()
+        .enumerate()
+        .map(|(at, part)| Ok((part, one(at)?)))
+        .collect()
+}
+
+/// An MD5 as 32 hexadecimal digits.
+#[must_use]
+pub fn write_md5(md5: Md5) -> String {
+    md5.iter().fold(String::with_capacity(32), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+pub(in crate::session) fn read_md5(text: &str) -> Result<Md5, BadTable> {
+    let bad = || BadTable::new("an MD5 has 32 hexadecimal digits");
+    if text.len() != 32 || !text.is_ascii() {
+        return Err(bad());
+    }
+    let mut md5 = [0; 16];
+    for (at, byte) in md5.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[at * 2..at * 2 + 2], 16).map_err(|_| bad())?;
+    }
+    Ok(md5)
+}
+
+/// Numbers in rising order as stretches: `1-37,39`.
+#[must_use]
+pub fn write_numbers(numbers: impl Iterator<Item = PartNumber>) -> String {
+    let mut stretches: Vec<(PartNumber, PartNumber)> = Vec::new();
+    for number in numbers {
+        match stretches.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => stretches.push((number, number)),
+        }
+    }
+    let words: Vec<String> = stretches
+        .iter()
+        .map(|(a, b)| {
+            if a == b {
+                a.to_string()
+            } else {
+                format!("{a}-{b}")
+            }
+        })
+        .collect();
+    words.join(",")
+}
+
+/// The numbers of such stretches; none may be above `most`, nor the text ask for endless memory.
+pub(super) fn read_numbers(text: &str, most: u32) -> Result<Vec<PartNumber>, BadTable> {
+    /// More parts than any destination allows.
+    const TOO_MANY: usize = 1_000_000;
+    let bad = || {
+        BadTable::new(format!(
+            "{:?} is not a list of parts such as 1-37,39",
+            clean(text)
+        ))
+    };
+    let mut numbers = Vec::new();
+    for stretch in text.split(',').filter(|stretch| !stretch.is_empty()) {
+        let (first, last) = stretch.split_once('-').unwrap_or((stretch, stretch));
+        let first: PartNumber = first.trim().parse().map_err(|_| bad())?;
+        let last: PartNumber = last.trim().parse().map_err(|_| bad())?;
+        let rising = numbers.last().is_none_or(|before| *before < first) && first <= last;
+        if first == 0
+            || !rising
+            || last > most
+            || numbers.len() + (last - first) as usize > TOO_MANY
+        {
+            return Err(bad());
+        }
+        numbers.extend(first..=last);
+    }
+    Ok(numbers)
+}

@@ -1,0 +1,179 @@
+//! Tables written and read again, and those that no one should have written.
+
+use std::{ffi::OsString, num::NonZeroU64, os::unix::ffi::OsStringExt};
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+
+use super::*;
+use crate::error::Kind;
+
+fn file() -> Identity {
+    Identity::new(100_000_000, 1_559_470_272, 123_456_789, 42)
+}
+
+fn plan() -> PartPlan {
+    PartPlan::cut(100_000_000, NonZeroU64::new(5 << 20).unwrap())
+        .recut(4, NonZeroU64::new(16 << 20).unwrap())
+}
+
+fn ticket(token: &str) -> Ticket {
+    Ticket {
+        media: "abcd1234".into(),
+        upload: Some("up".into()),
+        token: Some(token.into()),
+        method: None,
+    }
+}
+
+fn moment(seconds: i64) -> Moment {
+    Timestamp::from_second(seconds).unwrap().into()
+}
+
+fn begun() -> Kept {
+    let receipts = [(1, Some([7; 16])), (2, None), (5, Some([0xAB; 16]))].into();
+    Kept {
+        id: 7,
+        path: "/archive/2019/wedding.mov".into(),
+        identity: file(),
+        times: Times {
+            queued: moment(1_700_000_000),
+            begun: moment(1_700_000_060),
+            done: Moment::default(),
+        },
+        state: State::Paused,
+        reason: Some(Error::new(Kind::Server, "the server \"failed\"").with_status(500)),
+        progress: Some(Progress {
+            marker: "m".into(),
+            ticket: Some(ticket("t")),
+            plan: Some(plan()),
+            receipts,
+            completed: true,
+            clearing: true,
+        }),
+        unread: None,
+    }
+}
+
+fn again(kept: &Kept) -> Record {
+    let mut text = String::new();
+    write_upload(&mut text, kept);
+    assert!(text.ends_with("\n\n"));
+    read_table(&text).unwrap()
+}
+
+#[test]
+fn an_upload_reads_back_as_it_was_written() {
+    assert_eq!(again(&begun()), Record::Upload(Box::new(begun())));
+}
+
+#[test]
+fn a_path_that_could_not_be_read_reads_back_as_it_was_written() {
+    let kept = Kept {
+        identity: Identity::new(0, 0, 0, 0),
+        state: State::Failed,
+        reason: Some(Error::new(Kind::Local, "no permission to read it")),
+        progress: None,
+        unread: Some(2),
+        ..begun()
+    };
+    assert_eq!(again(&kept), Record::Upload(Box::new(kept)));
+}
+
+#[test]
+fn every_change_reads_back_as_it_was_written() {
+    let error = || Error::new(Kind::Changed, "it changed");
+    for change in [
+        Change::Begun("m".into()),
+        Change::Ticket(ticket("a\n[[log]]\n\u{7f}\"")),
+        Change::Plan(plan()),
+        Change::Part(3, Some([9; 16])),
+        Change::Part(3, None),
+        Change::Lost([1, 2, 3, 9].into()),
+        Change::Completed,
+        Change::Done,
+        Change::Released,
+        Change::Paused,
+        Change::Failed(error()),
+        Change::Changed(error()),
+        Change::Skipped(error()),
+        Change::At(Milestone::Begun, moment(1_700_000_000)),
+        Change::At(Milestone::Done, moment(1_700_000_001)),
+        Change::Clearing,
+        Change::Fresh(file()),
+        Change::Removed,
+    ] {
+        let mut text = String::new();
+        write_change(&mut text, 3, &change);
+        assert_eq!(text.matches("\n\n").count(), 1, "{text}");
+        assert_eq!(read_table(&text).unwrap(), Record::Log(3, change));
+    }
+}
+
+#[test]
+fn a_receipt_costs_less_than_a_hundred_bytes() {
+    let mut text = String::new();
+    write_change(
+        &mut text,
+        1_000_000,
+        &Change::Part(10_000, Some([0xFF; 16])),
+    );
+    assert!(text.len() < 100, "{} bytes", text.len());
+}
+
+#[test]
+fn a_table_from_before_times_were_kept_says_nothing_of_them() {
+    let table = "[[upload]]\nid = 1\npath = \"a\"\nsize = 10\n\
+                 modified = 2019-06-02T10:11:12Z\nstate = \"queued\"\n\n";
+    let Record::Upload(kept) = read_table(table).unwrap() else {
+        panic!("no upload")
+    };
+    assert_eq!(kept.times, Times::default());
+    let mut text = String::new();
+    write_upload(&mut text, &kept);
+    assert_eq!(text, table);
+}
+
+#[test]
+fn a_newer_format_is_refused_and_not_guessed_at() {
+    let newer = read_header("format = 2\nid = \"x\"\nwhatever = true\n").unwrap_err();
+    assert!(newer.words.contains("newer"), "{}", newer.words);
+}
+
+#[test]
+fn tables_that_contradict_themselves_are_refused() {
+    let head = "[[upload]]\nid = 1\npath = \"a\"\nsize = 10\nmodified = 2019-06-02T10:11:12Z\n";
+    for rest in [
+        "state = \"flying\"",
+        "state = \"removed\"",
+        "done = \"1\"\nstate = \"queued\"",
+        "marker = \"m\"\nplan = [[1, 1, 5]]\nstate = \"queued\"",
+        "marker = \"m\"\nplan = [[1, 2, 5]]\ndone = \"1-3\"\nstate = \"queued\"",
+        "marker = \"m\"\nplan = [[1, 2, 5]]\ndone = \"2,1\"\nstate = \"queued\"",
+        "marker = \"m\"\nplan = [[1, 2, 5]]\ndone = \"1\"\nmd5 = \"éé\"\nstate = \"queued\"",
+        "state = \"queued\"\nsurprise = 1",
+    ] {
+        assert!(read_table(&format!("{head}{rest}\n")).is_err(), "{rest}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_path_and_any_token_come_back_and_never_break_the_file(
+        path in proptest::collection::vec(1u8..=255, 1..60), token: String,
+    ) {
+        let mut kept = begun();
+        kept.path = PathBuf::from(OsString::from_vec(path));
+        kept.progress.as_mut().unwrap().ticket = Some(ticket(&token));
+        prop_assert_eq!(again(&kept), Record::Upload(Box::new(kept)));
+    }
+
+    #[test]
+    fn no_text_makes_the_reader_panic(text: String, numbers in "[0-9,\\-]{0,40}") {
+        let _ = read_table(&text);
+        let _ = read_header(&text);
+        let _ = read_table(&format!("[[upload]]\n{text}"));
+        let _ = read_table(&format!("[[walk]]\n{text}"));
+        let _ = read_table(&format!("[[log]]\nupload = 1\nlost = \"{numbers}\""));
+    }
+}

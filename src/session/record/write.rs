@@ -1,0 +1,215 @@
+//! Tables written, line by line.
+
+use std::fmt::{self, Write as _};
+
+use serde::Serialize;
+use toml_writer::{ToTomlValue as _, TomlStringBuilder};
+
+use super::{
+    Change, Header, Kept,
+    receipts::{write_md5, write_numbers},
+};
+use crate::{
+    destination::Ticket,
+    engine::protocol::{State, UploadId},
+    error::Error,
+    identity::Identity,
+    path,
+    plan::PartPlan,
+    session::{Milestone, Moment},
+    settings::Settings,
+};
+
+/// Writes tables line by line. Every value stands in one line whatever it holds, so that a line that
+/// begins with `[[` is always the beginning of a table.
+pub(in crate::session) struct Writer<'a>(pub(in crate::session) &'a mut String);
+
+impl Writer<'_> {
+    pub(in crate::session) fn value(&mut self, key: &str, value: impl fmt::Display) {
+        // Writing to a string can't fail.
+        let _ = writeln!(self.0, "{key} = {value}");
+    }
+
+    pub(in crate::session) fn text(&mut self, key: &str, text: &str) {
+        self.value(key, quoted(text));
+    }
+
+    fn serde(&mut self, key: &str, value: &impl Serialize) {
+        let mut text = String::new();
+        // Plain structs of numbers and one-line texts; TOML can hold all of them.
+        if value
+            .serialize(toml::ser::ValueSerializer::new(&mut text))
+            .is_ok()
+        {
+            self.value(key, text);
+        }
+    }
+
+    fn ticket(&mut self, ticket: &Ticket) {
+        let parts = [
+            ("media", Some(&ticket.media)),
+            ("upload", ticket.upload.as_ref()),
+            ("token", ticket.token.as_ref()),
+            ("method", ticket.method.as_ref()),
+        ];
+        let inner: Vec<String> = parts
+            .iter()
+            .filter_map(|(key, text)| text.map(|text| format!("{key} = {}", quoted(text))))
+            .collect();
+        self.value("ticket", format_args!("{{ {} }}", inner.join(", ")));
+    }
+
+    fn plan(&mut self, plan: &PartPlan) {
+        let runs: Vec<String> = plan
+            .runs()
+            .iter()
+            .map(|run| format!("[{}, {}, {}]", run.first, run.count, run.size))
+            .collect();
+        self.value("plan", format_args!("[{}]", runs.join(", ")));
+    }
+
+    fn identity(&mut self, identity: &Identity) {
+        self.value("size", identity.size);
+        self.value("modified", identity.modified);
+        if identity.inode != 0 {
+            self.value("inode", identity.inode);
+        }
+    }
+
+    fn moment(&mut self, key: &str, moment: Moment) {
+        if moment != Moment::default() {
+            self.value(key, moment);
+        }
+    }
+
+    fn reason(&mut self, error: &Error) {
+        let kind =
+            toml::Value::try_from(error.kind).map_or_else(|_| String::new(), |v| v.to_string());
+        let status = error
+            .status
+            .map_or_else(String::new, |status| format!(", status = {status}"));
+        let message = quoted(&error.message);
+        self.value(
+            "reason",
+            format_args!("{{ kind = {kind}, message = {message}{status} }}"),
+        );
+    }
+}
+
+/// A TOML string in one line, escapes and all.
+pub(in crate::session) fn quoted(text: &str) -> String {
+    TomlStringBuilder::new(text).as_basic().to_toml_value()
+}
+
+/// Writes the head, with a word to whoever opens the file by hand.
+#[must_use]
+pub fn write_header(header: &Header) -> String {
+    let mut out = String::from(
+        "# A reelhaul session. The tickets in it let their holder write to the account: keep it private.\n\
+         # Each table ends with a blank line; [[log]] tables are changes to what stands above them.\n",
+    );
+    let mut writer = Writer(&mut out);
+    writer.value("format", header.format);
+    writer.text("id", &header.id);
+    writer.text("destination", &header.destination);
+    writer.serde("settings", &header.settings);
+    out.push('\n');
+    out
+}
+
+/// Appends an `[[upload]]` table.
+pub fn write_upload(out: &mut String, kept: &Kept) {
+    out.push_str("[[upload]]\n");
+    let mut writer = Writer(out);
+    writer.value("id", kept.id);
+    match kept.path.to_str() {
+        Some(path) if !path.contains(char::is_control) => writer.text("path", path),
+        _ => writer.text("path_bytes", &path::encode(&kept.path)),
+    }
+    writer.identity(&kept.identity);
+    writer.moment("queued_at", kept.times.queued);
+    writer.moment("begun_at", kept.times.begun);
+    writer.moment("done_at", kept.times.done);
+    if let Some(progress) = &kept.progress {
+        writer.text("marker", &progress.marker);
+        if let Some(ticket) = &progress.ticket {
+            writer.ticket(ticket);
+        }
+        if let Some(plan) = &progress.plan {
+            writer.plan(plan);
+        }
+        if !progress.receipts.is_empty() {
+            writer.text("done", &write_numbers(progress.receipts.keys().copied()));
+            let mut md5 = String::with_capacity(progress.receipts.len() * 32);
+            for receipt in progress.receipts.values() {
+                md5.push_str(&receipt.map_or_else(|| "-".repeat(32), write_md5));
+            }
+            writer.text("md5", &md5);
+        }
+        if progress.completed {
+            writer.value("completed", true);
+        }
+        if progress.clearing {
+            writer.value("clearing", true);
+        }
+    }
+    if let Some(walk) = kept.unread {
+        writer.value("unread", walk);
+    }
+    if let Some(reason) = &kept.reason {
+        writer.reason(reason);
+    }
+    writer.text("state", kept.state.word());
+    out.push('\n');
+}
+
+/// Appends a `[[log]]` table for a change of an upload.
+pub fn write_change(out: &mut String, upload: UploadId, change: &Change) {
+    out.push_str("[[log]]\n");
+    let mut writer = Writer(out);
+    writer.value("upload", upload);
+    match change {
+        Change::Begun(marker) => writer.text("marker", marker),
+        Change::Ticket(ticket) => writer.ticket(ticket),
+        Change::Plan(plan) => {
+            writer.value("file_size", plan.file_size());
+            writer.plan(plan);
+        }
+        Change::Part(part, md5) => {
+            writer.value("part", part);
+            if let Some(md5) = md5 {
+                writer.text("md5", &write_md5(*md5));
+            }
+        }
+        Change::Lost(parts) => writer.text("lost", &write_numbers(parts.iter().copied())),
+        Change::Completed => writer.text("state", State::Processing.word()),
+        Change::Done => writer.text("state", State::Done.word()),
+        Change::Released => writer.text("state", State::Queued.word()),
+        Change::Paused => writer.text("state", State::Paused.word()),
+        Change::Removed => writer.text("state", "removed"),
+        Change::Clearing => writer.text("state", "clearing"),
+        Change::Failed(error) => {
+            writer.reason(error);
+            writer.text("state", State::Failed.word());
+        }
+        Change::Changed(error) => {
+            writer.reason(error);
+            writer.text("state", State::Changed.word());
+        }
+        Change::Skipped(error) => {
+            writer.reason(error);
+            writer.text("state", State::Skipped.word());
+        }
+        Change::At(Milestone::Begun, at) => writer.moment("begun_at", *at),
+        Change::At(Milestone::Done, at) => writer.moment("done_at", *at),
+        Change::Fresh(identity) => writer.identity(identity),
+    }
+    out.push('\n');
+}
+
+/// Appends a `[[log]]` table for changed settings.
+pub fn write_settings(out: &mut String, settings: &Settings) {
+    out.push_str("[[log]]\n");
+    Writer(out).serde("settings", settings);
+    out.push('\n');
+}
