@@ -4,29 +4,30 @@
 mod dialogs;
 mod files;
 mod folding;
+mod input;
+mod leaving;
 mod mouse;
 pub(super) mod moving;
 pub(super) mod tuning;
 
 use std::{path::PathBuf, time::Duration};
 
-use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use ratatui::layout::Rect;
-use tui_input::{Input, backend::crossterm::EventHandler as _};
+use crossterm::event::Event;
+use tui_input::Input;
 
 pub(super) use files::held;
+pub(super) use leaving::outlives;
 pub(super) use moving::{cell_parts as part_under, failed_part as failed_under};
 
 use super::{
-    Detach, Exit,
+    Exit,
     action::{Action, Pane},
     app::{App, Dialog, Estimate, Eta, Found, Leaving, Listing, Message, Tone},
-    keys::KeyMap,
 };
 use crate::{
     engine::protocol::{
-        AddPaths, Command, Details, LimitedBy, Outcome, Parts, Phase, Preview, Query, Show, Sort,
-        SortBy, State, Summary, UploadId, Window, WindowQuery,
+        AddPaths, Command, Details, Outcome, Parts, Phase, Preview, Query, Show, Sort, SortBy,
+        Summary, UploadId, Window, WindowQuery,
     },
     format,
     settings::Settings,
@@ -117,7 +118,7 @@ pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Effect> {
             dialogs::walk_went_on(app);
             Vec::new()
         }
-        Msg::Input(event) => input(app, &event),
+        Msg::Input(event) => input::input(app, &event),
         Msg::Summary(summary) => summary_came(app, *summary),
         Msg::Window(query, window) => moving::window_came(app, &query, window),
         Msg::Parts(upload, parts) => {
@@ -178,7 +179,7 @@ pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Effect> {
             Vec::new()
         }
         Msg::Gone => vec![Effect::Leave(if app.leaving > Leaving::No {
-            end_of(app)
+            leaving::end_of(app)
         } else {
             Exit::EngineGone
         })],
@@ -203,13 +204,13 @@ fn summary_came(app: &mut App, summary: Summary) -> Vec<Effect> {
     app.summary = summary;
     dialogs::walk_went_on(app);
     let phase = app.summary.phase;
-    let ended = phase == Phase::Settled && was == Phase::Running && is_an_end(app);
+    let ended = phase == Phase::Settled && was == Phase::Running && leaving::is_an_end(app);
     let free = app.dialog.is_none() && app.typing.is_none();
     if ended && free && app.summary.counts.total() > 0 {
         app.dialog = Some(Dialog::Summary);
     }
     if phase == Phase::Stopped {
-        return vec![Effect::Leave(end_of(app))];
+        return vec![Effect::Leave(leaving::end_of(app))];
     }
     match &mut app.dialog {
         Some(Dialog::Tuning(tuning)) => {
@@ -227,26 +228,6 @@ fn summary_came(app: &mut App, summary: Summary) -> Vec<Effect> {
     }
 }
 
-/// Whether this end is to be told by itself: when all is done, each time; when something failed, the
-/// first time. A pause is the person's own, and a retry that failed again is seen where it was asked.
-fn is_an_end(app: &mut App) -> bool {
-    let counts = &app.summary.counts;
-    let halted = matches!(app.summary.limited_by, LimitedBy::Halted { .. });
-    if counts.of(State::Paused) > 0 || halted {
-        return false;
-    }
-    let first = !std::mem::replace(&mut app.end_told, true);
-    first || counts.left() == 0
-}
-
-fn end_of(app: &App) -> Exit {
-    if App::left(&app.summary.counts) == 0 {
-        Exit::Finished
-    } else {
-        Exit::Quit
-    }
-}
-
 fn outcome_came(app: &mut App, of: Answered, outcome: Outcome) {
     let tone = if outcome.refused {
         Tone::Bad
@@ -261,94 +242,6 @@ fn outcome_came(app: &mut App, of: Answered, outcome: Outcome) {
     } else if !outcome.words.is_empty() {
         say(app, tone, outcome.words);
     }
-}
-
-fn input(app: &mut App, event: &Event) -> Vec<Effect> {
-    match event {
-        Event::Key(key) if key.kind != KeyEventKind::Release => key_pressed(app, *key),
-        Event::Mouse(mouse) => mouse::mouse(app, *mouse),
-        Event::Resize(width, height) => {
-            app.size = Rect::new(0, 0, *width, *height);
-            moving::keep_in_view(app);
-            vec![Effect::Refresh]
-        }
-        Event::Paste(text) => {
-            paste(app, text);
-            dialogs::after_typing(app)
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// Pasted text goes where text is typed; its lines become one.
-fn paste(app: &mut App, text: &str) {
-    let text: String = text.chars().filter(|c| !c.is_control()).collect();
-    let field = match (&mut app.typing, &mut app.dialog) {
-        (Some(field), _) => field,
-        (None, Some(Dialog::Add(add))) => add.input(),
-        (None, Some(Dialog::Help(help))) => &mut help.search,
-        _ => return,
-    };
-    let joined = format!("{}{text}", field.value());
-    *field = Input::new(joined);
-}
-
-fn key_pressed(app: &mut App, key: KeyEvent) -> Vec<Effect> {
-    let action = app.keys.action(app.focus, key);
-    let alt = key.modifiers.contains(KeyModifiers::ALT);
-    if alt && action.is_none() && matches!(key.code, KeyCode::Char(_)) {
-        // A line that gathers what is typed makes this of esc and the next key.
-        let next = KeyEvent::new(key.code, key.modifiers - KeyModifiers::ALT);
-        let mut effects = key_pressed(app, KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE));
-        effects.extend(key_pressed(app, next));
-        return effects;
-    }
-    // These work wherever one is, unless their key is one that is typed.
-    let typed = matches!(key.code, KeyCode::Char(_))
-        && !alt
-        && !key.modifiers.contains(KeyModifiers::CONTROL);
-    if let (Some(action @ (Action::Stop | Action::Suspend | Action::Redraw)), false) =
-        (action, typed)
-    {
-        return act(app, action);
-    }
-    if app.dialog.is_some() {
-        return dialogs::key(app, key, action);
-    }
-    if app.typing.is_some() {
-        return filter_key(app, key);
-    }
-    if let Some(action) = action {
-        return act(app, action);
-    }
-    if typed {
-        let (key, help) = (KeyMap::name(key), app.key(Action::Help));
-        let words = format!("{key} does nothing here; {help} shows the keys");
-        say(app, Tone::Plain, words);
-    }
-    Vec::new()
-}
-
-fn filter_key(app: &mut App, key: KeyEvent) -> Vec<Effect> {
-    use KeyCode::{Down, Enter, Esc, Up};
-    let Some(field) = &mut app.typing else {
-        return Vec::new();
-    };
-    match key.code {
-        Enter => app.typing = None,
-        Esc => {
-            app.typing = None;
-            moving::set_filter_text(app, String::new());
-        }
-        Up => return act(app, Action::Up),
-        Down => return act(app, Action::Down),
-        _ => {
-            field.handle_event(&Event::Key(key));
-            let text = field.value().to_owned();
-            moving::set_filter_text(app, text);
-        }
-    }
-    vec![Effect::Refresh]
 }
 
 /// Does what was asked for.
@@ -451,7 +344,7 @@ fn perform(app: &mut App, action: Action) -> Vec<Effect> {
         A::Save => vec![Effect::Command(Command::Save)],
         A::Redraw => vec![Effect::Clear],
         A::Suspend => vec![Effect::Suspend],
-        A::Detach | A::Quit | A::Stop => leave(app, action),
+        A::Detach | A::Quit | A::Stop => leaving::leave(app, action),
     }
 }
 
@@ -512,47 +405,6 @@ fn back(app: &mut App) -> Vec<Effect> {
     }
     moving::keep_in_view(app);
     vec![Effect::Refresh]
-}
-
-/// Whether the engine goes on when the screen is left.
-pub(super) fn can_detach(app: &App) -> bool {
-    app.attached || app.detach != Detach::Never
-}
-
-/// Whether the engine goes on when the terminal is gone; not when the person was stopping it.
-pub(super) fn outlives(app: &App) -> bool {
-    app.attached || app.detach == Detach::AskedOrHungUp && matches!(app.leaving, Leaving::No)
-}
-
-/// Leaving: asks where uploads run; a second time is at once, a third does not wait for anyone.
-pub(super) fn leave(app: &mut App, action: Action) -> Vec<Effect> {
-    match app.leaving {
-        Leaving::Stopping => {
-            app.leaving = Leaving::AtOnce;
-            return vec![Effect::Command(Command::StopNow)];
-        }
-        Leaving::AtOnce => return vec![Effect::Leave(Exit::Quit)],
-        Leaving::No => {}
-    }
-    if action == Action::Detach {
-        if can_detach(app) {
-            return vec![Effect::Leave(Exit::Detached)];
-        }
-        say(app, Tone::Bad, "this session ends with its screen");
-        return Vec::new();
-    }
-    let runs = app.summary.walk.is_some() || app.summary.counts.unsettled() > 0;
-    if app.attached || (action == Action::Quit && runs) {
-        app.dialog = Some(Dialog::Quit);
-        return Vec::new();
-    }
-    stop(app)
-}
-
-pub(super) fn stop(app: &mut App) -> Vec<Effect> {
-    app.dialog = None;
-    app.leaving = Leaving::Stopping;
-    vec![Effect::Command(Command::Stop)]
 }
 
 fn next_show(show: Show) -> Show {

@@ -3,7 +3,7 @@
 use crossterm::event::{Event, KeyCode, KeyEvent};
 use tui_input::{Input, backend::crossterm::EventHandler as _};
 
-use super::{Effect, WALK_SHOWS, say, stop, tuning};
+use super::{Effect, WALK_SHOWS, leaving, leaving::stop, say, tuning};
 use crate::{
     engine::protocol::{Command, Query},
     format,
@@ -45,7 +45,7 @@ pub(super) fn key(app: &mut App, key: KeyEvent, action: Option<Action>) -> Vec<E
             _ => close(app, key, action),
         },
         Some(Dialog::Quit) => match key.code {
-            KeyCode::Char('d' | 'D') if super::can_detach(app) => {
+            KeyCode::Char('d' | 'D') if leaving::can_detach(app) => {
                 vec![Effect::Leave(Exit::Detached)]
             }
             KeyCode::Char('s' | 'y') => stop(app),
@@ -56,7 +56,7 @@ pub(super) fn key(app: &mut App, key: KeyEvent, action: Option<Action>) -> Vec<E
         },
         Some(Dialog::Summary) if action == Some(Action::Quit) => {
             app.dialog = None;
-            super::leave(app, Action::Quit)
+            leaving::leave(app, Action::Quit)
         }
         Some(Dialog::Summary) if action == Some(Action::RetryAll) => {
             app.dialog = None;

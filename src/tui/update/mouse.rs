@@ -2,7 +2,7 @@
 
 use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
-use super::{Effect, act, dialogs, folding, key_pressed, moving};
+use super::{Effect, act, dialogs, folding, input::key_pressed, moving};
 use crate::tui::{
     action::{Action, Pane},
     app::App,
