@@ -1,14 +1,15 @@
 //! What comes of comparing, held against a destination that answers as it is told.
 
-use std::{io::Write, num::NonZeroU64};
+use std::{io::Write, num::NonZeroU64, sync::Arc};
 
 use async_trait::async_trait;
 use http_body_util::BodyExt;
 
 use super::*;
 use crate::{
-    body::BLOCK,
+    body::{BLOCK, PartBody},
     destination::{Limits, NewMedia, Receipt, ReceivedPart},
+    engine::rate::Cap,
     session::{
         Change,
         record::{Record, read_table, write_change},
