@@ -48,6 +48,15 @@ pub fn shown(path: &Path) -> String {
         .replace(crate::error::is_unsafe, "\u{fffd}")
 }
 
+/// The end of a path, as [`shown`]: a file with the folder it lies in, since cards and cameras give
+/// many files one name.
+#[must_use]
+pub fn tail(path: &Path) -> String {
+    let above = path.parent().and_then(Path::parent);
+    let end = above.and_then(|above| path.strip_prefix(above).ok());
+    shown(end.unwrap_or(path))
+}
+
 /// For `#[serde(with = "crate::path::text")]` on a [`PathBuf`].
 pub mod text {
     use std::path::{Path, PathBuf};
@@ -115,6 +124,20 @@ mod tests {
     fn a_shown_path_steers_no_terminal() {
         let path = Path::new("50% off/\u{1b}[31mred\n\u{202e}.mov");
         assert_eq!(shown(path), "50% off/\u{fffd}[31mred\u{fffd}\u{fffd}.mov");
+    }
+
+    #[test]
+    fn the_end_of_a_path_has_no_more_than_a_folder_and_a_name() {
+        for (path, end) in [
+            ("/mnt/cards/A/C0001.mp4", "A/C0001.mp4"),
+            ("/A/C0001.mp4", "A/C0001.mp4"),
+            ("A/C0001.mp4", "A/C0001.mp4"),
+            ("/C0001.mp4", "/C0001.mp4"),
+            ("C0001.mp4", "C0001.mp4"),
+            ("/", "/"),
+        ] {
+            assert_eq!(tail(Path::new(path)), end);
+        }
     }
 
     proptest! {

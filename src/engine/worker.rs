@@ -7,7 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
     io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -359,15 +359,6 @@ async fn blocking<T: Send + 'static>(
                 &io::Error::other(error),
             ))
         })
-}
-
-/// The words that name a file in an error.
-#[must_use]
-pub fn named(path: &Path) -> String {
-    path.file_name().map_or_else(
-        || crate::path::shown(path),
-        |n| crate::path::shown(Path::new(n)),
-    )
 }
 
 #[cfg(test)]

@@ -11,9 +11,9 @@ use crate::{
         protocol::{Event, State, UploadId},
         retry::{Verdict, Way, judge},
         upload::{Phase, Step, Upload},
-        worker::{self},
     },
     error::{Error, Kind},
+    path::tail,
     plan::PartNumber,
     session::Change,
 };
@@ -161,7 +161,7 @@ impl Actor {
     }
 
     pub(super) fn place(&self, id: UploadId, part: Option<PartNumber>) -> String {
-        let name = self.queue.get(id).map(|upload| worker::named(&upload.path));
+        let name = self.queue.get(id).map(|upload| tail(&upload.path));
         let name = name.unwrap_or_else(|| format!("upload {id}"));
         part.map_or_else(|| name.clone(), |part| format!("{name}, part {part}"))
     }

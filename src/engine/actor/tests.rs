@@ -342,3 +342,14 @@ async fn whatever_happens_while_a_session_is_written_anew_is_in_it_once() {
         assert_eq!(again, (unread, counts), "seed {seed}");
     }
 }
+
+#[tokio::test]
+async fn two_files_of_one_name_are_told_apart_where_one_of_them_fails() {
+    let (_home, mut actor, _handle, _server) = actor(0);
+    for path in ["/t/2019/clip.mp4", "/t/2020/clip.mp4"] {
+        let identity = Identity::new(4, 1, 0, 1);
+        actor.queue.add(path.into(), identity).unwrap();
+    }
+    assert_eq!(actor.place(1, None), "2019/clip.mp4");
+    assert_eq!(actor.place(2, Some(7)), "2020/clip.mp4, part 7");
+}
