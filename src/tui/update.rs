@@ -207,7 +207,7 @@ fn summary_came(app: &mut App, summary: Summary) -> Vec<Effect> {
     let ended = phase == Phase::Settled && was == Phase::Running && leaving::is_an_end(app);
     let free = app.dialog.is_none() && app.typing.is_none();
     if ended && free && app.summary.counts.total() > 0 {
-        app.dialog = Some(Dialog::Summary);
+        app.dialog = Some(Dialog::Summary(0));
     }
     if phase == Phase::Stopped {
         return vec![Effect::Leave(leaving::end_of(app))];

@@ -20,7 +20,7 @@ pub(crate) enum Dialog {
     Tuning(Box<Tuning>),
     Details(Option<Box<Details>>, u16),
     Part,
-    Summary,
+    Summary(u16),
     Confirm(Confirm),
     Quit,
 }

@@ -228,6 +228,42 @@ fn the_end_is_told_once_by_itself() {
 }
 
 #[test]
+fn the_end_can_be_read_to_its_last_line_on_a_small_screen() {
+    let mut world = World::busy();
+    world.rows.retain(|row| row.id == 1 || row.id == 8);
+    world.count();
+    let mut screen = Screen::flat(world, 40, 10);
+    screen.world.summary.phase = Phase::Settled;
+    screen.told();
+    assert_snapshot!("the_end_on_a_small_screen", screen.text());
+    let first = screen.text();
+    let mut seen = first.clone();
+    while !screen.text().contains(" end ") {
+        let before = screen.text();
+        screen.press("<down>");
+        assert_ne!(screen.text(), before, "it goes on");
+        seen += &screen.text();
+    }
+    for words in [
+        "filter f shows",
+        "there before",
+        "errors",
+        "2026-11-23-archive",
+    ] {
+        assert!(seen.contains(words), "{words}: {seen}");
+    }
+    let last = screen.text();
+    screen.press("<down>");
+    assert_eq!(screen.text(), last);
+    screen.press("g");
+    assert_eq!(screen.text(), first);
+    screen.press("G");
+    assert_eq!(screen.text(), last);
+    screen.press("<esc>");
+    assert!(screen.app.dialog.is_none());
+}
+
+#[test]
 fn a_pause_or_a_stop_is_no_end_that_takes_the_keys() {
     let mut screen = busy(120, 40);
     assert!(screen.world.summary.counts.of(State::Paused) > 0);

@@ -102,7 +102,7 @@ fn perform(app: &mut App, action: Action) -> Vec<Effect> {
         A::LogTarget => log(app, LogView::next_target),
         A::LogFollow => log(app, |log| log.follow(!log.following)),
         A::Summary => {
-            app.dialog = Some(Dialog::Summary);
+            app.dialog = Some(Dialog::Summary(0));
             Vec::new()
         }
         A::Help => {

@@ -21,18 +21,6 @@ pub(super) fn key(app: &mut App, key: KeyEvent, action: Option<Action>) -> Vec<E
         Some(Dialog::Help(_)) => help_key(app, key),
         Some(Dialog::Add(_)) => add_key(app, key, action),
         Some(Dialog::Tuning(_)) => tuning::key(app, key, action),
-        Some(Dialog::Details(..)) => {
-            match action {
-                Some(Action::Up) => scroll(app, -1),
-                Some(Action::Down) => scroll(app, 1),
-                Some(Action::PageUp) => scroll(app, -PAGE),
-                Some(Action::PageDown) => scroll(app, PAGE),
-                Some(Action::First) => scroll(app, i16::MIN),
-                Some(Action::Last) => scroll(app, i16::MAX),
-                _ => return close(app, key, action),
-            }
-            Vec::new()
-        }
         Some(Dialog::Confirm(confirm)) => match key.code {
             KeyCode::Enter | KeyCode::Char('y') => {
                 let command = confirm.command.clone();
@@ -54,19 +42,20 @@ pub(super) fn key(app: &mut App, key: KeyEvent, action: Option<Action>) -> Vec<E
             _ if action == Some(Action::Quit) && !app.attached => stop(app),
             _ => close(app, key, action),
         },
-        Some(Dialog::Summary) if action == Some(Action::Quit) => {
+        Some(Dialog::Summary(_)) if action == Some(Action::Quit) => {
             app.dialog = None;
             leaving::leave(app, Action::Quit)
         }
-        Some(Dialog::Summary) if action == Some(Action::RetryAll) => {
+        Some(Dialog::Summary(_)) if action == Some(Action::RetryAll) => {
             app.dialog = None;
             super::act(app, Action::RetryAll)
         }
+        Some(Dialog::Details(..) | Dialog::Summary(_)) => scroll_or_close(app, key, action),
         Some(Dialog::Part) if matches!(action, Some(Action::RetryPart | Action::RetryFile)) => {
             app.dialog = None;
             super::act(app, action.unwrap_or(Action::RetryPart))
         }
-        Some(Dialog::Summary | Dialog::Part) => close(app, key, action),
+        Some(Dialog::Part) => close(app, key, action),
         None => Vec::new(),
     }
 }
@@ -77,9 +66,25 @@ const PAGE: i16 = 8;
 /// Moves through a dialog that says more than it has room for, no further than there is something.
 pub(super) fn scroll(app: &mut App, lines: i16) {
     let most = view::dialog::hidden(app);
-    if let Some(Dialog::Help(Help { scroll, .. }) | Dialog::Details(_, scroll)) = &mut app.dialog {
+    if let Some(
+        Dialog::Help(Help { scroll, .. }) | Dialog::Details(_, scroll) | Dialog::Summary(scroll),
+    ) = &mut app.dialog
+    {
         *scroll = (*scroll).min(most).saturating_add_signed(lines).min(most);
     }
+}
+
+fn scroll_or_close(app: &mut App, key: KeyEvent, action: Option<Action>) -> Vec<Effect> {
+    match action {
+        Some(Action::Up) => scroll(app, -1),
+        Some(Action::Down) => scroll(app, 1),
+        Some(Action::PageUp) => scroll(app, -PAGE),
+        Some(Action::PageDown) => scroll(app, PAGE),
+        Some(Action::First) => scroll(app, i16::MIN),
+        Some(Action::Last) => scroll(app, i16::MAX),
+        _ => return close(app, key, action),
+    }
+    Vec::new()
 }
 
 fn close(app: &mut App, key: KeyEvent, action: Option<Action>) -> Vec<Effect> {

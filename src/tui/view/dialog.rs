@@ -54,7 +54,7 @@ pub(super) fn draw(app: &App, buf: &mut Buffer) {
         Dialog::Details(state, scroll) => {
             details::draw(app, state.as_deref(), *scroll, inner, buf);
         }
-        Dialog::Summary => summary::draw(app, inner, buf),
+        Dialog::Summary(scroll) => summary::draw(app, *scroll, inner, buf),
         Dialog::Confirm(confirm) => lines(app, &confirm.lines, inner, buf),
         Dialog::Quit => lines(app, &quit_lines(app), inner, buf),
         Dialog::Part => lines(app, &part_lines(app, inner.width), inner, buf),
@@ -95,13 +95,16 @@ pub(crate) fn hidden(app: &App) -> u16 {
     match dialog {
         Dialog::Help(help) => help::hidden(app, help, inner),
         Dialog::Details(Some(details), _) => details::hidden(app, details, inner),
+        Dialog::Summary(_) => summary::hidden(app, inner),
         _ => 0,
     }
 }
 
 /// How much is further down, where a dialog says more than it has room for.
 fn further(app: &App, dialog: &Dialog) -> Option<String> {
-    let (Dialog::Help(Help { scroll, .. }) | Dialog::Details(_, scroll)) = dialog else {
+    let (Dialog::Help(Help { scroll, .. }) | Dialog::Details(_, scroll) | Dialog::Summary(scroll)) =
+        dialog
+    else {
         return None;
     };
     match (hidden(app), hidden(app).saturating_sub(*scroll)) {
@@ -147,14 +150,18 @@ fn frame(app: &App, dialog: &Dialog) -> (String, Rect) {
                 tall(details::height(app, dialog)).min(below_the_header(size.height)),
             ),
         ),
-        Dialog::Summary => (
+        Dialog::Summary(_) => (
             match super::header::ended_well(app) {
                 _ if app.summary.counts.unsettled() > 0 => "So far",
                 true => "Everything is done",
                 false => "All settled",
             }
             .to_owned(),
-            centered(size, 68, tall(summary::HEIGHT)),
+            centered(
+                size,
+                68,
+                tall(summary::height(app, size.width.min(68).saturating_sub(4))),
+            ),
         ),
         Dialog::Confirm(Confirm { title, lines, .. }) => {
             (title.clone(), centered(size, 68, tall(lines.len())))
@@ -242,9 +249,10 @@ fn keys(app: &App, dialog: &Dialog) -> Vec<DialogKey> {
     let key = |label: &str, code: KeyCode, words: &'static str| (label.to_owned(), code, words);
     let act = |action: Action, code: KeyCode, words: &'static str| (app.key(action), code, words);
     let esc = |words| key("esc", KeyCode::Esc, words);
+    let scroll = key("↑↓", KeyCode::PageDown, "scroll");
     match dialog {
         Dialog::Help(_) | Dialog::Details(..) if hidden(app) > 0 => {
-            vec![esc("close"), key("↑↓", KeyCode::PageDown, "scroll")]
+            vec![esc("close"), scroll]
         }
         Dialog::Help(_) | Dialog::Details(..) => vec![esc("close")],
         Dialog::Add(state) if state.walking.is_some() => vec![esc("close")],
@@ -265,8 +273,11 @@ fn keys(app: &App, dialog: &Dialog) -> Vec<DialogKey> {
             key("0-9", KeyCode::Backspace, "type"),
             esc("leave as it is"),
         ],
-        Dialog::Summary => {
+        Dialog::Summary(_) => {
             let mut keys = vec![esc("close")];
+            if hidden(app) > 0 {
+                keys.push(scroll);
+            }
             if app.summary.counts.of(State::Failed) > 0 {
                 keys.push(act(
                     Action::RetryAll,
@@ -315,7 +326,7 @@ fn placed(app: &App, dialog: &Dialog) -> Vec<(Rect, (String, KeyCode), &'static 
         let width = format::width(&label) + 1 + words.len();
         let width = u16::try_from(width).unwrap_or(u16::MAX);
         if x.saturating_add(width) > inner.right() {
-            break;
+            continue;
         }
         let place = Rect::new(x, inner.bottom() - 1, width, 1);
         out.push((place, (label, code), words));

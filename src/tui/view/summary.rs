@@ -7,15 +7,55 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::{percent, put, row};
+use super::{percent, put, row, wrap};
 use crate::{
     engine::protocol::State,
     format,
     tui::{action::Action, app::App},
 };
 
-/// Lines it takes.
-pub(super) const HEIGHT: usize = 11;
+const LABEL: usize = 14;
+
+/// Draws the summary, from line `scroll` on.
+pub(super) fn draw(app: &App, scroll: u16, area: Rect, buf: &mut Buffer) {
+    let skip = scroll.min(hidden(app, area));
+    for (line, index) in lines(app, area.width)
+        .into_iter()
+        .skip(usize::from(skip))
+        .zip(0..area.height)
+    {
+        put(buf, row(area, index), line);
+    }
+}
+
+/// How many lines it takes in so many columns.
+pub(super) fn height(app: &App, width: u16) -> usize {
+    lines(app, width).len()
+}
+
+/// How many lines there is no room for at once.
+pub(super) fn hidden(app: &App, area: Rect) -> u16 {
+    let hidden = height(app, area.width).saturating_sub(usize::from(area.height));
+    u16::try_from(hidden).unwrap_or(u16::MAX)
+}
+
+fn lines(app: &App, width: u16) -> Vec<Line<'static>> {
+    let room = usize::from(width).saturating_sub(LABEL);
+    let mut lines = Vec::new();
+    for (label, text, style) in told(app, room) {
+        if text.is_empty() {
+            lines.push(Line::default());
+        }
+        for (index, text) in wrap(&text, room).into_iter().enumerate() {
+            let label = if index == 0 { label } else { "" };
+            lines.push(Line::from(vec![
+                Span::styled(format!("{label:<LABEL$}"), app.theme.dim),
+                Span::styled(text, style),
+            ]));
+        }
+    }
+    lines
+}
 
 fn files(count: usize) -> String {
     match count {
@@ -24,8 +64,8 @@ fn files(count: usize) -> String {
     }
 }
 
-/// Draws the summary.
-pub(super) fn draw(app: &App, area: Rect, buf: &mut Buffer) {
+/// Labels and texts; an empty one sets what follows apart.
+fn told(app: &App, room: usize) -> Vec<(&'static str, String, Style)> {
     let theme = &app.theme;
     let summary = &app.summary;
     let counts = &summary.counts;
@@ -34,7 +74,7 @@ pub(super) fn draw(app: &App, area: Rect, buf: &mut Buffer) {
     let left = App::left(counts);
     // Not since this screen was opened: it may be one of many, and the engine may have rested.
     let seconds = summary.sending_ms.div_ceil(1000);
-    let mut lines: Vec<(&str, String, Style)> = vec![
+    let mut told = vec![
         ("done", files(counts.of(State::Done)), theme.good),
         (
             "failed",
@@ -92,23 +132,13 @@ pub(super) fn draw(app: &App, area: Rect, buf: &mut Buffer) {
         ("", String::new(), theme.text),
     ];
     if let Some(file) = &app.session_file {
-        let room = usize::from(area.width).saturating_sub(14);
-        lines.push((
+        told.push((
             "kept in",
             format::shorten_middle(&format::display_path(file), room),
             theme.text,
         ));
     } else {
-        lines.push(("session", format::printable(&summary.session), theme.text));
+        told.push(("session", format::printable(&summary.session), theme.text));
     }
-    for (index, (label, text, style)) in lines.into_iter().enumerate() {
-        put(
-            buf,
-            row(area, u16::try_from(index).unwrap_or(u16::MAX)),
-            Line::from(vec![
-                Span::styled(format!("{label:<14}"), theme.dim),
-                Span::styled(text, style),
-            ]),
-        );
-    }
+    told
 }
