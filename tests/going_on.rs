@@ -84,7 +84,10 @@ fn the_command_that_is_named_for_what_failed_tries_it_again() {
         format!("1 file is left (1 failed); go on with: reelhaul resume {name} --retry-failed");
     assert!(ended.stderr.contains(&words), "{}", ended.stderr);
     fs::rename(&away, &file.path).unwrap();
-    home.resume(&[&name, "--retry-failed"]).end().assert_code(0);
+    let ended = home.resume(&[&name, "--retry-failed"]).end();
+    ended.assert_code(0);
+    let words = format!("the media id of each file: reelhaul report {name}");
+    assert!(ended.stderr.contains(&words), "{}", ended.stderr);
     server.report().assert_holds(&[file]);
 }
 

@@ -432,9 +432,14 @@ fn farewell(summary: &Summary, id: &str, file: Option<&Path>) {
     if let Some(error) = &summary.save_error {
         say(&format!("the session could not be saved: {error}"));
     } else if let Some(file) = file.filter(|file| file.exists()) {
-        let words = how_to_go_on(summary, &sessions::name(id, file));
-        for words in words {
+        let name = sessions::name(id, file);
+        for words in how_to_go_on(summary, &name) {
             say(&words);
+        }
+        if summary.counts.of(State::Done) > 0 {
+            say(&format!(
+                "the media id of each file: reelhaul report {name}"
+            ));
         }
     }
 }

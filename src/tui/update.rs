@@ -17,7 +17,7 @@ use crossterm::event::Event;
 
 pub(super) use acting::act;
 pub(super) use files::held;
-pub(super) use leaving::outlives;
+pub(super) use leaving::{can_detach, outlives};
 pub(super) use moving::{cell_parts as part_under, failed_part as failed_under};
 
 use super::{

@@ -9,6 +9,7 @@ use super::{Screen, fake::World, find};
 use crate::{
     engine::protocol::{LimitedBy, Phase, Row, State, Walk},
     tui::{
+        Detach,
         app::{Dialog, Listing},
         theme::{Background, Depth, Theme},
         update::Msg,
@@ -261,6 +262,24 @@ fn the_end_can_be_read_to_its_last_line_on_a_small_screen() {
     assert_eq!(screen.text(), last);
     screen.press("<esc>");
     assert!(screen.app.dialog.is_none());
+}
+
+#[test]
+fn the_end_says_where_media_ids_are_to_be_had_of_a_session_that_stays() {
+    let mut world = World::busy();
+    world.rows.retain(|row| row.state == State::Done);
+    world.count();
+    let mut screen = Screen::flat(world, 80, 24);
+    screen.world.summary.phase = Phase::Settled;
+    screen.told();
+    assert!(
+        !screen.text().contains("reelhaul report"),
+        "it is forgotten"
+    );
+    screen.app.detach = Detach::Asked;
+    let text = screen.text();
+    let words = "media ids     reelhaul report tells them, file by file";
+    assert!(text.contains(words), "{text}");
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub(super) fn end_of(app: &App) -> Exit {
 }
 
 /// Whether the engine goes on when the screen is left.
-pub(super) fn can_detach(app: &App) -> bool {
+pub(in crate::tui) fn can_detach(app: &App) -> bool {
     app.attached || app.detach != Detach::Never
 }
 

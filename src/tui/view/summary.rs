@@ -11,7 +11,7 @@ use super::{percent, put, row, wrap};
 use crate::{
     engine::protocol::State,
     format,
-    tui::{action::Action, app::App},
+    tui::{action::Action, app::App, update::can_detach},
 };
 
 const LABEL: usize = 14;
@@ -139,6 +139,14 @@ fn told(app: &App, room: usize) -> Vec<(&'static str, String, Style)> {
         ));
     } else {
         told.push(("session", format::printable(&summary.session), theme.text));
+    }
+    // Of a session that is forgotten with its screen nothing can be told later.
+    if counts.of(State::Done) > 0 && can_detach(app) {
+        told.push((
+            "media ids",
+            "reelhaul report tells them, file by file".to_owned(),
+            theme.text,
+        ));
     }
     told
 }
