@@ -183,13 +183,24 @@ impl House {
             "the session has no screen of its own to leave"
         } else {
             self.leave.send_replace(true);
-            "the session goes on in the background"
+            without_screen(&self.handle.summary().borrow())
         };
         Outcome {
             reached: usize::from(!refused),
             words: words.to_owned(),
             refused,
         }
+    }
+}
+
+/// What becomes of a session whose own screen leaves.
+fn without_screen(summary: &Summary) -> &'static str {
+    if summary.walk.is_some() || summary.counts.unsettled() > 0 {
+        "the session goes on in the background"
+    } else if summary.counts.left() > 0 {
+        "the session ends: nothing is left to send until something is resumed or tried again"
+    } else {
+        "the session ends: nothing is left to send"
     }
 }
 

@@ -26,7 +26,8 @@ use crate::{
     engine::{
         Gone, Handle, Request,
         protocol::{
-            AddPaths, Command, Outcome, Phase, Query, Reply, Summary, Targets, Window, WindowQuery,
+            AddPaths, Command, Outcome, Phase, Query, Reply, State, Summary, Targets, Walk, Window,
+            WindowQuery,
         },
     },
     journal::{Journal, KEPT, Level, Line},
@@ -549,6 +550,42 @@ async fn the_owners_screen_leaves_when_it_is_asked_from_elsewhere() {
     let told = detach(&site.file, &site.places).await.unwrap();
     assert!(!told.refused, "{told:?}");
     asked.await;
+}
+
+#[tokio::test]
+async fn who_sends_a_screen_away_is_told_whether_anything_goes_on_without_it() {
+    let site = Site::new();
+    let (served, engine) = site.serve(Limits::default());
+    let listening = served.asked_to_detach();
+    tokio::pin!(listening);
+    assert!(futures_util::poll!(&mut listening).is_pending());
+    let told = async |states: &[State], walk: Option<Walk>| {
+        engine.summary.send_modify(|summary| {
+            *summary = Summary::default();
+            summary.walk = walk;
+            for state in states {
+                summary.counts.add(*state);
+            }
+        });
+        detach(&site.file, &site.places).await.unwrap().words
+    };
+    let goes_on = "the session goes on in the background";
+    assert_eq!(told(&[State::Queued, State::Paused], None).await, goes_on);
+    let walk = Walk {
+        files: 0,
+        bytes: 0,
+        skipped: 0,
+        at: String::new(),
+    };
+    assert_eq!(told(&[], Some(walk)).await, goes_on);
+    assert_eq!(
+        told(&[State::Paused, State::Failed, State::Done], None).await,
+        "the session ends: nothing is left to send until something is resumed or tried again"
+    );
+    assert_eq!(
+        told(&[State::Done], None).await,
+        "the session ends: nothing is left to send"
+    );
 }
 
 #[tokio::test]

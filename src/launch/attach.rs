@@ -14,7 +14,7 @@ use super::{
 use crate::{
     attach::{self, Attached, NotAttached, Owner, Places, Role},
     cli::{self, Global},
-    engine::protocol::Phase,
+    engine::protocol::{Phase, Summary},
     headless::{self, Style, Watched},
     session::lock,
     tui::{self, Exit},
@@ -47,13 +47,23 @@ async fn look(global: &Global, screen: Shown, file: &Path, places: &Places) -> R
     match exit {
         Exit::Detached => {
             let name = sessions::name(&owner.session, &owner.file);
-            say(&format!(
-                "the session goes on; see it again with: reelhaul attach {name}"
-            ));
+            say(&format!("{}reelhaul attach {name}", left(&last)));
             Ok(DONE)
         }
         Exit::EngineGone if last.phase != Phase::Stopped => Err(lost(&owner)),
         exit => Ok(screen::code(exit, &last)),
+    }
+}
+
+/// What becomes of a session that a screen from elsewhere has left, up to the command that shows it
+/// again. Whether its process stays is for that to know.
+fn left(last: &Summary) -> &'static str {
+    if last.walk.is_some() || last.counts.unsettled() > 0 {
+        "the session goes on; see it again with: "
+    } else if last.counts.left() > 0 {
+        "nothing is left to send until something is resumed or tried again: "
+    } else {
+        "nothing is left to send; see it again, while it runs, with: "
     }
 }
 
@@ -164,6 +174,22 @@ mod tests {
             process,
             session: session.into(),
             file: format!("/elsewhere/{session}.toml").into(),
+        }
+    }
+
+    #[test]
+    fn a_session_in_which_nothing_happens_is_not_said_to_go_on() {
+        use crate::engine::protocol::State;
+        let told = |states: &[State]| {
+            let mut last = Summary::default();
+            for state in states {
+                last.counts.add(*state);
+            }
+            left(&last)
+        };
+        assert!(told(&[State::Paused, State::Processing]).starts_with("the session goes on"));
+        for quiet in [&[State::Paused, State::Failed][..], &[State::Done]] {
+            assert!(told(quiet).starts_with("nothing is left to send"));
         }
     }
 

@@ -23,7 +23,7 @@ use crate::{
     config,
     engine::{
         Handle,
-        protocol::{Command, Phase},
+        protocol::{Command, Phase, Summary},
     },
     headless::{self, Report, Style},
     session::folder::beside,
@@ -81,10 +81,9 @@ pub(super) async fn go_on_here(handle: Handle, served: Option<&Served>) -> Resul
 pub(super) async fn stop_for_another(handle: &Handle) -> Seen {
     let stops = headless::stop_signals(false);
     let mut summary = handle.summary();
-    if summary.borrow().walk.is_some() {
-        say("once all files are found, the session goes on in the background …");
-    } else if summary.borrow().parts_running > 0 {
-        say("after the parts in flight, the session goes on in the background …");
+    let waits = waits_for(&summary.borrow());
+    if let Some(words) = waits {
+        say(words);
     }
     let ended = async {
         // Fails when the engine has gone, which is as good.
@@ -110,6 +109,20 @@ pub(super) async fn stop_for_another(handle: &Handle) -> Seen {
         (1.., _) => Seen::Detached,
         (0, 1..) => Seen::Over(LEFT),
         (0, 0) => Seen::Over(DONE),
+    }
+}
+
+/// What is waited for before a session is left to another process, in words; nothing of what is
+/// paused goes on there.
+fn waits_for(now: &Summary) -> Option<&'static str> {
+    if now.walk.is_some() {
+        Some("once all files are found, the session goes on in the background …")
+    } else if now.parts_running == 0 {
+        None
+    } else if now.counts.unsettled() > 0 {
+        Some("after the parts in flight, the session goes on in the background …")
+    } else {
+        Some("the parts in flight are waited for …")
     }
 }
 
@@ -253,5 +266,26 @@ fn last_words(log: &mut File, before: u64) -> String {
             line.strip_prefix("reelhaul: ").unwrap_or(&line).to_owned()
         }
         _ => "the new process ended without a word".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::protocol::State;
+
+    #[test]
+    fn nothing_is_said_to_go_on_where_all_that_is_left_was_paused() {
+        let mut now = Summary::default();
+        now.counts.add(State::Paused);
+        assert_eq!(waits_for(&now), None);
+        now.parts_running = 2;
+        assert_eq!(
+            waits_for(&now),
+            Some("the parts in flight are waited for …")
+        );
+        now.counts.add(State::Queued);
+        let words = "after the parts in flight, the session goes on in the background …";
+        assert_eq!(waits_for(&now), Some(words));
     }
 }
