@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     engine::protocol::{
-        Counts, Filter, FolderRow, Folds, LimitedBy, Line, LineId, Parts, Phase, Row, Sort,
+        Counts, Filter, FolderRow, Folds, LimitedBy, Line, LineId, Parts, Phase, Row, Sort, State,
         Summary, Targets, UploadId, Window, WindowQuery,
     },
     settings::Settings,
@@ -277,8 +277,12 @@ impl App {
             summary.limited_by,
             LimitedBy::Destination { .. } | LimitedBy::Offline { .. }
         );
+        // One that was begun may wait for a time that goes down.
+        let begun = [State::Creating, State::Uploading, State::Completing];
+        let steps = begun.iter().any(|state| summary.counts.of(*state) > 0);
         summary.parts_running > 0
             || summary.parts_retrying > 0
+            || (steps && summary.phase == Phase::Running)
             || summary.walk.is_some()
             || summary.phase == Phase::Draining
             || waits
@@ -299,7 +303,6 @@ impl App {
 
     /// How many uploads are not at their end.
     pub(crate) fn left(counts: &Counts) -> usize {
-        use crate::engine::protocol::State;
         counts.unsettled() + counts.of(State::Paused)
     }
 

@@ -11,8 +11,8 @@ use crate::{
         Server,
         flights::millis,
         protocol::{
-            ByteTotals, Details, FailedPart, LimitedBy, Parts, Phase, Query, Reply, State, Summary,
-            UploadId,
+            ByteTotals, Details, Entry, FailedPart, LimitedBy, Line, Parts, Phase, Query, Reply,
+            State, Summary, UploadId,
         },
         retry::{Closed, Way},
         rows,
@@ -33,7 +33,9 @@ impl Actor {
     pub(super) fn query(&mut self, query: Query) -> Reply {
         match query {
             Query::Window(query) => {
-                Reply::Window(self.orders.window(&self.queue, &self.flights, &query))
+                let mut window = self.orders.window(&self.queue, &self.flights, &query);
+                self.say_when(&mut window.lines);
+                Reply::Window(window)
             }
             Query::Parts(id) => Reply::Parts(self.parts(id)),
             Query::Details(id) => Reply::Details(self.details(id).map(Box::new)),
@@ -64,7 +66,7 @@ impl Actor {
                 .map(|at| millis(at.saturating_duration_since(now))),
             waits_for: trouble
                 .retry_at
-                .and_then(|at| self.waits_for(upload, at, now)),
+                .and_then(|at| self.waits_for(upload, Way::Parts, at, now)),
         });
         Some(Parts {
             upload: id,
@@ -77,13 +79,41 @@ impl Actor {
         })
     }
 
-    /// What a part that is to be tried again at this time waits for besides.
-    fn waits_for(&self, upload: &Upload, at: Instant, now: Instant) -> Option<String> {
+    /// Has the notes of uploads that wait for nothing but a time begin with that.
+    fn say_when(&self, lines: &mut [Line]) {
+        let now = Instant::now();
+        for line in lines {
+            if let Entry::Upload(row) = &mut line.entry
+                && let Some(note) = &mut row.note
+                && let Some(wait) = self.wait_of(row.id, now)
+            {
+                let seconds = millis(wait).div_ceil(1000);
+                *note = format!("again in {}: {note}", crate::format::duration(seconds));
+            }
+        }
+    }
+
+    /// How long an upload waits until its step, else a part of it, is tried again, where it waits for
+    /// nothing else.
+    fn wait_of(&self, id: UploadId, now: Instant) -> Option<Duration> {
+        let upload = self.queue.get(id)?;
+        let begun = upload.begun()?;
+        let (way, at) = match begun.step_error {
+            Some(_) => (Way::Calls, begun.not_before?),
+            None => (Way::Parts, begun.next_retry()?),
+        };
+        let wait = at.saturating_duration_since(now);
+        let alone = self.waits_for(upload, way, at, now).is_none();
+        alone.then_some(wait)
+    }
+
+    /// What something that is to go this way again at this time waits for besides.
+    fn waits_for(&self, upload: &Upload, way: Way, at: Instant, now: Instant) -> Option<String> {
         if self.halted.is_some() || !matches!(upload.hold, Hold::None) {
             return Some("when it goes on".to_owned());
         }
         let due = at <= now;
-        let words = match self.gates.of(Way::Parts).closed(now) {
+        let words = match self.gates.of(way).closed(now) {
             Some(Closed::Offline(until, _)) if until > at => "when the line is back",
             Some(Closed::Wait(until, _)) if until > at => "when the destination allows it",
             _ if due => "as soon as there is room",

@@ -1,6 +1,8 @@
 //! The actor's turns one by one, where what happens between two of them matters.
 
-use std::{collections::BTreeMap, fs, os::unix::fs::symlink, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap, fs, os::unix::fs::symlink, path::Path, sync::Arc, time::Duration,
+};
 
 use tempfile::TempDir;
 use tokio::{sync::oneshot, time::Instant};
@@ -14,8 +16,12 @@ use crate::{
     engine::{
         Handle, Server,
         clock::Clock,
-        protocol::{AddPaths, Command, Phase, Place, State, Targets, UploadId},
+        protocol::{
+            AddPaths, Command, Phase, Place, Query, Reply, State, Targets, UploadId, WindowQuery,
+        },
         queue::Queue,
+        retry::Way,
+        upload::Trouble,
     },
     error::{Error, Kind},
     identity::Identity,
@@ -352,4 +358,62 @@ async fn two_files_of_one_name_are_told_apart_where_one_of_them_fails() {
     }
     assert_eq!(actor.place(1, None), "2019/clip.mp4");
     assert_eq!(actor.place(2, Some(7)), "2020/clip.mp4, part 7");
+}
+
+/// What is said of the first file in the queue, on a screen.
+fn note(actor: &mut Actor) -> String {
+    let query = WindowQuery {
+        rows: 1,
+        ..WindowQuery::default()
+    };
+    let Reply::Window(window) = actor.query(Query::Window(query)) else {
+        panic!("another answer");
+    };
+    let row = window.lines[0].upload().unwrap();
+    row.note.clone().unwrap_or_default()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_waits_says_when_it_is_tried_again_unless_it_waits_for_more() {
+    let (_home, mut actor, _handle, _server) = actor(1);
+    let begun = Change::Begun("marker".to_owned());
+    let plan = Change::Plan(PartPlan::cut(4, 2.try_into().unwrap()));
+    actor.keep(1, &begun);
+    actor.keep(1, &plan);
+    assert_eq!(note(&mut actor), "");
+
+    let trouble = |seconds| Trouble {
+        attempts: 1,
+        error: Error::new(Kind::Server, "answered 503"),
+        retry_at: Some(Instant::now() + Duration::from_secs(seconds)),
+        ask: false,
+    };
+    for (number, seconds) in [(1, 75), (2, 12)] {
+        let trouble = trouble(seconds);
+        actor
+            .queue
+            .with_begun(1, |begun| begun.fail(number, trouble));
+    }
+    assert_eq!(note(&mut actor), "again in 12s: answered 503");
+    tokio::time::advance(Duration::from_secs(5)).await;
+    assert_eq!(note(&mut actor), "again in 7s: answered 503");
+    tokio::time::advance(Duration::from_secs(8)).await;
+    assert_eq!(note(&mut actor), "answered 503", "as soon as there is room");
+
+    actor.queue.with_begun(1, |begun| {
+        begun.troubled.clear();
+        begun.not_before = Some(Instant::now() + Duration::from_secs(90));
+        begun.step_error = Some(Error::new(Kind::Server, "answered 500"));
+    });
+    assert_eq!(note(&mut actor), "again in 1m 30s: answered 500");
+    let slow = Error {
+        wait: Some(Duration::from_mins(10)),
+        ..Error::new(Kind::Throttled, "answered 429")
+    };
+    actor.close_gate(Way::Calls, &slow);
+    assert_eq!(
+        note(&mut actor),
+        "answered 500",
+        "the destination has a say"
+    );
 }

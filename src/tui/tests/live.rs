@@ -1,6 +1,7 @@
 //! The loop with an engine at its other end: what it asks, when it draws, how it ends.
 
 use std::{
+    cell::Cell,
     io,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
@@ -94,6 +95,45 @@ async fn nothing_is_drawn_while_nothing_changes() {
     };
     let (exit, ()) = tokio::join!(run_on(handle, options, &mut terminal, events), person);
     assert_eq!(exit.unwrap(), Exit::Quit);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_until_the_next_try_goes_down_though_nothing_else_happens() {
+    let mut world = fake::World::busy();
+    world.rows.retain(|row| row.state == State::Queued);
+    world.rows[0].state = State::Creating;
+    world.count();
+    let (handle, mut server) = Handle::pair();
+    server.summary.send_replace(world.summary.clone());
+    let seconds = Cell::new(99);
+    let engine = async {
+        while let Some(request) = server.requests.recv().await {
+            if let Request::Query(query, answer) = request {
+                world.rows[0].note = Some(format!("again in {}s: answered 503", seconds.get()));
+                answer.send(world.reply(&query)).unwrap();
+            }
+        }
+    };
+    let (keys, events) = keyboard();
+    let mut terminal = terminal();
+    let person = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        seconds.set(7);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        for event in typed("<ctrl-c><ctrl-c><ctrl-c>") {
+            keys.send(event).unwrap();
+        }
+    };
+    let screen = async {
+        let (exit, ()) = tokio::join!(run_on(handle, options(), &mut terminal, events), person);
+        exit
+    };
+    tokio::select! {
+        exit = screen => drop(exit.unwrap()),
+        () = engine => panic!("the engine ended first"),
+    }
+    let screen = text(terminal.backend().buffer());
+    assert!(screen.contains("again in 7s"), "{screen}");
 }
 
 #[tokio::test(start_paused = true)]
