@@ -310,14 +310,18 @@ fn a_pause_or_a_stop_is_no_end_that_takes_the_keys() {
 #[test]
 fn what_could_not_be_read_is_no_good_end() {
     let mut world = World::busy();
-    world.rows.retain(|row| row.state == State::Done);
+    // The engine counts such a path as a file that failed.
+    world
+        .rows
+        .retain(|row| matches!(row.state, State::Done | State::Failed));
     world.count();
-    world.summary.unreadable = 2;
+    world.summary.unreadable = world.summary.counts.of(State::Failed);
     world.summary.phase = Phase::Settled;
     let mut screen = Screen::flat(world, 120, 40);
     screen.told();
     let text = screen.text();
-    assert!(text.contains("done, but 2 paths could not be read"));
+    assert!(text.contains("ended; R tries again what failed"), "{text}");
+    assert!(text.contains("1 path; the log names them"), "{text}");
     assert!(!text.contains("Everything is done"));
 }
 

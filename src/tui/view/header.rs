@@ -341,7 +341,7 @@ fn idle(app: &App) -> (String, ratatui::style::Style) {
 
 /// Whether everything is done or left out on purpose.
 pub(super) fn ended_well(app: &App) -> bool {
-    app.summary.counts.left() == 0 && app.summary.unreadable == 0
+    app.summary.counts.left() == 0
 }
 
 /// How it ended, as far as nothing more happens by itself.
@@ -350,10 +350,6 @@ fn end(app: &App) -> (String, ratatui::style::Style) {
     let counts = &app.summary.counts;
     let of = |state| counts.of(state);
     match (of(State::Failed) + of(State::Changed), of(State::Paused)) {
-        (0, 0) if app.summary.unreadable > 0 => {
-            let what = format::count(app.summary.unreadable, "path");
-            (format!("done, but {what} could not be read"), theme.bad)
-        }
         (0, 0) => ("everything is done".to_owned(), theme.good),
         (0, paused) => (
             format!("the rest is paused: {}", format::count(paused, "file")),
