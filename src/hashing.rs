@@ -33,7 +33,7 @@ pub struct Hashing(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     streams: Mutex<Streams>,
-    /// Nobody hashes any more.
+    /// Nobody hashes any more, or a stream has ended.
     hashed: Condvar,
 }
 
