@@ -10,12 +10,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use md5::{Digest, Md5};
-use reelhaul::hashing::Hashing;
+use reelhaul::{body::BLOCK, hashing::Hashing};
 
 use common::{GIB, machine, middle, row, runs};
-
-/// As it comes from a file.
-const BLOCK: usize = 128 * 1024;
 
 /// Seconds to hash a GiB in all by so many streams.
 fn in_turns(streams: usize, block: &Bytes, blocks: usize) -> f64 {

@@ -195,7 +195,7 @@ impl House {
 
 /// What becomes of a session whose own screen leaves.
 fn without_screen(summary: &Summary) -> &'static str {
-    if summary.walk.is_some() || summary.counts.unsettled() > 0 {
+    if summary.goes_on() {
         "the session goes on in the background"
     } else if summary.counts.left() > 0 {
         "the session ends: nothing is left to send until something is resumed or tried again"

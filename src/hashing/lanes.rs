@@ -18,7 +18,6 @@ pub(super) const CHUNK: usize = 64;
 pub(super) type State = [u32; 4];
 
 /// An MD5 under way, and the bytes that come next.
-#[derive(Clone)]
 pub(super) struct Lane {
     pub(super) state: State,
     /// Whole chunks, none without one.

@@ -58,7 +58,7 @@ async fn look(global: &Global, screen: Shown, file: &Path, places: &Places) -> R
 /// What becomes of a session that a screen from elsewhere has left, up to the command that shows it
 /// again. Whether its process stays is for that to know.
 fn left(last: &Summary) -> &'static str {
-    if last.walk.is_some() || last.counts.unsettled() > 0 {
+    if last.goes_on() {
         "the session goes on; see it again with: "
     } else if last.counts.left() > 0 {
         "nothing is left to send until something is resumed or tried again: "

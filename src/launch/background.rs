@@ -119,7 +119,7 @@ fn waits_for(now: &Summary) -> Option<&'static str> {
         Some("once all files are found, the session goes on in the background …")
     } else if now.parts_running == 0 {
         None
-    } else if now.counts.unsettled() > 0 {
+    } else if now.goes_on() {
         Some("after the parts in flight, the session goes on in the background …")
     } else {
         Some("the parts in flight are waited for …")

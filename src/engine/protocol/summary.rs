@@ -62,6 +62,12 @@ impl Summary {
     /// Milliseconds between two values of [`Self::history`].
     pub const HISTORY_STEP_MS: u64 = 2000;
 
+    /// Whether anything goes on by itself: files are found, or are not settled yet.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        self.walk.is_some() || self.counts.unsettled() > 0
+    }
+
     /// How much is left to do: uploads, and walks that may find more.
     #[must_use]
     pub fn left(&self) -> usize {

@@ -57,8 +57,7 @@ pub(super) fn leave(app: &mut App, action: Action) -> Vec<Effect> {
         say(app, Tone::Bad, "this session ends with its screen");
         return Vec::new();
     }
-    let runs = app.summary.walk.is_some() || app.summary.counts.unsettled() > 0;
-    if app.attached || (action == Action::Quit && runs) {
+    if app.attached || (action == Action::Quit && app.summary.goes_on()) {
         app.dialog = Some(Dialog::Quit);
         return Vec::new();
     }
