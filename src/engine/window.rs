@@ -346,7 +346,8 @@ mod tests {
         fly(flights, id, 1);
     }
 
-    #[tokio::test]
+    // Time stands still: an order that took long to make is kept for longer.
+    #[tokio::test(start_paused = true)]
     async fn a_tree_is_kept_when_states_change_and_made_anew_when_files_come_or_go() {
         let mut queue = Queue::default();
         let add = |queue: &mut Queue, path: &str| {

@@ -32,7 +32,14 @@ const LOOKS: u32 = 1000;
 
 /// A held lock. It ends when this is dropped, and when the process dies.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "held, never read")] File);
+pub struct Lock(File);
+
+impl Drop for Lock {
+    /// Closing the file would not do: a process that is being started at that moment has it open too.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
 
 impl Lock {
     /// Whether the session at `session` has a lock's file, held or not.
@@ -152,6 +159,17 @@ mod tests {
         );
         drop(held);
         Lock::take(&session).unwrap();
+    }
+
+    #[test]
+    fn a_lock_ends_when_it_is_dropped_though_a_process_is_being_started() {
+        let (_folder, session) = session();
+        let held = Lock::take(&session).unwrap();
+        // What a child has of us until it runs its own program.
+        let childs = held.0.try_clone().unwrap();
+        drop(held);
+        Lock::take(&session).unwrap();
+        drop(childs);
     }
 
     #[test]
