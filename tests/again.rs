@@ -57,6 +57,26 @@ fn what_was_uploaded_before_is_left_out_unless_it_is_asked_for() {
 }
 
 #[test]
+fn a_file_that_was_uploaded_and_moved_is_not_uploaded_again() {
+    let server = Server::start();
+    let home = Home::new(Mode::JwPlayer, &server.url);
+    let film = Source::write(home.tree().join("2019/take.mov"), PART + MIB, 1);
+    home.up(&[]).end().assert_code(0);
+    let session = home.session();
+    let media = server.report().one(&film.title()).id.clone();
+    fs::rename(home.tree().join("2019"), home.tree().join("2019 spring")).unwrap();
+
+    let ended = home.up(&[]).end();
+    ended.assert_code(0);
+    let name = name(&session);
+    let before = format!("uploaded before under another name, as {media}, in session {name}");
+    assert_eq!(reasons(&ended), [before]);
+    assert_eq!(server.report().media.len(), 1);
+    home.up(&["--again"]).end().assert_code(0);
+    assert_eq!(server.report().media.len(), 2);
+}
+
+#[test]
 fn what_an_unfinished_session_holds_is_left_to_it() {
     for mode in Mode::ALL {
         let server = Server::start();

@@ -36,6 +36,8 @@ fn a_session_by_its_bare_name_can_be_saved_on_request() {
     let received = server.report().bytes_received;
     let mut run = home.start(["resume", "s.toml", "--json"]);
     server.wait_for_bytes(received + (128 << 10));
+    // It goes on, but does not come to its end before it is let.
+    server.line(1 << 10);
     let places = Places::usual(&home.state());
     let session = home.dir.path().join("s.toml");
     Runtime::new().unwrap().block_on(async {
@@ -59,6 +61,8 @@ fn a_session_that_runs_is_in_use_through_a_symlink_too() {
     let received = server.report().bytes_received;
     let run = home.start(["resume", "l.toml", "--json"]);
     server.wait_for_bytes(received + (128 << 10));
+    // It goes on, but does not come to its end before it is let.
+    server.line(1 << 10);
     for name in ["s.toml", "./l.toml"] {
         let second = home.run(["resume", name, "--json"]);
         second.assert_code(2);

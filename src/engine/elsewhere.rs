@@ -1,11 +1,12 @@
 //! What other sessions of the same destination hold, so that no file is begun in two of them; pure.
 //!
-//! A file is held as it was when it was queued there: path, size and time of change. Of each only
-//! hashes are kept, and the media object of what is uploaded: a million files need little memory.
+//! A file is held as it was when it was queued there: path, size and time of change. One that is uploaded
+//! is known under every name, by its inode. Of each only hashes are kept, and the media object of what
+//! is uploaded: a million files need little memory.
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasher, RandomState},
+    hash::{BuildHasher, Hash, RandomState},
     path::Path,
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -21,11 +22,14 @@ use crate::{
 pub struct Elsewhere {
     sessions: Vec<Other>,
     files: HashMap<Key, File>,
+    /// Those that are uploaded, by what does not hang on their names.
+    uploaded_by_inode: HashMap<Key, Key>,
     hasher: RandomState,
     uploaded: AtomicU64,
 }
 
-/// A file by hashes of its path, size and time: too long for two of them to be the same by chance.
+/// A file by hashes of its path (or its inode), size and time: too long for two of them to be the same by
+/// chance.
 type Key = u128;
 
 /// Another session.
@@ -65,6 +69,7 @@ enum Held {
 struct Upload {
     path: Box<Path>,
     key: Key,
+    by_inode: Option<Key>,
     media: Box<str>,
     held: Held,
 }
@@ -100,6 +105,9 @@ impl Elsewhere {
             let before = self.files.get(&upload.key).map(|file| &file.held);
             let done = |held: &Held| matches!(held, Held::Done(_));
             if before.is_none_or(|before| done(&held) && !done(before)) {
+                if let Some(by_inode) = upload.by_inode.filter(|_| done(&held)) {
+                    self.uploaded_by_inode.insert(by_inode, upload.key);
+                }
                 self.files.insert(upload.key, File { session, held });
             }
         }
@@ -114,6 +122,7 @@ impl Elsewhere {
                 let ticket = kept.progress.and_then(|progress| progress.ticket);
                 let upload = Upload {
                     key: self.key(&kept.path, &kept.identity),
+                    by_inode: self.key_by_inode(&kept.identity),
                     path: kept.path.into(),
                     media: ticket.map_or_else(Box::default, |ticket| ticket.media.into()),
                     held: match kept.state {
@@ -143,6 +152,7 @@ impl Elsewhere {
             Change::Skipped(_) => upload.held = Held::Skipped,
             Change::Fresh(identity) => {
                 upload.key = self.key(&upload.path, &identity);
+                upload.by_inode = self.key_by_inode(&identity);
                 upload.held = Held::Left;
             }
             Change::Begun(_)
@@ -156,20 +166,32 @@ impl Elsewhere {
     }
 
     fn key(&self, path: &Path, identity: &Identity) -> Key {
-        let half = |which: u8| {
-            let file = (which, path, identity.size, identity.modified);
-            u128::from(self.hasher.hash_one(file))
-        };
+        self.hash((path, identity.size, identity.modified))
+    }
+
+    fn key_by_inode(&self, identity: &Identity) -> Option<Key> {
+        (identity.inode != 0).then(|| self.hash(identity))
+    }
+
+    fn hash(&self, file: impl Hash) -> Key {
+        let half = |which: u8| u128::from(self.hasher.hash_one((which, &file)));
         half(0) << 64 | half(1)
     }
 
     /// Why this file is not to be begun here, in words, when another session holds it; counts it.
     pub fn reason(&self, path: &Path, identity: &Identity) -> Option<String> {
-        let file = self.files.get(&self.key(path, identity))?;
+        let by_inode = || {
+            let by_inode = self.key_by_inode(identity)?;
+            self.files.get(self.uploaded_by_inode.get(&by_inode)?)
+        };
+        let by_name = self.files.get(&self.key(path, identity));
+        let file = by_name.or_else(by_inode)?;
         let session = &self.sessions[file.session];
         let (count, words) = match &file.held {
             Held::Done(media) => {
-                let words = format!("uploaded before, as {media}, in session {}", session.name);
+                let name = by_name.map_or(" under another name", |_| "");
+                let session = &session.name;
+                let words = format!("uploaded before{name}, as {media}, in session {session}");
                 (&self.uploaded, words)
             }
             Held::Failed => {
@@ -309,6 +331,36 @@ mod tests {
         assert_eq!(told(5), None, "it was another version");
         let left = "it is in the unfinished session s: reelhaul resume s";
         assert_eq!(told(6).as_deref(), Some(left));
+    }
+
+    #[test]
+    fn what_is_uploaded_is_known_under_every_name_and_what_is_not_is_not() {
+        let mut elsewhere = Elsewhere::default();
+        let mut records: Vec<_> = (1..=3).map(|id| upload(id, State::Queued)).collect();
+        records.extend([
+            Record::Log(1, ticket("m1")),
+            Record::Log(1, Change::Done),
+            Record::Log(3, ticket("m3")),
+            Record::Log(3, Change::Done),
+            Record::Log(3, Change::Fresh(file(30))),
+            Record::Log(3, Change::Done),
+        ]);
+        take(&mut elsewhere, "s", false, records);
+        let told = |identity| elsewhere.reason(Path::new("/moved.mp4"), &identity);
+        let moved = "uploaded before under another name, as m1, in session s";
+        assert_eq!(told(file(1)).as_deref(), Some(moved));
+        assert_eq!(told(Identity::new(1, 1, 0, 2)), None, "another file");
+        assert_eq!(told(Identity::new(1, 1, 1, 1)), None, "another version");
+        assert_eq!(
+            told(file(2)),
+            None,
+            "it may have been moved before its turn"
+        );
+        assert_eq!(told(file(3)), None, "an older version was uploaded");
+        assert!(told(file(30)).is_some());
+        // Where inodes are not known, the name is all there is.
+        let unknown = Identity::new(1, 1, 0, 0);
+        assert_eq!(told(unknown), None);
     }
 
     #[test]

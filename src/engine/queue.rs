@@ -3,11 +3,12 @@
 //! true without ever counting anew.
 //!
 //! Here is how uploads come, go and are looked up; `changing`, `moving`, `kept` (from a session's file
-//! and to it) and `walks` have the rest.
+//! and to it), `twins` and `walks` have the rest.
 
 mod changing;
 mod kept;
 mod moving;
+mod twins;
 mod walks;
 
 use std::{
@@ -16,7 +17,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use self::walks::Unread;
+use self::{twins::Twins, walks::Unread};
 use super::{
     folders::{Folders, Share},
     protocol::{ByteTotals, Counts, ROOT, State, UploadId},
@@ -39,6 +40,7 @@ pub struct Queue {
     /// Which files lie where, and what they add up to: over all, that is what the root says.
     folders: Folders,
     unread: Unread,
+    twins: Twins,
     /// What was to be walked.
     pub walks: Walks,
     /// Bytes acknowledged in this run.
@@ -210,6 +212,7 @@ impl Queue {
         };
         self.folders.come(id, &upload.path, Share::of(&upload));
         self.unread.come(&upload);
+        self.twins.note(id, &upload);
         self.uploads[slot] = Some(upload);
         self.order.push(id);
         self.reshaped();

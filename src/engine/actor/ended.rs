@@ -10,7 +10,7 @@ use crate::{
     engine::{
         protocol::{Event, UploadId},
         retry::Way,
-        upload::{Begun, Hold, Step},
+        upload::{Begun, Hold, Phase, Step, Upload},
         worker::{self, Checked, Completion, Done},
     },
     error::{Error, Kind, Result},
@@ -97,6 +97,15 @@ impl Actor {
         };
         if begun.progress.clearing {
             return self.start_step(id);
+        }
+        if begun.made_nothing()
+            && let Some(twin) = self.queue.twin(id, &now)
+        {
+            let reason = same_file(twin);
+            let path = upload.path.to_path_buf();
+            tracing::info!("{} is left out: {reason}", crate::path::shown(&path));
+            self.leave_out(id, Error::new(Kind::Local, &reason));
+            return self.happened(|| Event::Skipped { path, reason });
         }
         let changed = upload.identity.check(&now);
         if begun.plan().is_none() {
@@ -351,5 +360,14 @@ impl Actor {
         if let Some(held) = held {
             self.keep(id, &held);
         }
+    }
+}
+
+/// Why a file is left out, of which this is another upload.
+fn same_file(twin: &Upload) -> String {
+    let path = crate::path::shown(&twin.path);
+    match (&twin.phase, twin.media()) {
+        (Phase::Done(_), Some(media)) => format!("the same file as {path}, uploaded as {media}"),
+        _ => format!("the same file as {path}, which is queued already"),
     }
 }

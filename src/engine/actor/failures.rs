@@ -130,6 +130,13 @@ impl Actor {
         self.failed(id, None, error);
     }
 
+    /// An upload is not to be begun, or not to go on, for a reason that is no failure.
+    pub(super) fn leave_out(&mut self, id: UploadId, reason: Error) {
+        self.cut_short(id);
+        self.keep(id, &Change::Skipped(reason));
+        self.deactivate(id);
+    }
+
     /// Where nothing is left but to start over, how much that means to send again.
     fn with_its_price(&self, id: UploadId, error: &Error) -> Error {
         let mut error = error.clone();

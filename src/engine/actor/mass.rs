@@ -200,10 +200,7 @@ impl Actor {
             Deed::Resume if state == Paused => self.release(id),
             Deed::StartOver if matches!(state, Failed | Changed | Paused) => self.begin_over(id),
             Deed::Skip if !matches!(state, Done | Skipped | Processing) => {
-                self.cut_short(id);
-                let left_out = Error::new(Kind::Local, "left out by you");
-                self.keep(id, &Change::Skipped(left_out));
-                self.deactivate(id);
+                self.leave_out(id, Error::new(Kind::Local, "left out by you"));
             }
             Deed::Remove => {
                 self.cut_short(id);

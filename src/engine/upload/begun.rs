@@ -127,6 +127,12 @@ impl Begun {
         self.progress.plan.as_ref()
     }
 
+    /// Whether it is sure that nothing was made of it at the destination yet.
+    #[must_use]
+    pub fn made_nothing(&self) -> bool {
+        self.plan().is_none() || (self.progress.ticket.is_none() && !self.recover)
+    }
+
     /// How many parts there are; 0 without a plan.
     #[must_use]
     pub fn count(&self) -> u32 {
