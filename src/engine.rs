@@ -6,6 +6,7 @@ pub mod elsewhere;
 pub mod flights;
 pub mod folders;
 mod incidents;
+pub mod order;
 pub mod protocol;
 pub mod queue;
 pub mod rate;

@@ -1,21 +1,21 @@
-//! Filtered and sorted orders of the queue, and the lines a screen asks for. An order is made once and
+//! Orders of the queue that are kept, and the lines of them that a screen asks for. An order is made once and
 //! kept until the queue changes in a way that matters to it, and made anew no more often than it is
 //! cheap to.
 
-use std::{cmp::Reverse, ffi::OsStr, sync::Arc};
+use std::sync::Arc;
 
 use tokio::time::{Duration, Instant};
 
 use super::{
     flights::Flights,
+    order,
     protocol::{
         Entry, Filter, Folds, Line, LineId, Show, Sort, SortBy, State, UploadId, Window,
         WindowQuery,
     },
     queue::Queue,
-    rows::{self, moving, row},
+    rows::{self, row},
     tree::{Tree, near_or_all},
-    upload::Upload,
 };
 
 /// How many orders are kept: a screen or two, each with what it showed before.
@@ -126,13 +126,13 @@ impl Orders {
 fn make(queue: &Queue, flights: &Flights, query: &WindowQuery) -> Order {
     let (filter, sort) = (&query.filter, query.sort);
     let Some(folds) = &query.tree else {
-        return Order::Flat(select(queue, flights, filter, sort).into());
+        return Order::Flat(order::select(queue, flights, filter, sort).into());
     };
     let plain;
     let ids = if filter.is_none() {
         queue.order()
     } else {
-        plain = select(queue, flights, filter, Sort::default());
+        plain = order::select(queue, flights, filter, Sort::default());
         &plain
     };
     // What was taken out leaves gaps in the order for a moment.
@@ -144,14 +144,8 @@ fn make(queue: &Queue, flights: &Flights, query: &WindowQuery) -> Order {
     } else {
         ids
     };
-    let moving = moving(queue.folders(), flights);
-    let rate = |line: &LineId| match line {
-        LineId::Upload(id) => flights.rate(*id),
-        LineId::Folder(id) => moving.get(id).map_or(0, |(_, rate)| *rate),
-    };
-    let tree = Tree::new(queue.folders(), ids, folds.clone(), |entries| {
-        arrange(queue, entries, sort, rate);
-    });
+    let sorted = order::arrange(queue, flights, sort);
+    let tree = Tree::new(queue.folders(), ids, folds.clone(), sorted);
     Order::Tree(Arc::new(tree))
 }
 
@@ -251,83 +245,6 @@ pub fn begin(query: &WindowQuery, length: usize, followed: Option<usize>, alive:
         }
         Some(at) if !alive && rows > 0 => start.clamp((at + 1).saturating_sub(rows), at),
         _ => start,
-    }
-}
-
-/// The uploads a filter lets through, sorted.
-#[must_use]
-pub fn select(queue: &Queue, flights: &Flights, filter: &Filter, sort: Sort) -> Vec<UploadId> {
-    let through = through(queue, filter);
-    let through = |id: &UploadId| through(*id);
-    let mut ids: Vec<UploadId> = queue.order().iter().copied().filter(through).collect();
-    let upload = |id: &UploadId| queue.get(*id);
-    match sort.by {
-        SortBy::Queue => {}
-        SortBy::Name => ids.sort_by(|a, b| {
-            upload(a)
-                .map(|upload| &upload.path)
-                .cmp(&upload(b).map(|upload| &upload.path))
-        }),
-        SortBy::Size => ids.sort_by_key(|id| upload(id).map(|upload| upload.identity.size)),
-        SortBy::State => ids.sort_by_key(|id| upload(id).map(Upload::state)),
-        SortBy::Speed => ids.sort_by_cached_key(|id| Reverse(flights.rate(*id))),
-        SortBy::Progress => {
-            ids.sort_by_key(|id| upload(id).map(|u| share(u.acknowledged(), u.identity.size)));
-        }
-    }
-    if sort.descending {
-        ids.reverse();
-    }
-    ids
-}
-
-fn share(part: u64, whole: u64) -> u128 {
-    u128::from(part) * 1_000_000 / u128::from(whole.max(1))
-}
-
-/// Puts the entries of one folder in order: files by what they are, folders by what they add up to.
-fn arrange(queue: &Queue, entries: &mut [LineId], sort: Sort, rate: impl Fn(&LineId) -> u64) {
-    let folders = queue.folders();
-    match sort.by {
-        SortBy::Queue => {}
-        SortBy::Name => entries.sort_by_key(|line| match line {
-            LineId::Upload(id) => queue.get(*id).and_then(|upload| upload.path.file_name()),
-            LineId::Folder(id) => Some::<&OsStr>(folders.name(*id)),
-        }),
-        SortBy::Size => entries.sort_by_key(|line| match line {
-            LineId::Upload(id) => queue.get(*id).map_or(0, |upload| upload.identity.size),
-            LineId::Folder(id) => folders.totals(*id).bytes,
-        }),
-        SortBy::State => entries.sort_by_key(|line| match line {
-            LineId::Upload(id) => queue.get(*id).map(Upload::state),
-            LineId::Folder(id) => Some(folders.totals(*id).state()),
-        }),
-        SortBy::Speed => entries.sort_by_cached_key(|line| Reverse(rate(line))),
-        SortBy::Progress => entries.sort_by_key(|line| match line {
-            LineId::Upload(id) => queue.get(*id).map_or(0, |upload| {
-                share(upload.acknowledged(), upload.identity.size)
-            }),
-            LineId::Folder(id) => {
-                let totals = folders.totals(*id);
-                share(totals.acknowledged, totals.bytes)
-            }
-        }),
-    }
-    if sort.descending {
-        entries.reverse();
-    }
-}
-
-/// Whether a filter lets an upload through.
-pub fn through<'a>(queue: &'a Queue, filter: &Filter) -> impl Fn(UploadId) -> bool + 'a {
-    let show = filter.show;
-    let text = filter.text.to_lowercase();
-    move |id| {
-        queue.get(id).is_some_and(|upload| {
-            let troubled = || upload.begun().is_some_and(|begun| begun.troubles().1 > 0);
-            (show == Show::All || show.shows(upload.state(), troubled()))
-                && (text.is_empty() || upload.path.to_string_lossy().to_lowercase().contains(&text))
-        })
     }
 }
 

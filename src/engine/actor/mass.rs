@@ -8,10 +8,9 @@ use tokio::{sync::oneshot, time::Instant};
 use super::Actor;
 use crate::{
     engine::{
-        Server,
+        Server, order,
         protocol::{Command, Filter, Outcome, Sort, State, Targets, UploadId},
         upload::Hold,
-        window,
     },
     error::{Error, Kind},
     format,
@@ -247,7 +246,7 @@ impl Actor {
             Targets::All => self.queue.order().to_vec(),
             Targets::Ids(ids) => ids.iter().copied().filter(there).collect(),
             Targets::Filtered(filter) => {
-                window::select(&self.queue, &self.flights, filter, Sort::default())
+                order::select(&self.queue, &self.flights, filter, Sort::default())
             }
             Targets::Inside(folder, filter) => self.marked(&[(*folder, filter)], &[], &[]),
             Targets::Marked {
@@ -270,7 +269,7 @@ impl Actor {
         let folders = self.queue.folders();
         let rules: Vec<_> = inside
             .iter()
-            .map(|(at, filter)| (folders.all_in(*at), window::through(&self.queue, filter)))
+            .map(|(at, filter)| (folders.all_in(*at), order::through(&self.queue, filter)))
             .collect();
         let (except, named) = (Set::of(except), Set::of(ids));
         let is = |id: &UploadId| {
