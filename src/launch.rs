@@ -3,9 +3,12 @@
 
 mod attach;
 pub mod background;
+mod demo;
 mod destinations;
+mod farewell;
 mod logs;
 mod report;
+mod run;
 mod screen;
 mod sessions;
 mod told;
@@ -96,7 +99,7 @@ pub async fn run(cli: Cli) -> Result<u8, Stopped> {
         }
         Command::Up(up) => upload::up(&global, up).await,
         Command::Resume(resume) => upload::resume(&global, resume).await,
-        Command::Demo(demo) => upload::demo(&global, demo).await,
+        Command::Demo(demo) => demo::demo(&global, demo).await,
         Command::Attach(attach) => attach::attach(&global, attach).await,
         Command::Detach(detach) => attach::detach(&global, detach).await,
     }
