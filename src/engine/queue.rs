@@ -3,21 +3,23 @@
 //! true without ever counting anew.
 //!
 //! Here is how uploads come, go and are looked up; `changing`, `moving`, `kept` (from a session's file
-//! and to it), `twins` and `walks` have the rest.
+//! and to it), `taken_out`, `twins` and `walks` have
+//! the rest.
 
 mod changing;
 mod kept;
 mod moving;
+mod taken_out;
 mod twins;
 mod walks;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     hash::{BuildHasher, RandomState},
     path::{Path, PathBuf},
 };
 
-use self::{twins::Twins, walks::Unread};
+use self::{taken_out::TakenOut, twins::Twins, walks::Unread};
 use super::{
     folders::{Folders, Share},
     protocol::{ByteTotals, Counts, ROOT, State, UploadId},
@@ -41,6 +43,7 @@ pub struct Queue {
     folders: Folders,
     unread: Unread,
     twins: Twins,
+    taken_out: BTreeMap<UploadId, TakenOut>,
     /// What was to be walked.
     pub walks: Walks,
     /// Bytes acknowledged in this run.
@@ -136,10 +139,14 @@ impl Queue {
     /// The upload of this file, if it is queued.
     #[must_use]
     pub fn find(&self, path: &Path) -> Option<UploadId> {
-        let id = *self.by_path.get(&self.hasher.hash_one(path))?;
+        let id = *self.by_path.get(&self.path_hash(path))?;
         self.get(id)
             .is_some_and(|upload| &*upload.path == path)
             .then_some(id)
+    }
+
+    fn path_hash(&self, path: &Path) -> u64 {
+        self.hasher.hash_one(path)
     }
 
     /// Queues a file at the end; `None` when it is queued already.
@@ -197,7 +204,9 @@ impl Queue {
                 (hold, progress.map_or(phase, begun))
             }
         };
-        self.by_path.insert(self.hasher.hash_one(&*path), id);
+        if let Some(before) = self.by_path.insert(self.path_hash(&path), id) {
+            self.taken_out.remove(&before);
+        }
         let slot = id as usize;
         if self.uploads.len() <= slot {
             self.uploads.resize_with(slot + 1, || None);
@@ -229,7 +238,7 @@ impl Queue {
         };
         self.folders.go(id, Share::of(&upload));
         self.unread.go(&upload);
-        self.by_path.remove(&self.hasher.hash_one(&*upload.path));
+        self.take_out(id, upload);
         self.removed += 1;
         self.reshaped();
     }

@@ -41,6 +41,12 @@ impl Walks {
         self.last
     }
 
+    /// The highest number of all walks there were.
+    #[must_use]
+    pub fn last_id(&self) -> WalkId {
+        self.last
+    }
+
     /// Takes over a walk; `false` when there is one of this number.
     pub fn insert(&mut self, walk: Walk) -> bool {
         self.last = self.last.max(walk.id);

@@ -15,7 +15,7 @@ use crate::{
         protocol::{Outcome, UploadId},
         worker::Done,
     },
-    session::{Header, record, walks::write_walk},
+    session::{Change, Header, record, walks::write_walk},
 };
 
 /// Why nothing more can be written.
@@ -86,7 +86,10 @@ impl Actor {
     }
 
     pub(super) fn begin_snapshot(&mut self) {
-        let order = self.queue.order().to_vec();
+        let there = |id: &UploadId| self.queue.get(*id).is_some();
+        // What is out comes first: another upload may have its path since.
+        let mut order: Vec<UploadId> = self.queue.all_taken_out().collect();
+        order.extend(self.queue.order().iter().copied().filter(there));
         let highest = order.iter().max().map_or(0, |id| *id as usize + 1);
         let mut to_come = vec![false; highest];
         for id in &order {
@@ -143,6 +146,10 @@ impl Actor {
             snapshot.to_come[id as usize] = false;
             if let Some(kept) = self.queue.kept_of(id) {
                 record::write_upload(&mut text, &kept);
+            } else if let Some(kept) = self.queue.kept_of_taken_out(id) {
+                record::write_upload(&mut text, &kept);
+                // Behind the walks that were begun meanwhile, since it stays out of them too.
+                record::write_change(&mut snapshot.log, id, &Change::Removed);
             }
         }
         self.session.store.snapshot_piece(text);

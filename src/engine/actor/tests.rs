@@ -27,7 +27,11 @@ use crate::{
     identity::Identity,
     plan::PartPlan,
     secret::Secret,
-    session::{Change, Header, Kept, Walk, folder, record::FORMAT},
+    session::{
+        Change, Header, Kept, Walk,
+        folder::{self, Open},
+        record::FORMAT,
+    },
     settings::Settings,
 };
 
@@ -42,13 +46,18 @@ fn actor(files: u32) -> (TempDir, Actor, Handle, Server) {
         settings: Settings::default(),
     };
     let session = folder::create_at(&session(&home), header).unwrap();
-    let site = JwPlayerOptions::new("site", Secret::new("secret"));
     let mut queue = Queue::default();
     for number in 0..files {
         let path = format!("/{number}.mp4").into();
         queue.add(path, Identity::new(4, 1, 0, 1)).unwrap();
     }
-    let actor = Actor::new(Parts {
+    let (handle, server) = Handle::pair();
+    (home, of_session(session, queue), handle, server)
+}
+
+fn of_session(session: Open, queue: Queue) -> Actor {
+    let site = JwPlayerOptions::new("site", Secret::new("secret"));
+    Actor::new(Parts {
         session,
         queue,
         destination: Arc::new(JwPlayer::new(site).unwrap()),
@@ -56,9 +65,7 @@ fn actor(files: u32) -> (TempDir, Actor, Handle, Server) {
         events: None,
         elsewhere: Arc::default(),
         clock: Clock::default(),
-    });
-    let (handle, server) = Handle::pair();
-    (home, actor, handle, server)
+    })
 }
 
 fn session(home: &TempDir) -> std::path::PathBuf {
@@ -168,6 +175,57 @@ async fn nothing_is_settled_while_a_command_for_many_goes_on() {
     assert_eq!(actor.phase(), Phase::Settled);
 }
 
+/// Goes on with what is in the session, as after a kill.
+fn again(home: &TempDir, before: Actor) -> Actor {
+    drop(before);
+    let mut queue = Queue::default();
+    let session = folder::open(&session(home), |record| queue.restore(record)).unwrap();
+    queue.restored();
+    of_session(session, queue)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_out_amid_a_walk_stays_out_when_that_is_begun_anew_until_it_is_named_again()
+{
+    for anew in [false, true] {
+        let (home, mut actor, _handle, server) = actor(0);
+        let tree = tempfile::tempdir().unwrap();
+        for name in ["a.mp4", "b.mp4", "c.mp4"] {
+            fs::write(tree.path().join(name), name).unwrap();
+        }
+        let add = || {
+            let paths = vec![tree.path().to_owned()];
+            Command::Add(AddPaths {
+                paths,
+                ..AddPaths::default()
+            })
+        };
+        tell(&mut actor, &server, add());
+        while actor.queue.len() < 3 {
+            let walked = actor.walks.next().await.unwrap();
+            actor.walked(walked);
+        }
+        let out = tree.path().join("b.mp4");
+        let id = actor.queue.find(&out).unwrap();
+        tell(&mut actor, &server, Command::Remove(Targets::Ids(vec![id])));
+        // Killed twice before the walk came to its end.
+        for _ in 0..2 {
+            if anew {
+                write_anew(&mut actor).await;
+            }
+            actor = again(&home, actor);
+        }
+        actor.go_on_walking();
+        walk_on(&mut actor).await;
+        assert_eq!((actor.queue.len(), actor.queue.find(&out)), (2, None));
+        assert_eq!(actor.queue.walks_left(), 0);
+        assert_eq!(actor.queue.all_taken_out().count(), 0);
+        tell(&mut actor, &server, add());
+        walk_on(&mut actor).await;
+        assert!(actor.queue.find(&out).is_some());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_unread_again_after_it_was_taken_out_leaves_a_session_that_opens() {
     let (home, mut actor, _handle, server) = actor(0);
@@ -231,10 +289,12 @@ async fn an_order_changed_before_or_while_the_session_is_written_anew_is_there_a
     }
 }
 
-/// What is kept of all uploads, and the walks that did not come to their end.
-fn all_kept(queue: &Queue) -> (BTreeMap<UploadId, Kept>, Vec<Walk>) {
+/// What is kept of all uploads, those that are to stay out too, and the walks that did not come to their
+/// end.
+fn all_kept(queue: &Queue) -> (BTreeMap<UploadId, Kept>, Vec<UploadId>, Vec<Walk>) {
     let kept = queue.kept().map(|kept| (kept.id, kept));
-    (kept.collect(), queue.walks.open().cloned().collect())
+    let (out, open) = (queue.all_taken_out(), queue.walks.open().cloned());
+    (kept.collect(), out.collect(), open.collect())
 }
 
 /// Something a person may do.

@@ -274,6 +274,13 @@ impl Actor {
 
     fn found(&mut self, run: RunId, found: Found, text: &mut String) {
         let again = self.walks.runs.get(&run).is_some_and(|run| run.again);
+        let of = self.walks.runs.get(&run).map(|run| run.walk);
+        if of.is_some_and(|walk| self.queue.stays_out(&found.path, walk)) {
+            return self.left_out(Skipped {
+                path: found.path,
+                reason: "it was taken out of the queue".to_owned(),
+            });
+        }
         let (seconds, nanoseconds) = found.modified;
         let nanoseconds = i32::try_from(nanoseconds).unwrap_or(0);
         let identity = Identity::new(found.size, seconds, nanoseconds, found.inode.1);
@@ -356,7 +363,7 @@ impl Actor {
             }
         }
         self.queue.tidy();
-        if run.all && self.queue.walks.end(run.walk) {
+        if run.all && self.queue.walk_over(run.walk) {
             let mut text = String::new();
             walks::write_walk_over(&mut text, run.walk);
             self.append(None, text);

@@ -38,7 +38,7 @@ impl Queue {
                 Err(bad(format!("there is no walk with the id {id}")))
             }
             Record::WalkOver(id) => {
-                self.walks.end(id);
+                self.walk_over(id);
                 Ok(())
             }
             Record::Upload(kept)
