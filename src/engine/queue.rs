@@ -3,8 +3,7 @@
 //! true without ever counting anew.
 //!
 //! Here is how uploads come, go and are looked up; `changing`, `moving`, `kept` (from a session's file
-//! and to it), `taken_out`, `twins` and `walks` have
-//! the rest.
+//! and to it), `taken_out`, `twins` and `walks` have the rest.
 
 mod changing;
 mod kept;
