@@ -4,13 +4,20 @@
 
 mod world;
 
-use std::{fs, os::unix::fs::symlink, path::Path, sync::Arc};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use reelhaul::{
     destination::{Destination, jwplayer::JwPlayer},
     engine::protocol::{AddPaths, Command, State, Summary, Targets},
     sandbox::Sandbox,
+    settings::Settings,
 };
+use serde_json::json;
 use world::{Making, World};
 
 fn site(sandbox: &Sandbox) -> Arc<dyn Destination> {
@@ -19,8 +26,14 @@ fn site(sandbox: &Sandbox) -> Arc<dyn Destination> {
 
 /// An engine, and a tree with a film.
 async fn with_a_film() -> World {
+    with_a_film_and(Making::default().settings).await
+}
+
+/// The same, with these settings.
+async fn with_a_film_and(settings: Settings) -> World {
     let making = Making {
         speed: None,
+        settings,
         ..Making::default()
     };
     let world = World::new(site, making).await;
@@ -36,6 +49,27 @@ fn add(path: &Path) -> Command {
         paths: vec![path.to_owned()],
         ..AddPaths::default()
     })
+}
+
+/// A film whose upload failed at this step, and a link to it.
+async fn with_a_film_that_failed(on: &str, times: u32) -> (World, PathBuf, PathBuf) {
+    let world = with_a_film_and(Settings {
+        retries: 0,
+        ..Making::default().settings
+    })
+    .await;
+    let [film, link] = ["tree/film.mp4", "other/link.mp4"].map(|name| world.home.path().join(name));
+    fs::hard_link(&film, &link).unwrap();
+    world
+        .fault(json!({ "fault": "error-before", "on": on, "times": times }))
+        .await;
+    world.add(&film).await;
+    world.until_state(State::Failed).await;
+    (world, film, link)
+}
+
+fn retry(id: u32) -> Command {
+    Command::Retry(Targets::Ids(vec![id]))
 }
 
 /// What is said of the files that are left out.
@@ -134,4 +168,50 @@ async fn a_copy_is_a_file_of_its_own() {
     end.await;
     assert_eq!(world.media().await.len(), 2);
     world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_names_that_failed_one_is_uploaded_however_they_are_tried_again() {
+    let one_by_one = vec![retry(1), retry(2)];
+    let the_other_first = vec![retry(2), retry(1)];
+    let at_once = vec![Command::Retry(Targets::All)];
+    for again in [one_by_one, the_other_first, at_once] {
+        let (world, film, link) = with_a_film_that_failed("create", 2).await;
+        world.add(&link).await;
+        world
+            .until("both failed", |now| now.counts.of(State::Failed) == 2)
+            .await;
+        for command in again {
+            world.tell(command).await;
+            world.until_settled().await;
+        }
+        let end = world.until_settled().await;
+        let counts = [State::Done, State::Skipped].map(|state| end.counts.of(state));
+        assert_eq!(counts, [1, 1]);
+        let media = world.media().await;
+        assert_eq!(media.len(), 1, "{media:#?}");
+        world.assert_one_is(&film).await;
+        world.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_begun_under_a_name_that_failed_is_removed_when_the_other_is_uploaded() {
+    for restarted in [false, true] {
+        let (mut world, film, link) = with_a_film_that_failed("part", 3).await;
+        world.add(&link).await;
+        world.until_state(State::Done).await;
+        if restarted {
+            world = world.begin_again_after(retry(1)).await;
+        } else {
+            world.tell(retry(1)).await;
+        }
+        world.until_state(State::Skipped).await;
+        let said = reasons(&world).await.remove(0);
+        let other = format!("the same file as {}, uploaded as ", link.display());
+        assert!(said.starts_with(&other), "{said}");
+        assert_eq!(world.media().await.len(), 2);
+        world.assert_one_is(&film).await;
+        world.end().await;
+    }
 }

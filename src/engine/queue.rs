@@ -220,7 +220,6 @@ impl Queue {
         };
         self.folders.come(id, &upload.path, Share::of(&upload));
         self.unread.come(&upload);
-        self.twins.note(id, &upload);
         self.uploads[slot] = Some(upload);
         self.order.push(id);
         self.reshaped();

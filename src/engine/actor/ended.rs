@@ -98,14 +98,10 @@ impl Actor {
         if begun.progress.clearing {
             return self.start_step(id);
         }
-        if begun.made_nothing()
-            && let Some(twin) = self.queue.twin(id, &now)
-        {
-            let reason = same_file(twin);
-            let path = upload.path.to_path_buf();
-            tracing::info!("{} is left out: {reason}", crate::path::shown(&path));
-            self.leave_out(id, Error::new(Kind::Local, &reason));
-            return self.happened(|| Event::Skipped { path, reason });
+        let twin = self.queue.twin(id, &now);
+        if let Some(twin) = twin.filter(|_| !begun.progress.completed) {
+            let (clear, reason) = (!begun.made_nothing(), same_file(twin));
+            return self.has_twin(id, clear, reason);
         }
         let changed = upload.identity.check(&now);
         if begun.plan().is_none() {
@@ -138,11 +134,17 @@ impl Actor {
                 begun.recover = false;
                 begun.comes_from(now.inode);
             });
+            self.queue.goes_out(id);
             return self.start_step(id);
         }
         if let Err(error) = changed {
             return self.end_upload(id, &error);
         }
+        self.queue.goes_out(id);
+        let Some(upload) = self.queue.get(id) else {
+            return;
+        };
+        let Some(begun) = upload.begun() else { return };
         let Some(ticket) = begun.progress.ticket.clone() else {
             return self.start_step(id);
         };
@@ -169,6 +171,24 @@ impl Actor {
             let there = &*destination;
             let checked = worker::check(there, &ticket, plan, receipts, path, reading, rehash);
             Done::Checked(id, checked.await)
+        });
+    }
+
+    /// A file goes out under another name, or did: it is left out under this one. What an earlier try
+    /// may have made under it is removed first; then it is looked at once more.
+    fn has_twin(&mut self, id: UploadId, clear: bool, reason: String) {
+        let place = self.place(id, None);
+        if clear {
+            tracing::warn!("{place}: {reason}; what was made of it under this name is removed");
+            self.begin_over(id);
+            return self.start_step(id);
+        }
+        tracing::info!("{place} is left out: {reason}");
+        let path = self.queue.get(id).map(|upload| upload.path.to_path_buf());
+        self.leave_out(id, Error::new(Kind::Local, &reason));
+        self.happened(|| Event::Skipped {
+            path: path.unwrap_or_default(),
+            reason,
         });
     }
 

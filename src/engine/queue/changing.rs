@@ -19,11 +19,6 @@ impl Queue {
         }
         let acknowledged = self.bytes().acknowledged;
         self.with(id, |upload| apply(upload, change));
-        if matches!(change, Change::Plan(_))
-            && let Some(upload) = self.uploads.get(id as usize).and_then(Option::as_ref)
-        {
-            self.twins.note(id, upload);
-        }
         if matches!(change, Change::Part(..)) {
             self.sent += self.bytes().acknowledged.saturating_sub(acknowledged);
         }

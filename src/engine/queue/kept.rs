@@ -106,6 +106,7 @@ impl Queue {
     /// this run.
     pub fn restored(&mut self) {
         self.tidy();
+        self.find_twins();
         self.sent = 0;
         self.already_there = self.bytes().acknowledged;
     }

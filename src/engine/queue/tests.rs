@@ -379,3 +379,23 @@ proptest! {
         prop_assert_eq!(queue.begun(1).unwrap().acknowledged, 10 * MIB);
     }
 }
+
+#[test]
+fn a_file_that_is_done_is_known_after_a_restart_whatever_failed_under_its_other_name() {
+    let mut before = queue(3);
+    for id in [1, 2] {
+        begin(&mut before, id);
+    }
+    let failed = Change::Failed(Error::new(Kind::Refused, "no"));
+    before.apply(1, &Change::Done);
+    before.apply(2, &failed);
+    let mut after = Queue::default();
+    for kept in before.kept() {
+        after.restore(Record::Upload(Box::new(kept))).unwrap();
+    }
+    after.restored();
+    let twin = |id| after.twin(id, &file(10 * MIB)).map(|twin| &*twin.path);
+    assert_eq!(twin(1), None, "of itself it is none");
+    assert_eq!(twin(2), Some(Path::new("/t/0.mp4")));
+    assert_eq!(twin(3), Some(Path::new("/t/0.mp4")));
+}

@@ -18,28 +18,20 @@ use crate::{
     identity::Identity,
 };
 
-/// Which uploads were begun, by hashes of their files' identities.
+/// Which upload each file goes out under, by hashes of the files' identities.
 #[derive(Debug, Default)]
 pub(super) struct Twins {
-    begun: HashMap<u64, UploadId>,
+    goes_as: HashMap<u64, UploadId>,
     hasher: RandomState,
 }
 
-impl Twins {
-    /// Keeps an upload that is begun or done. One that is neither any more is found out when it is
-    /// looked up.
-    pub(super) fn note(&mut self, id: UploadId, upload: &Upload) {
-        if made(upload) {
-            let identity = self.hasher.hash_one(upload.identity);
-            self.begun.insert(identity, id);
-        }
-    }
-}
-
-/// Whether something was made of an upload, or may have been.
-fn made(upload: &Upload) -> bool {
+/// Whether a file is uploaded by this upload, or will be where nothing comes between: something was made
+/// of it, or may have been, and it goes on by itself or when the person lets it. What arrived whole is
+/// there whatever became of it since.
+fn holds(upload: &Upload) -> bool {
+    let goes_on = matches!(upload.hold, Hold::None | Hold::Paused);
     match &upload.phase {
-        Phase::Begun(begun) => begun.plan().is_some(),
+        Phase::Begun(begun) => begun.plan().is_some() && (goes_on || begun.progress.completed),
         Phase::Done(_) => true,
         Phase::Waiting | Phase::Unread(_) => false,
     }
@@ -53,12 +45,33 @@ impl Queue {
         if identity.inode == 0 {
             return None;
         }
-        let other = *self
-            .twins
-            .begun
-            .get(&self.twins.hasher.hash_one(identity))?;
+        let twins = &self.twins;
+        let other = *twins.goes_as.get(&twins.hasher.hash_one(identity))?;
         let upload = self.get(other).filter(|_| other != id)?;
-        let goes_on = matches!(upload.hold, Hold::None | Hold::Paused);
-        (upload.identity == *identity && made(upload) && goes_on).then_some(upload)
+        (upload.identity == *identity && holds(upload)).then_some(upload)
+    }
+
+    /// A file goes out under this name now, since it has no [`Self::twin`]: one that failed under another
+    /// name finds this one when it is tried again.
+    pub fn goes_out(&mut self, id: UploadId) {
+        if let Some(upload) = self.uploads.get(id as usize).and_then(Option::as_ref) {
+            let key = self.twins.hasher.hash_one(upload.identity);
+            self.twins.goes_as.insert(key, id);
+        }
+    }
+
+    /// Which upload each file goes out under, found out anew: one that is done before one that goes on.
+    pub(super) fn find_twins(&mut self) {
+        let done = |upload: &Upload| matches!(upload.phase, Phase::Done(_));
+        for id in &self.order {
+            let Some(upload) = self.uploads[*id as usize].as_ref().filter(|it| holds(it)) else {
+                continue;
+            };
+            let key = self.twins.hasher.hash_one(upload.identity);
+            let goes_as = self.twins.goes_as.entry(key).or_insert(*id);
+            if done(upload) {
+                *goes_as = *id;
+            }
+        }
     }
 }
