@@ -9,6 +9,7 @@ use std::{
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use reelhaul::{
@@ -214,4 +215,28 @@ async fn what_was_begun_under_a_name_that_failed_is_removed_when_the_other_is_up
         world.assert_one_is(&film).await;
         world.end().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_replaced_before_its_turn_is_known_by_what_was_uploaded() {
+    let world = with_a_film().await;
+    let [film, copy, link] = ["tree/film.mp4", "other/copy.mp4", "other/link.mp4"]
+        .map(|name| world.home.path().join(name));
+    fs::copy(&film, &copy).unwrap();
+    for file in [&film, &copy] {
+        let opened = fs::File::options().append(true).open(file).unwrap();
+        opened.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    }
+    world
+        .tell_at_once([add(&film), Command::Pause(Targets::All)])
+        .await;
+    world.until_state(State::Paused).await;
+    fs::rename(&copy, &film).unwrap();
+    world.tell(Command::Resume(Targets::All)).await;
+    world.until_state(State::Done).await;
+    fs::hard_link(&film, &link).unwrap();
+    world.add(&link).await;
+    world.until_state(State::Skipped).await;
+    assert_eq!(world.media().await.len(), 1);
+    world.end().await;
 }

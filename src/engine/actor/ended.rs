@@ -125,6 +125,10 @@ impl Actor {
                 let words = "it can't be cut into as few parts as the destination takes";
                 return self.end_upload(id, &Error::new(Kind::Refused, words));
             }
+            if upload.identity != now {
+                // Another file with the same bytes stands in its place: that is what is uploaded.
+                self.keep(id, &Change::Fresh(now));
+            }
             self.keep(id, &Change::Begun(marker));
             let at = Timestamp::now().into();
             self.keep(id, &Change::At(Milestone::Begun, at));
