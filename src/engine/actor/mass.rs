@@ -174,8 +174,8 @@ impl Actor {
         if mass.deed == Deed::Remove {
             self.queue.tidy();
         }
-        // A walk may have found nothing yet that could be paused.
-        let to_come = mass.deed == Deed::Pause && self.walks.any();
+        // A walk may have found nothing yet that could be paused, or nothing that is still there.
+        let to_come = mass.deed != Deed::Resume && self.walks.any();
         self.holding &= to_come || self.queue.counts().of(State::Paused) > 0;
         self.answer(server, mass.deed.outcome(&mass.reached), mass.answer);
     }

@@ -162,6 +162,21 @@ async fn a_walk_that_has_found_nothing_yet_is_paused_with_everything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_walk_finds_stays_paused_with_everything_when_all_that_it_found_was_taken_out() {
+    let (home, mut actor, _handle, server) = actor(1);
+    let add = AddPaths {
+        paths: vec![home.path().to_owned()],
+        ..AddPaths::default()
+    };
+    fs::write(home.path().join("film.mp4"), "film").unwrap();
+    tell(&mut actor, &server, Command::Add(add));
+    tell(&mut actor, &server, Command::Pause(Targets::All));
+    tell(&mut actor, &server, Command::Remove(Targets::All));
+    walk_on(&mut actor).await;
+    assert_eq!(actor.queue.counts().of(State::Paused), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_settled_while_a_command_for_many_goes_on() {
     let (_home, mut actor, _handle, server) = actor(1);
     tell(&mut actor, &server, Command::Pause(Targets::All));
