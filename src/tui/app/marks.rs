@@ -140,13 +140,19 @@ impl Marks {
         all.filter(move |one| one.covers(path) && one.is_for(shown))
     }
 
-    /// How many are marked, of a queue that has `matching` for the filter in force; `None` when that
-    /// is not known.
-    pub(crate) fn count(&self, shown: &Filter, matching: usize) -> Option<usize> {
+    /// Whether files are marked by a rule that lets through others than the filter in force.
+    pub(crate) fn reach_beyond(&self, shown: &Filter) -> bool {
+        self.inside.iter().any(|one| one.filter != *shown)
+    }
+
+    /// How many are marked, of a queue that has `matching` of `total` for the filter in force; `None`
+    /// when that is not known.
+    pub(crate) fn count(&self, shown: &Filter, matching: usize, total: usize) -> Option<usize> {
         let mut count = self.files.len();
         for one in &self.inside {
             count += match one.folder {
                 ROOT if one.filter == *shown => matching,
+                ROOT if one.filter.is_none() => total,
                 ROOT => return None,
                 _ => one.count,
             };

@@ -207,6 +207,38 @@ fn all_of_a_filter_is_marked_without_a_list() {
 }
 
 #[test]
+fn what_is_marked_beyond_the_filter_is_told_before_it_is_taken_out() {
+    let mut screen = screen();
+    screen.press("*ff");
+    assert_eq!(screen.app.queue.filter.show, Show::Failed);
+    assert_eq!(commands(screen.press("x")), []);
+    let text = screen.text();
+    assert!(text.contains("14 marked files"), "{text}");
+    assert!(text.contains("hidden now are among them"), "{text}");
+    // Under the filter that they were marked with there is nothing to tell.
+    screen.press("<esc><esc><esc>/drone<enter>*");
+    assert_eq!(commands(screen.press("x")), []);
+    let text = screen.text();
+    assert!(text.contains("3 marked files"), "{text}");
+    assert!(!text.contains("hidden now"), "{text}");
+}
+
+#[test]
+fn what_is_uploaded_is_not_forgotten_without_a_question() {
+    let mut screen = screen();
+    screen.press("ffff");
+    assert_eq!(screen.app.queue.filter.show, Show::Done);
+    assert_eq!(commands(screen.press("x")), []);
+    let text = screen.text();
+    assert!(text.contains("media ids"), "{text}");
+    let taken_out = commands(screen.press("<enter>"));
+    assert!(
+        matches!(taken_out[..], [Command::Remove(_)]),
+        "{taken_out:?}"
+    );
+}
+
+#[test]
 fn a_filter_acts_as_it_is_typed_and_says_what_it_hides() {
     let mut screen = screen();
     screen.press("/dro");

@@ -112,8 +112,9 @@ fn retry_part(app: &mut App) -> Vec<Effect> {
 /// Asks where something would be lost; what loses nothing is done at once.
 fn ask_first(app: &mut App, command: Command) -> Vec<Effect> {
     let skipping = matches!(command, Command::Skip(_));
+    let removing = matches!(command, Command::Remove(_));
     let loss = |row: &Row| match row.state {
-        State::Done => false,
+        State::Done => removing,
         // To leave these out is what there is to be done about them.
         State::Failed | State::Changed if skipping => false,
         _ => row.acknowledged > 0 || row.in_flight > 0 || row.parts > 0,
@@ -127,16 +128,12 @@ fn ask_first(app: &mut App, command: Command) -> Vec<Effect> {
         Some(Entry::Upload(row)) => about_file(row),
         Some(Entry::Folder(folder)) => about_folder(folder),
         None if app.queue.marks.is_empty() => return Vec::new(),
-        None => {
-            let count = app
-                .queue
-                .marks
-                .count(&app.queue.filter, app.queue.window.matching);
-            vec![count.map_or_else(
-                || "all files of a filter".to_owned(),
-                |count| format::count(count, "marked file"),
-            )]
-        }
+        None => about_marks(app),
+    };
+    let done = match single.map(|line| &line.entry) {
+        Some(Entry::Upload(row)) => row.state == State::Done,
+        Some(Entry::Folder(folder)) => folder.totals.counts.of(State::Done) > 0,
+        None => app.summary.counts.of(State::Done) > 0,
     };
     lines.push(String::new());
     let (title, yes, what_follows) = match command {
@@ -166,6 +163,9 @@ fn ask_first(app: &mut App, command: Command) -> Vec<Effect> {
         ),
     };
     lines.extend(what_follows.map(str::to_owned));
+    if removing && done {
+        lines.extend(FORGOTTEN.map(str::to_owned));
+    }
     app.dialog = Some(Dialog::Confirm(Confirm {
         title: title.to_owned(),
         lines,
@@ -173,6 +173,29 @@ fn ask_first(app: &mut App, command: Command) -> Vec<Effect> {
         command,
     }));
     Vec::new()
+}
+
+/// What it means to take out what is uploaded.
+const FORGOTTEN: [&str; 2] = [
+    "The media ids of what is uploaded are forgotten here: added",
+    "again, it is uploaded again.",
+];
+
+/// What a command on what is marked is for: also on what the filter hides now.
+fn about_marks(app: &App) -> Vec<String> {
+    let (queue, window) = (&app.queue, &app.queue.window);
+    let count = queue
+        .marks
+        .count(&queue.filter, window.matching, window.total);
+    let mut lines = vec![count.map_or_else(
+        || "All marked files, however many they are by now.".to_owned(),
+        |count| format::count(count, "marked file"),
+    )];
+    if queue.marks.reach_beyond(&queue.filter) {
+        lines.push("They were marked under another filter: those that are".to_owned());
+        lines.push("hidden now are among them.".to_owned());
+    }
+    lines
 }
 
 fn about_file(row: &Row) -> Vec<String> {

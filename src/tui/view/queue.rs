@@ -132,7 +132,10 @@ fn title(app: &App, width: usize) -> Line<'static> {
     if app.queue.anchor.is_some() {
         pieces.push(Piece::new(1, [Span::styled("range", theme.accent)]));
     } else if !app.queue.marks.is_empty() {
-        let marked = app.queue.marks.count(&app.queue.filter, window.matching);
+        let marked = app
+            .queue
+            .marks
+            .count(&app.queue.filter, window.matching, window.total);
         let words = match marked {
             Some(marked) => format!("{} marked", format::thousands(marked)),
             None => "all of a filter marked".to_owned(),
