@@ -119,7 +119,7 @@ impl Lines {
     /// Writes the last line.
     pub(super) fn summary(&mut self, report: &Report) {
         let line = match self.style {
-            Style::Json => summary_json(report),
+            Style::Json => summary_json(report, self.skipped),
             Style::Human => summary_words(report, self.skipped),
         };
         self.write(&(line + "\n"), false);
@@ -265,7 +265,7 @@ fn progress_json(summary: &Summary) -> String {
     )
 }
 
-fn summary_json(report: &Report) -> String {
+fn summary_json(report: &Report, skipped: u64) -> String {
     let bytes = &report.summary.bytes;
     tagged(
         "summary",
@@ -276,10 +276,16 @@ fn summary_json(report: &Report) -> String {
                 "sent": bytes.sent,
                 "already_there": bytes.already_there,
             },
+            "skipped": skipped,
             "seconds": (report.took.as_secs_f64() * 1000.0).round() / 1000.0,
             "session": report.summary.session,
         }),
     )
+}
+
+/// How many files there are. What could not be read is none yet.
+fn files(summary: &Summary) -> usize {
+    summary.counts.total().saturating_sub(summary.unreadable)
 }
 
 fn progress_words(summary: &Summary) -> String {
@@ -300,7 +306,7 @@ fn progress_words(summary: &Summary) -> String {
         format!(
             "{} of {} files",
             summary.counts.of(State::Done),
-            summary.counts.total()
+            files(summary)
         ),
         format!("{}/s", ByteSize(summary.rate)),
     ];
@@ -331,13 +337,12 @@ fn progress_words(summary: &Summary) -> String {
 fn summary_words(report: &Report, skipped: u64) -> String {
     let summary = &report.summary;
     let counts = &summary.counts;
-    // What could not be read is no file yet.
     let unreadable = summary.unreadable;
     let failed = counts.of(State::Failed) + counts.of(State::Changed);
     let mut parts = vec![format!(
         "{} of {} files done",
         counts.of(State::Done),
-        counts.total().saturating_sub(unreadable)
+        files(summary)
     )];
     for (count, word) in [
         (failed.saturating_sub(unreadable) as u64, "failed"),

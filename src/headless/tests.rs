@@ -232,7 +232,8 @@ async fn json_is_one_object_a_line_and_the_summary_is_the_last() {
     );
     assert_eq!(last["session"], "s-1");
     assert!(last["seconds"].is_number());
-    assert_eq!(last.as_object().unwrap().len(), 5);
+    assert_eq!(last["skipped"], 1);
+    assert_eq!(last.as_object().unwrap().len(), 6);
     assert!(
         page.text()
             .lines()
@@ -583,4 +584,32 @@ async fn what_is_left_stays_for_the_screens_attached_and_what_is_paused_there_ou
         .summary
         .send_modify(|summary| summary.phase = Phase::Stopped);
     report.await.unwrap();
+}
+
+#[tokio::test]
+async fn who_watches_is_done_when_all_is_done_and_waits_while_something_is_left() {
+    let (handle, engine) = Handle::pair();
+    let (_stops, wishes) = mpsc::channel(4);
+    let watched = tokio::spawn(watch(handle, wishes, io::sink(), Style::Json));
+    let show = |states: &[State]| {
+        engine.summary.send_modify(|summary| {
+            summary.phase = Phase::Settled;
+            summary.counts = Counts::default();
+            for state in states {
+                summary.counts.add(*state);
+            }
+        });
+    };
+    // Nothing was queued yet; and then a person may have the failed one tried again.
+    for states in [&[][..], &[State::Done, State::Failed]] {
+        show(states);
+        for _ in 0..8 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!watched.is_finished(), "{states:?}");
+    }
+    show(&[State::Done, State::Skipped]);
+    let ended = watched.await.unwrap();
+    assert!(matches!(ended, Watched::Ended(_)), "{ended:?}");
+    assert_eq!(ended.exit_code(), 0);
 }

@@ -1,4 +1,5 @@
-//! Someone else's engine watched as lines: how far it is, until it ends or the watcher has enough.
+//! Someone else's engine watched as lines: how far it is, until all is done, it ends, or the watcher has
+//! enough.
 
 use std::io::Write;
 
@@ -16,7 +17,7 @@ use crate::engine::{
 /// How a watch ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Watched {
-    /// The engine stopped; its last summary.
+    /// The engine stopped, or has nothing left to do; its last summary.
     Ended(Box<Summary>),
     /// The connection ended, and what became of the engine is not known.
     Lost,
@@ -36,8 +37,8 @@ impl Watched {
     }
 }
 
-/// Writes to `out` how far an engine is, until it ends or a message comes on `stops`, which leaves
-/// it as it is.
+/// Writes to `out` how far an engine is, until all is done, it ends, or a message comes on `stops`. It
+/// is left as it is. One of which something is left may be gone on with by a person, and is waited for.
 pub async fn watch(
     handle: Handle,
     mut stops: mpsc::Receiver<()>,
@@ -49,7 +50,7 @@ pub async fn watch(
     lines.progress(&summary.borrow_and_update());
     let mut tick = interval_at(Instant::now() + EVERY, EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
+    while !all_is_done(&summary.borrow()) {
         tokio::select! {
             changed = summary.changed() => {
                 if changed.is_err() || summary.borrow_and_update().phase == Phase::Stopped {
@@ -63,9 +64,14 @@ pub async fn watch(
     let last = summary.borrow().clone();
     lines.progress(&last);
     written(lines, &mut stops, false).await;
-    if last.phase == Phase::Stopped {
+    if last.phase == Phase::Stopped || all_is_done(&last) {
         Watched::Ended(Box::new(last))
     } else {
         Watched::Lost
     }
+}
+
+/// Whether there was something to do, and none of it is left.
+fn all_is_done(summary: &Summary) -> bool {
+    summary.phase == Phase::Settled && summary.counts.total() > 0 && summary.left() == 0
 }
