@@ -1,8 +1,9 @@
 //! What a destination allows, and how a file is cut within that, by what was seen of the line; pure.
 
-use std::num::NonZeroU64;
+use std::{cmp::Ordering, num::NonZeroU64};
 
 use crate::{
+    format,
     plan::{PartNumber, PartPlan},
     settings::PartSize,
 };
@@ -72,6 +73,24 @@ impl Limits {
             .clamp(self.part_min, self.part_max)
             .max(needed.min(self.part_max));
         NonZeroU64::new(size).unwrap_or(NonZeroU64::MIN)
+    }
+
+    /// What is to be said of a part size that is wished for and not taken.
+    #[must_use]
+    pub fn not_as_wished(&self, wish: PartSize) -> Option<String> {
+        let PartSize::Fixed(size) = wish else {
+            return None;
+        };
+        let taken = size.get().clamp(self.part_min, self.part_max);
+        let than = match taken.cmp(&size.get()) {
+            Ordering::Equal => return None,
+            Ordering::Greater => "smaller",
+            Ordering::Less => "larger",
+        };
+        let [size, taken] = [size.get(), taken].map(format::bytes);
+        Some(format!(
+            "parts of {size} are {than} than the destination takes: they are cut to {taken}"
+        ))
     }
 
     /// The smallest part with which the parts a minute that the destination takes are not the limit
@@ -242,6 +261,20 @@ mod tests {
             [(46, 150), (19, 60)],
             "no smaller than the parts a minute allow"
         );
+    }
+
+    #[test]
+    fn a_part_size_that_is_not_taken_is_told() {
+        let told = |mib| {
+            let wish = PartSize::Fixed(NonZeroU64::new(mib * MIB).unwrap());
+            limits(None).not_as_wished(wish)
+        };
+        let small =
+            "parts of 1.0 MiB are smaller than the destination takes: they are cut to 5.0 MiB";
+        assert_eq!(told(1).as_deref(), Some(small));
+        assert!(told(1000).unwrap().contains("larger"));
+        assert_eq!((told(5), told(200)), (None, None));
+        assert_eq!(limits(None).not_as_wished(PartSize::Auto), None);
     }
 
     #[test]

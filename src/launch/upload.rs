@@ -63,6 +63,7 @@ pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
     let chosen = destinations::choose(&config, up.to.as_deref()).await?;
     reach(&chosen, &screen).await?;
     let settings = up.tuning.over(config.settings.clone());
+    say_of_part_size(&chosen, &settings);
     let elsewhere = if add.again {
         Elsewhere::default()
     } else {
@@ -137,6 +138,7 @@ async fn go_on(
         .settings
         .keep_to_schedule(&jiff::Zoned::now());
     let settings = tuning.over(session.header.settings.clone());
+    say_of_part_size(&chosen, &settings);
     if settings != session.header.settings {
         commands.push(Command::Tune(settings));
     }
@@ -200,6 +202,14 @@ async fn reach(chosen: &Chosen, screen: &Shown) -> Result<(), Stopped> {
             return Err(destinations::unusable(&error));
         };
         tokio::time::sleep(wait).await;
+    }
+}
+
+/// A part size that the destination does not take is not taken in silence.
+fn say_of_part_size(chosen: &Chosen, settings: &Settings) {
+    let limits = chosen.destination.limits();
+    if let Some(words) = limits.not_as_wished(settings.part_size) {
+        tracing::warn!("{words}");
     }
 }
 
