@@ -15,7 +15,7 @@ pub struct Tuning {
     #[arg(long, value_name = "N", env = "REELHAUL_PARTS")]
     pub parts: Option<Concurrency>,
     /// Files under way at once
-    #[arg(long, value_name = "N", env = "REELHAUL_FILES", value_parser = RangedU64ValueParser::<u16>::new().range(1..))]
+    #[arg(long, value_name = "N", env = "REELHAUL_FILES", value_parser = RangedU64ValueParser::<u16>::new().range(1..=u64::from(u16::MAX)))]
     pub files: Option<u16>,
     /// Bytes a second at most: 20MiB/s, unlimited, or a schedule: "Mon-Fri 08:00-18:00 2MiB/s; unlimited"
     #[arg(long, value_name = "RATE", env = "REELHAUL_BANDWIDTH")]

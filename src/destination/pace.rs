@@ -153,7 +153,7 @@ impl Pacer {
         let now = Instant::now();
         let until = state.blocked_until(now)?;
         let why = if state.not_before == Some(until) {
-            format!("the destination asks to wait ({})", self.what)
+            format!("too many {}", self.what)
         } else if state.waiting > 0 {
             format!("{} {} a minute", state.limit, self.what)
         } else {

@@ -195,7 +195,7 @@ impl<'a> Walk<'a> {
         if !new && (second_name || self.overlapping || metadata.nlink() > 1) {
             return self.skipped(
                 path.to_path_buf(),
-                "the same file as one queued under another name",
+                "the same file as one found before, under another name",
             );
         }
         self.batch.found.push(Found {
