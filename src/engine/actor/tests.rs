@@ -7,7 +7,7 @@ use std::{
 use tempfile::TempDir;
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{Actor, Parts, Timing, Woken, snapshot::Snapshot};
+use super::{Actor, Parts, Timing, snapshot::Snapshot, turns::Woken};
 use crate::{
     destination::{
         Ticket,

@@ -1,0 +1,235 @@
+//! The actor's turns: what wakes it, what may be begun now, and how it comes to its end.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Actor, TICK, mass::SLICE, walks::Walked};
+use crate::engine::{
+    Request, Server,
+    flights::Flights,
+    protocol::Phase,
+    retry::Way,
+    schedule::{self, Room, Start},
+    worker::Done,
+};
+
+/// What woke the actor.
+pub(super) enum Woken {
+    Request(Request),
+    Step(Done),
+    Walked(Walked),
+    Time,
+    /// There is more to be done of a command.
+    Mass,
+    /// There is more to be written of the session.
+    Slice,
+    NobodyLeft,
+}
+
+impl Actor {
+    /// Runs until it is told to stop, or everyone who could tell it is gone.
+    pub(in crate::engine) async fn run(mut self, mut server: Server) {
+        self.go_on_walking();
+        self.tell(&server, Phase::Running);
+        loop {
+            self.keep_to_schedule_when_due();
+            self.start_what_may();
+            self.ask_what_became();
+            if self
+                .stopping
+                .is_some_and(|until| self.under_way == 0 || until <= Instant::now())
+            {
+                break;
+            }
+            if !self.lively() {
+                self.tell(&server, self.phase());
+            }
+            match self.wake(&mut server).await {
+                Woken::Request(Request::Command(command, answer)) => {
+                    self.command(&server, command, answer);
+                }
+                Woken::Request(Request::Query(query, answer)) => {
+                    let _ = answer.send(self.query(query));
+                }
+                Woken::Step(done) => self.done(done),
+                Woken::Walked(Walked::Began(run, outcome, answer)) => {
+                    self.began(run, &outcome);
+                    self.answer(&server, outcome, answer);
+                }
+                Woken::Walked(walked) => self.walked(walked),
+                Woken::Time => {
+                    self.measure();
+                    self.tune_parts();
+                    self.tell(&server, self.phase());
+                }
+                Woken::Mass => {
+                    self.go_on_with_mass(&server, Some(SLICE));
+                    // Where there is one core, parts want it too.
+                    tokio::task::yield_now().await;
+                }
+                Woken::Slice => {
+                    self.write_slice();
+                    tokio::task::yield_now().await;
+                }
+                Woken::NobodyLeft => self.stop(Duration::ZERO),
+            }
+            self.what_was_told_meanwhile(&server);
+            self.compact_when_due();
+        }
+        self.end(&server).await;
+    }
+
+    pub(super) async fn wake(&mut self, server: &mut Server) -> Woken {
+        let due = self.due();
+        let slice = self.slice_may_be_written();
+        tokio::select! {
+            biased;
+            request = server.requests.recv() => {
+                request.map_or(Woken::NobodyLeft, Woken::Request)
+            }
+            Some(done) = self.steps.join_next() => match done {
+                Ok(done) => Woken::Step(done),
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                Err(_) => Woken::Time, // cut short by ourselves, and counted there
+            },
+            () = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            } => Woken::Time,
+            () = std::future::ready(()), if self.masses.any() => Woken::Mass,
+            // Before what is walked: that may come faster than it can be taken, for long.
+            () = slice => Woken::Slice,
+            Some(walked) = self.walks.next() => Woken::Walked(walked),
+        }
+    }
+
+    /// Whether anything moves that a screen would want to see.
+    pub(super) fn lively(&self) -> bool {
+        !self.flights.is_empty()
+            || self.walks.any()
+            || self.masses.any()
+            || !self.session.store.saved()
+            || self.stopping.is_some()
+            || self.gates.opens(Instant::now()).is_some()
+            || self.speed.meter.rate() > 0
+            || self.under_way > 0
+    }
+
+    /// When time itself is a reason to look again.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let tick = self.lively().then_some(self.speed.sampled + TICK);
+        let retry = schedule::next_due(&self.queue, &self.active);
+        let resting = self.resting.iter().map(|(at, _)| *at).min();
+        let poll = self
+            .polls
+            .due
+            .filter(|_| !self.polls.asking && self.gates.of(Way::Calls).closed(now).is_none());
+        // What is due already waits for something else: room, the gate, the person.
+        let future = |at: &Instant| *at > now;
+        [
+            retry.filter(future),
+            resting.filter(future),
+            // While one snapshot is written, a new order waits for the next.
+            self.reorder_at.filter(|_| self.snapshot.is_none()),
+            self.scheduled.due(),
+            poll.filter(future),
+            tick,
+            self.gates.opens(now),
+            self.stopping,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        if self.stopping.is_some() {
+            return Phase::Draining;
+        }
+        let working = self.under_way > 0 || self.walks.any() || self.masses.any();
+        let unsettled = self.queue.counts().unsettled() > 0 && self.halted.is_none();
+        if working || unsettled {
+            Phase::Running
+        } else {
+            Phase::Settled
+        }
+    }
+
+    pub(super) fn start_what_may(&mut self) {
+        self.wake_resting();
+        loop {
+            let now = Instant::now();
+            let waits = self.halted.is_some() || self.stopping.is_some() || self.masses.any();
+            if waits || self.session.store.error().is_some() {
+                return;
+            }
+            let parts = if self.may_start(Way::Parts) {
+                usize::from(self.parts_limit())
+            } else {
+                0
+            };
+            let room = Room {
+                parts,
+                parts_running: self.flights.len(),
+                files: usize::from(self.settings.files_in_flight.max(1)),
+                steps: self.may_start(Way::Calls),
+            };
+            match schedule::next(&mut self.queue, &self.active, room, now) {
+                None => return,
+                Some(Start::Upload) => self.activate_next(),
+                Some(Start::Step(id)) => self.start_step(id),
+                Some(Start::Part(id, next)) => self.start_part(id, next),
+            }
+        }
+    }
+
+    /// Whether something may be begun now that goes this way.
+    pub(super) fn may_start(&self, way: Way) -> bool {
+        let parts = self.flights.len();
+        let calls = self.under_way.saturating_sub(parts);
+        self.gates.may_start(way, Instant::now(), parts, calls)
+    }
+
+    /// Does what was told while something was being done to many uploads.
+    fn what_was_told_meanwhile(&mut self, server: &Server) {
+        while !self.masses.any()
+            && let Some((command, answer)) = self.masses.later.pop_front()
+        {
+            self.command(server, command, answer);
+        }
+    }
+
+    pub(super) fn stop(&mut self, wait: Duration) {
+        let until = Instant::now() + wait;
+        self.stopping = Some(self.stopping.map_or(until, |before| before.min(until)));
+        self.walks.stop();
+    }
+
+    pub(super) async fn end(mut self, server: &Server) {
+        self.go_on_with_mass(server, None);
+        self.what_was_told_meanwhile(server);
+        self.steps.abort_all();
+        while let Some(done) = self.steps.join_next().await {
+            // What came back at the last moment still counts.
+            if let Ok(done) = done {
+                self.done(done);
+            }
+        }
+        self.flights = Flights::default();
+        self.save_new_order().await;
+        let saving = self.session.store.barrier();
+        let saved = tokio::time::timeout(Duration::from_secs(5), saving).await;
+        if !matches!(saved, Ok(Ok(()))) {
+            tracing::error!(
+                "the session could not be saved: {:?}",
+                self.session.store.error()
+            );
+        }
+        self.measure();
+        self.tell(server, Phase::Stopped);
+    }
+}
