@@ -607,7 +607,7 @@ async fn a_429_is_throttled_and_tells_how_long_and_why() {
         let error = to.create(&upload.media("m")).await.unwrap_err();
         assert_eq!(error.kind, Kind::Throttled, "{error}");
         assert!(error.wait.unwrap() >= Duration::from_secs(1));
-        assert!(to.hold_up().unwrap().why.contains("asks to wait"));
+        assert!(to.hold_up().unwrap().why.contains("too many"));
     }
 }
 
