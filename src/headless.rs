@@ -144,18 +144,19 @@ pub async fn run(
 }
 
 /// Waits until all lines are written: as long as their reader takes, but a moment only once someone
-/// has asked for the end.
+/// has asked for the end. However often that is asked, a reader that reads gets the last line.
 async fn written(lines: Lines, stops: &mut mpsc::Receiver<()>, asked: bool) {
     let at_most = if asked { GRACE } else { Duration::MAX };
     let flushed = tokio::task::spawn_blocking(move || lines.flush(at_most));
-    let asked = async {
-        if stops.recv().await.is_none() {
+    let enough = async {
+        if asked || stops.recv().await.is_none() {
             std::future::pending::<()>().await;
         }
+        sleep(GRACE).await;
     };
     tokio::select! {
         _ = flushed => {}
-        () = asked => {}
+        () = enough => {}
     }
 }
 
