@@ -4,22 +4,16 @@
 
 mod world;
 
-use std::{
-    fs,
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{fs, os::unix::fs::symlink, path::PathBuf, sync::Arc, time::SystemTime};
 
 use reelhaul::{
     destination::{Destination, jwplayer::JwPlayer},
-    engine::protocol::{AddPaths, Command, State, Summary, Targets},
+    engine::protocol::{Command, State, Summary, Targets},
     sandbox::Sandbox,
     settings::Settings,
 };
 use serde_json::json;
-use world::{Making, World};
+use world::{Making, World, add};
 
 fn site(sandbox: &Sandbox) -> Arc<dyn Destination> {
     Arc::new(JwPlayer::new(world::site(sandbox)).unwrap())
@@ -43,13 +37,6 @@ async fn with_a_film_and(settings: Settings) -> World {
     }
     world.write("tree/film.mp4", 12);
     world
-}
-
-fn add(path: &Path) -> Command {
-    Command::Add(AddPaths {
-        paths: vec![path.to_owned()],
-        ..AddPaths::default()
-    })
 }
 
 /// A film whose upload failed at this step, and a link to it.

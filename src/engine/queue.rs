@@ -154,16 +154,7 @@ impl Queue {
             return None;
         }
         let id = UploadId::try_from(self.uploads.len().max(1)).ok()?;
-        let kept = Kept {
-            id,
-            path,
-            identity,
-            times: Times::default(),
-            state: State::Queued,
-            reason: None,
-            progress: None,
-            unread: None,
-        };
+        let kept = queued(id, path, identity);
         self.insert(kept.clone());
         Some(kept)
     }
@@ -269,6 +260,20 @@ impl Queue {
             self.first_queued += 1;
         }
         None
+    }
+}
+
+/// A file as it is when it comes into the queue.
+fn queued(id: UploadId, path: PathBuf, identity: Identity) -> Kept {
+    Kept {
+        id,
+        path,
+        identity,
+        times: Times::default(),
+        state: State::Queued,
+        reason: None,
+        progress: None,
+        unread: None,
     }
 }
 

@@ -1,6 +1,6 @@
-//! Orders of the queue that are kept, and the lines of them that a screen asks for. An order is made once and
-//! kept until the queue changes in a way that matters to it, and made anew no more often than it is
-//! cheap to.
+//! Orders of the queue that are kept, and the lines of them that a screen asks for. An order is made
+//! once and kept until the queue changes in a way that matters to it, and made anew no more often than
+//! it is cheap to.
 
 use std::sync::Arc;
 

@@ -117,6 +117,14 @@ fn timing() -> Timing {
     }
 }
 
+/// To walk this path.
+pub fn add(path: &Path) -> Command {
+    Command::Add(AddPaths {
+        paths: vec![path.into()],
+        ..AddPaths::default()
+    })
+}
+
 impl World {
     /// An engine whose destination is a way to the sandbox.
     pub async fn new(to: impl FnOnce(&Sandbox) -> Arc<dyn Destination>, making: Making) -> Self {
@@ -224,11 +232,7 @@ impl World {
     }
 
     pub async fn add(&self, path: &Path) {
-        self.tell(Command::Add(AddPaths {
-            paths: vec![path.into()],
-            ..AddPaths::default()
-        }))
-        .await;
+        self.tell(add(path)).await;
     }
 
     /// Waits for a summary that is as wanted.

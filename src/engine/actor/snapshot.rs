@@ -86,10 +86,10 @@ impl Actor {
     }
 
     pub(super) fn begin_snapshot(&mut self) {
-        let there = |id: &UploadId| self.queue.get(*id).is_some();
+        self.queue.tidy();
         // What is out comes first: another upload may have its path since.
         let mut order: Vec<UploadId> = self.queue.all_taken_out().collect();
-        order.extend(self.queue.order().iter().copied().filter(there));
+        order.extend_from_slice(self.queue.order());
         let highest = order.iter().max().map_or(0, |id| *id as usize + 1);
         let mut to_come = vec![false; highest];
         for id in &order {

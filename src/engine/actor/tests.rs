@@ -76,6 +76,14 @@ fn tell(actor: &mut Actor, server: &Server, command: Command) {
     actor.command(server, command, oneshot::channel().0);
 }
 
+/// To walk this path.
+fn add(path: &Path) -> Command {
+    Command::Add(AddPaths {
+        paths: vec![path.to_owned()],
+        ..AddPaths::default()
+    })
+}
+
 /// Writes the session anew, all of it.
 async fn write_anew(actor: &mut Actor) {
     actor.begin_snapshot();
@@ -120,11 +128,7 @@ async fn a_walk_that_finds_much_does_not_hold_up_the_session_that_is_written_ane
     for number in 0..5000 {
         fs::write(tree.path().join(format!("{number}.mp4")), "x").unwrap();
     }
-    let add = AddPaths {
-        paths: vec![tree.path().to_owned()],
-        ..AddPaths::default()
-    };
-    tell(&mut actor, &server, Command::Add(add));
+    tell(&mut actor, &server, add(tree.path()));
     for _ in 0..2 {
         let walked = actor.walks.next().await.unwrap();
         actor.walked(walked);
@@ -145,18 +149,14 @@ async fn a_walk_that_finds_much_does_not_hold_up_the_session_that_is_written_ane
 #[tokio::test(flavor = "multi_thread")]
 async fn a_walk_that_has_found_nothing_yet_is_paused_with_everything() {
     let (home, mut actor, _handle, server) = actor(0);
-    let add = AddPaths {
-        paths: vec![home.path().to_owned()],
-        ..AddPaths::default()
-    };
     fs::write(home.path().join("film.mp4"), "film").unwrap();
-    tell(&mut actor, &server, Command::Add(add.clone()));
+    tell(&mut actor, &server, add(home.path()));
     tell(&mut actor, &server, Command::Pause(Targets::All));
     walk_on(&mut actor).await;
     assert_eq!(actor.queue.counts().of(State::Paused), 1);
     tell(&mut actor, &server, Command::Resume(Targets::All));
     fs::write(home.path().join("second.mp4"), "second").unwrap();
-    tell(&mut actor, &server, Command::Add(add));
+    tell(&mut actor, &server, add(home.path()));
     walk_on(&mut actor).await;
     assert_eq!(actor.queue.counts().of(State::Queued), 2);
 }
@@ -164,12 +164,8 @@ async fn a_walk_that_has_found_nothing_yet_is_paused_with_everything() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_walk_finds_stays_paused_with_everything_when_all_that_it_found_was_taken_out() {
     let (home, mut actor, _handle, server) = actor(1);
-    let add = AddPaths {
-        paths: vec![home.path().to_owned()],
-        ..AddPaths::default()
-    };
     fs::write(home.path().join("film.mp4"), "film").unwrap();
-    tell(&mut actor, &server, Command::Add(add));
+    tell(&mut actor, &server, add(home.path()));
     tell(&mut actor, &server, Command::Pause(Targets::All));
     tell(&mut actor, &server, Command::Remove(Targets::All));
     walk_on(&mut actor).await;
@@ -208,14 +204,7 @@ async fn what_was_taken_out_amid_a_walk_stays_out_when_that_is_begun_anew_until_
         for name in ["a.mp4", "b.mp4", "c.mp4"] {
             fs::write(tree.path().join(name), name).unwrap();
         }
-        let add = || {
-            let paths = vec![tree.path().to_owned()];
-            Command::Add(AddPaths {
-                paths,
-                ..AddPaths::default()
-            })
-        };
-        tell(&mut actor, &server, add());
+        tell(&mut actor, &server, add(tree.path()));
         while actor.queue.len() < 3 {
             let walked = actor.walks.next().await.unwrap();
             actor.walked(walked);
@@ -235,7 +224,7 @@ async fn what_was_taken_out_amid_a_walk_stays_out_when_that_is_begun_anew_until_
         assert_eq!((actor.queue.len(), actor.queue.find(&out)), (2, None));
         assert_eq!(actor.queue.walks_left(), 0);
         assert_eq!(actor.queue.all_taken_out().count(), 0);
-        tell(&mut actor, &server, add());
+        tell(&mut actor, &server, add(tree.path()));
         walk_on(&mut actor).await;
         assert!(actor.queue.find(&out).is_some());
     }
@@ -246,11 +235,7 @@ async fn what_is_unread_again_after_it_was_taken_out_leaves_a_session_that_opens
     let (home, mut actor, _handle, server) = actor(0);
     let lost = home.path().join("lost.mp4");
     symlink("nowhere", &lost).unwrap();
-    let add = AddPaths {
-        paths: vec![lost.clone()],
-        ..AddPaths::default()
-    };
-    tell(&mut actor, &server, Command::Add(add));
+    tell(&mut actor, &server, add(&lost));
     walk_on(&mut actor).await;
     let unread = actor.queue.find(&lost).unwrap();
 
@@ -332,10 +317,7 @@ fn any_command(actor: &Actor, random: &mut fastrand::Rng, tree: &Path) -> Comman
             retries: random.u16(0..9),
             ..actor.settings.clone()
         }),
-        _ => Command::Add(AddPaths {
-            paths: vec![tree.to_owned()],
-            ..AddPaths::default()
-        }),
+        _ => add(tree),
     }
 }
 

@@ -273,9 +273,9 @@ impl Actor {
     }
 
     fn found(&mut self, run: RunId, found: Found, text: &mut String) {
-        let again = self.walks.runs.get(&run).is_some_and(|run| run.again);
-        let of = self.walks.runs.get(&run).map(|run| run.walk);
-        if of.is_some_and(|walk| self.queue.stays_out(&found.path, walk)) {
+        let run = self.walks.runs.get(&run);
+        let again = run.is_some_and(|run| run.again);
+        if run.is_some_and(|run| self.queue.stays_out(&found.path, run.walk)) {
             return self.left_out(Skipped {
                 path: found.path,
                 reason: "it was taken out of the queue".to_owned(),

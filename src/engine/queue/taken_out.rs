@@ -3,14 +3,14 @@
 
 use std::path::Path;
 
-use super::Queue;
+use super::{Queue, queued};
 use crate::{
     engine::{
-        protocol::{State, UploadId},
+        protocol::UploadId,
         upload::{Phase, Upload},
     },
     identity::Identity,
-    session::{Kept, Times, WalkId},
+    session::{Kept, WalkId},
 };
 
 /// A file that was taken out.
@@ -47,6 +47,9 @@ impl Queue {
     /// Whether a file was taken out that this walk has come upon.
     #[must_use]
     pub fn stays_out(&self, path: &Path, walk: WalkId) -> bool {
+        if self.taken_out.is_empty() {
+            return false;
+        }
         let out = self.by_path.get(&self.path_hash(path));
         let out = out.and_then(|id| self.taken_out.get(id));
         out.is_some_and(|out| &*out.path == path && walk <= out.until)
@@ -72,15 +75,7 @@ impl Queue {
     /// What is kept of an upload that is to stay out: as it was queued.
     #[must_use]
     pub fn kept_of_taken_out(&self, id: UploadId) -> Option<Kept> {
-        self.taken_out.get(&id).map(|out| Kept {
-            id,
-            path: out.path.to_path_buf(),
-            identity: out.identity,
-            times: Times::default(),
-            state: State::Queued,
-            reason: None,
-            progress: None,
-            unread: None,
-        })
+        let out = self.taken_out.get(&id)?;
+        Some(queued(id, out.path.to_path_buf(), out.identity))
     }
 }
