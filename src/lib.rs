@@ -58,6 +58,7 @@ pub mod demo;
 pub mod destination;
 pub mod engine;
 pub mod error;
+mod fault_point;
 pub mod format;
 pub mod hashing;
 pub mod headless;
@@ -76,5 +77,5 @@ pub mod settings;
 pub mod tui;
 
 #[cfg(test)]
-#[path = "../tests/support/damage.rs"]
+#[path = "../tests/it/support/damage.rs"]
 mod damage;

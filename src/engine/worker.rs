@@ -23,6 +23,7 @@ use crate::{
     body::Reading,
     destination::{Destination, Md5, MediaStatus, NewMedia, Received, Ticket, UNPROVEN},
     error::{Error, Kind, Result},
+    fault_point::fault_point,
     identity::Identity,
     plan::{Part, PartNumber, PartPlan},
 };
@@ -171,10 +172,13 @@ pub async fn create(
     recover: bool,
 ) -> Result<Ticket> {
     on_disk(saved).await?;
+    fault_point("marker-saved");
     if recover && let Some(ticket) = destination.recover(&media.marker).await? {
         return Ok(ticket);
     }
-    destination.create(media).await
+    let ticket = destination.create(media).await?;
+    fault_point("created");
+    Ok(ticket)
 }
 
 /// Waits until something is on disk.
@@ -313,7 +317,9 @@ pub async fn complete(
             return Ok(Completion::Missing(missing));
         }
     }
+    fault_point("all-sent");
     destination.complete(ticket, plan).await?;
+    fault_point("complete-answered");
     Ok(Completion::Agreed)
 }
 

@@ -39,6 +39,10 @@ pub(super) async fn answer(ask: &Ask, body: &[u8]) -> Response {
             house.faults.clear();
             Ok(house.faults.tell())
         }
+        (&Method::DELETE, ["holds"]) => {
+            house.release();
+            Ok(house.faults.tell())
+        }
         (&Method::GET, ["line"]) => Ok(tell(house.line.state())),
         (&Method::PUT, ["line"]) => parse::<LineChange>(body).map(|change| {
             let before = house.line.state();
@@ -52,7 +56,8 @@ pub(super) async fn answer(ask: &Ask, body: &[u8]) -> Response {
             tell(state)
         }),
         _ => {
-            let what = "there are GET report; GET, POST, DELETE faults; GET, PUT line";
+            let what =
+                "there are GET report; GET, POST, DELETE faults; DELETE holds; GET, PUT line";
             return json(StatusCode::NOT_FOUND, &json!({ "error": what }));
         }
     };

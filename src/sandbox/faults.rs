@@ -41,10 +41,13 @@ pub enum Fault {
     LostAnswer,
     /// What this call completes ends as a media object that failed.
     BadMedia,
+    /// Waits, a part in mid-body, until `DELETE /_sandbox/holds` releases it; only scripted. So that a
+    /// test can act in the middle of something, however long that takes.
+    Hold,
 }
 
 impl Fault {
-    /// All there are.
+    /// All that can strike by rate.
     pub const ALL: [Self; 12] = [
         Self::Delay,
         Self::Slow,
@@ -74,6 +77,7 @@ impl Fault {
             Self::TokenExpired => "token-expired",
             Self::LostAnswer => "lost-answer",
             Self::BadMedia => "bad-media",
+            Self::Hold => "hold",
         }
     }
 
@@ -95,6 +99,7 @@ impl Fault {
                 Vendor::JwPlayer => scripted && matches!(step, Step::List | Step::Complete),
             },
             Self::BadMedia => part || step == Step::Complete,
+            Self::Hold => scripted,
         }
     }
 }
@@ -184,7 +189,7 @@ pub(super) struct Script {
     /// Bytes a second: of a slow body.
     #[serde(default)]
     pub(super) speed: Option<u64>,
-    /// After how many bytes of the body a reset or stall comes; left out: half.
+    /// After how many bytes of the body a reset, stall or hold comes; left out: half.
     #[serde(default)]
     pub(super) after: Option<u64>,
     /// Instead of a number of times: how often, from 0 to 1, from now on.
@@ -307,6 +312,12 @@ impl Faults {
                 None => state.scripts.push(script),
             }
         }
+    }
+
+    /// Forgets the holds that are still to come.
+    pub(super) fn forget_holds(&self) {
+        let mut state = self.state();
+        state.scripts.retain(|script| script.fault != Fault::Hold);
     }
 
     /// Forgets all: scripted, rates, and what was met.

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::task::TaskTracker;
 
 use super::{
@@ -34,6 +34,8 @@ pub(super) struct House {
     pub(super) tasks: TaskTracker,
     /// Links and tokens that are good no more, before their time.
     revoked: Mutex<HashSet<String>>,
+    /// Changes each time that what is held is released.
+    releases: watch::Sender<()>,
 }
 
 impl House {
@@ -56,6 +58,7 @@ impl House {
             key,
             tasks: TaskTracker::new(),
             revoked: Mutex::default(),
+            releases: watch::Sender::new(()),
             options,
         })
     }
@@ -68,6 +71,21 @@ impl House {
                 Vendor::ApiVideo => self.store.assemble(&id),
             }
         }
+    }
+
+    /// What ends once everything that is held now is released.
+    pub(super) fn next_release(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut releases = self.releases.subscribe();
+        async move {
+            // The sender goes with the sandbox, and all connections before it.
+            let _ = releases.changed().await;
+        }
+    }
+
+    /// Lets go on what is held, and holds nothing more.
+    pub(super) fn release(&self) {
+        self.faults.forget_holds();
+        self.releases.send_replace(());
     }
 
     /// Makes a link or token invalid from now on. Says whether it was valid until now.

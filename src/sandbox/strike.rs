@@ -50,6 +50,16 @@ pub(super) async fn before(
             let half = ask.content_length().unwrap_or(0) / 2;
             struck.tamper.cut = Some((strike.after.unwrap_or(half), strike.fault));
         }
+        Fault::Hold if call.step() == Step::Part => {
+            let half = ask.content_length().unwrap_or(0) / 2;
+            struck.tamper.hold =
+                Some((strike.after.unwrap_or(half), Box::pin(house.next_release())));
+        }
+        Fault::Hold => {
+            let released = house.next_release();
+            house.faults.met(strike.fault);
+            released.await;
+        }
         Fault::Reset => {
             house.faults.met(strike.fault);
             fate.reset();

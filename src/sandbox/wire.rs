@@ -148,6 +148,9 @@ impl AsyncWrite for Wire {
     }
 }
 
+/// Ends when what is held may go on.
+pub(super) type Released = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// How a body is tampered with.
 #[derive(Default)]
 pub(super) struct Tamper {
@@ -155,6 +158,8 @@ pub(super) struct Tamper {
     pub(super) pace: Option<Pace>,
     /// Is cut after so many bytes, by a reset or a stall.
     pub(super) cut: Option<(u64, Fault)>,
+    /// Waits after so many bytes until it is released.
+    pub(super) hold: Option<(u64, Released)>,
     /// Its first byte is changed.
     pub(super) flip: bool,
 }
@@ -173,6 +178,7 @@ pub(super) struct Intake {
     waiting: Option<Bytes>,
     rested: bool,
     stalled: Option<Pin<Box<Sleep>>>,
+    held: bool,
 }
 
 impl Intake {
@@ -186,6 +192,7 @@ impl Intake {
             waiting: None,
             rested: false,
             stalled: None,
+            held: false,
         }
     }
 
@@ -234,6 +241,15 @@ impl Body for Intake {
         {
             return this.poll_cut(context).map(|gone| Some(Err(gone)));
         }
+        if let Some((after, released)) = &mut this.tamper.hold
+            && this.received >= *after
+        {
+            if !std::mem::replace(&mut this.held, true) {
+                this.house.faults.met(Fault::Hold);
+            }
+            ready!(released.as_mut().poll(context));
+            this.tamper.hold = None;
+        }
         let mut block = match this.waiting.take() {
             Some(block) => block,
             None if !this.rested => {
@@ -279,7 +295,10 @@ impl Body for Intake {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.waiting.is_none() && self.tamper.cut.is_none() && self.body.is_end_stream()
+        self.waiting.is_none()
+            && self.tamper.cut.is_none()
+            && self.tamper.hold.is_none()
+            && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

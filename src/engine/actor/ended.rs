@@ -14,6 +14,7 @@ use crate::{
         worker::{self, Checked, Completion, Done},
     },
     error::{Error, Kind, Result},
+    fault_point::fault_point,
     format,
     identity::Identity,
     plan::PartNumber,
@@ -239,6 +240,7 @@ impl Actor {
     }
 
     pub(super) fn ticket_saved(&mut self, id: UploadId) {
+        fault_point("ticket-saved");
         self.started(id);
         if self.is_active(id) {
             self.step_went_well(id);
@@ -362,6 +364,7 @@ impl Actor {
     pub(super) fn completed(&mut self, id: UploadId) {
         self.cut_short(id);
         self.keep(id, &Change::Completed);
+        fault_point("completed");
         self.step_went_well(id);
         if self.is_active(id) {
             self.process(id);

@@ -15,6 +15,7 @@ use crate::{
         worker::{self, Done, Flown, NotSent, PartJob, Sent},
     },
     error::{Error, Kind, Result},
+    fault_point::fault_point,
     plan::PartNumber,
     session::Change,
 };
@@ -137,6 +138,7 @@ impl Actor {
             }
             drop(self.cut_flight(id, next.number));
         }
+        fault_point("part-answered");
         self.keep(id, &Change::Part(next.number, sent.md5));
         let length = self.queue.with_begun(id, |begun| {
             if sent.verified {

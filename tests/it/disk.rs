@@ -1,0 +1,320 @@
+//! A disk that is full, read-only, gone, or gives nothing back: the uploads concerned fail or wait with
+//! the reason, the others go on, the session opens again, and nothing acknowledged is sent twice.
+
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use crate::support::{
+    Ended, Home, MIB, Mode, PART, Running, Server, Source,
+    disk::{Disk, Fault},
+    wait_for,
+};
+
+/// Small files, of which the session says far more than fits on the disk.
+fn many(home: &Home) -> Vec<Source> {
+    let name = |number| format!("a take with a long name {number}.m4a");
+    (0..40)
+        .map(|number| Source::write(home.tree().join(name(number)), 1000 + number, number))
+        .collect()
+}
+
+/// Most of the time is waiting.
+fn in_every_mode(test: fn(Mode)) {
+    let name = std::thread::current().name().unwrap_or_default().to_owned();
+    std::thread::scope(|scope| {
+        for mode in Mode::ALL {
+            let thread = std::thread::Builder::new().name(name.clone());
+            thread.spawn_scoped(scope, move || test(mode)).unwrap();
+        }
+    });
+}
+
+/// Ends it whatever it waits for.
+fn interrupt(mut run: Running) -> Ended {
+    while run.is_running() {
+        run.signal("INT");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    run.end()
+}
+
+fn assert_arrived(server: &Server, files: &[Source]) {
+    let report = server.report();
+    report.assert_holds(files);
+    report.assert_nothing_twice();
+}
+
+/// A run that is in the middle of its many files when the disk with its session is full.
+fn on_a_full_disk(mode: Mode) -> Option<(Server, Home, Vec<Source>, Disk, Running)> {
+    let server = Server::start();
+    let mut home = Home::new(mode, &server.url);
+    let files = many(&home);
+    let disk = Disk::small(&mut home, "state", 24)?;
+    let mut run = home.up(&[]);
+    run.wait_for_error("the session can't be saved");
+    Some((server, home, files, disk, run))
+}
+
+#[test]
+fn a_full_disk_is_waited_for_and_all_goes_on_when_there_is_room() {
+    in_every_mode(full_disk);
+}
+
+fn full_disk(mode: Mode) {
+    let Some((server, _home, files, disk, run)) = on_a_full_disk(mode) else {
+        return;
+    };
+    assert!(run.errors().contains("No space left"), "{}", run.errors());
+    assert!(run.errors().contains("make room"), "{}", run.errors());
+    disk.resize(4096);
+    let ended = run.end();
+    ended.assert_code(0);
+    assert!(
+        ended.stderr.contains("can be saved again"),
+        "{}",
+        ended.stderr
+    );
+    assert_arrived(&server, &files);
+}
+
+#[test]
+fn a_session_torn_by_a_full_disk_and_a_kill_opens_again() {
+    in_every_mode(killed_on_a_full_disk);
+}
+
+fn killed_on_a_full_disk(mode: Mode) {
+    let Some((server, home, files, disk, run)) = on_a_full_disk(mode) else {
+        return;
+    };
+    assert!(run.kill().0);
+    let sessions = disk.seen(&home.state().join("sessions"));
+    let mut entries = fs::read_dir(sessions)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let session = entries.find(|path| path.extension() == Some("toml".as_ref()));
+    let session = session.unwrap();
+    let saved = fs::read_to_string(&session).unwrap();
+    assert!(saved.len().is_multiple_of(4096), "{saved}");
+    if saved.ends_with("\n\n") {
+        // The last write went as far as the disk did, which happens to be the end of a table.
+        let session = fs::OpenOptions::new().write(true).open(session).unwrap();
+        session.set_len(saved.len() as u64 - 1).unwrap();
+    }
+    server.wait_until_hung_up();
+    disk.resize(4096);
+    let ended = home.resume(&[]).end();
+    ended.assert_code(0);
+    assert!(ended.stderr.contains("torn"), "{}", ended.stderr);
+    assert_arrived(&server, &files);
+}
+
+#[test]
+fn a_read_only_state_folder_is_told_and_nothing_is_begun_or_lost() {
+    let server = Server::start();
+    let mut home = Home::new(Mode::JwPlayer, &server.url);
+    let file = Source::write(home.tree().join("take.mov"), 3 * PART, 1);
+    let Some(disk) = Disk::small(&mut home, "state", 4096) else {
+        return;
+    };
+    let assert_told = |ended: &Ended, code: i32| {
+        ended.assert_code(code);
+        for words in ["Read-only file system", home.state().to_str().unwrap()] {
+            assert!(ended.stderr.contains(words), "{words}: {}", ended.stderr);
+        }
+    };
+    disk.read_only();
+    assert_told(&home.up(&[]).end(), 2);
+    assert!(server.report().media.is_empty());
+
+    // The same with a session that is there already.
+    disk.writable();
+    server.line(4 * MIB);
+    let mut run = home.up(&["--parts", "1"]);
+    run.wait_for_event("part");
+    run.signal("INT");
+    run.end().assert_code(130);
+    server.line(0);
+    disk.read_only();
+    let before = server.report().requests["jwplayer"]["part"];
+    assert_told(&home.resume(&[]).end(), 2);
+    assert_eq!(server.report().requests["jwplayer"]["part"], before);
+    disk.writable();
+    home.resume(&[]).end().assert_code(0);
+    assert_arrived(&server, &[file]);
+}
+
+#[test]
+fn a_disk_that_turns_read_only_amid_a_run_is_told_and_the_session_goes_on_after_it() {
+    let server = Server::start();
+    let mut home = Home::new(Mode::JwPlayer, &server.url);
+    let files = [1, 2].map(|number| {
+        let path = home.tree().join(format!("take {number}.mov"));
+        Source::write(path, 4 * PART + number, number)
+    });
+    let Some(disk) = Disk::cautious(&mut home, "state") else {
+        return;
+    };
+    server.line(6 * MIB);
+    let mut run = home.up(&["--parts", "1", "--files", "1"]);
+    run.wait_for_event("part");
+    disk.breaks();
+    run.wait_for_error("the session can't be saved");
+    server.line(0);
+    let ended = interrupt(run);
+    ended.assert_code(1);
+    assert!(
+        ended.stderr.contains("could not be saved"),
+        "{}",
+        ended.stderr
+    );
+    assert!(
+        !server
+            .report()
+            .there()
+            .iter()
+            .any(|media| media.title == files[1].title())
+    );
+    server.wait_until_hung_up();
+    // Mended as a person would, it is another mount of the same disk.
+    disk.run("umount \"$1\" && mount -o loop $(dirname \"$1\")/disk.img \"$1\"");
+    home.resume(&[]).end().assert_code(0);
+    assert_arrived(&server, &files);
+}
+
+#[test]
+fn a_file_on_a_disk_that_gives_errors_fails_and_the_others_go_on() {
+    in_every_mode(errors_of_a_disk);
+}
+
+fn errors_of_a_disk(mode: Mode) {
+    let server = Server::start();
+    let home = Home::new(mode, &server.url);
+    let bad = Source::write(home.tree().join("a bad.mov"), 4 * PART, 1);
+    let good = Source::write(home.tree().join("b good.mov"), PART + 7, 2);
+    server.line(6 * MIB);
+    let mut run = home.up(&["--parts", "1", "--files", "1"]);
+    run.wait_for_event("part");
+    let Some(fault) = Fault::strike(run.process(), &bad.path, "pread64", "error=EIO") else {
+        return;
+    };
+    run.wait_for_event("failed");
+    server.line(0);
+    let ended = run.end();
+    drop(fault);
+    ended.assert_code(1);
+    let failed = ended.named("failed");
+    assert_eq!(failed.len(), 1, "{failed:#?}");
+    assert_eq!(crate::support::path_of(&failed[0]), bad.path);
+    assert_eq!(failed[0]["kind"], "local");
+    let words = failed[0]["message"].as_str().unwrap();
+    assert!(words.contains("Input/output error"), "{words}");
+    let report = server.report();
+    assert_eq!(
+        report.one(&good.title()).sha256.as_deref(),
+        Some(&*good.sha256)
+    );
+    assert!(!report.one(&bad.title()).complete);
+    // It stays with the session, and goes on where it was when the disk is well again.
+    home.resume(&[]).end().assert_code(1);
+    home.resume(&["--retry-failed"]).end().assert_code(0);
+    assert_arrived(&server, &[bad, good]);
+}
+
+/// A run that has sent the first part of a file.
+fn under_way(mode: Mode) -> (Server, Home, Source, Running) {
+    let server = Server::start();
+    let home = Home::new(mode, &server.url);
+    let file = Source::write(home.tree().join("long.mov"), 5 * PART + 77, 7);
+    server.line(8 * MIB);
+    let mut run = home.up(&["--parts", "1"]);
+    run.wait_for_event("part");
+    (server, home, file, run)
+}
+
+#[test]
+fn a_state_folder_that_is_removed_under_a_running_session_is_put_back() {
+    in_every_mode(removed_and_put_back);
+}
+
+fn removed_and_put_back(mode: Mode) {
+    let (server, home, file, mut run) = under_way(mode);
+    fs::remove_dir_all(home.state()).unwrap();
+    wait_for("the session file", || home.sessions().pop());
+    let second = home.resume(&[]).end();
+    assert_ne!(second.status.code(), Some(0), "two at once: {second:?}");
+    assert!(second.stderr.contains("still runs"), "{}", second.stderr);
+    run.wait_for_event("part");
+    assert!(run.kill().0);
+    server.wait_until_hung_up();
+    server.line(0);
+    home.resume(&[]).end().assert_code(0);
+    assert_arrived(&server, &[file]);
+}
+
+#[test]
+fn a_state_folder_that_is_removed_is_there_again_at_the_end() {
+    let (server, home, file, run) = under_way(Mode::JwPlayer);
+    fs::remove_dir_all(home.dir.path().join("state")).unwrap();
+    server.line(0);
+    run.end().assert_code(0);
+    assert_arrived(&server, &[file]);
+    let listed = home.run(["sessions", "--json"]);
+    assert!(
+        listed.stdout.contains("\"state\":\"done\""),
+        "{}",
+        listed.stdout
+    );
+}
+
+fn set_modified(path: &Path, time: SystemTime) {
+    let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.set_modified(time).unwrap();
+}
+
+/// Every year in it put ahead, which is what a clock that was set back since looks like.
+fn in_years_to_come(text: &str) -> String {
+    let year = |number: &str| {
+        number
+            .parse()
+            .is_ok_and(|year: u32| (2020..2100).contains(&year))
+    };
+    let mut text = text.to_owned();
+    let mut at = 0;
+    while let Some(found) = text[at..].find("_at = ") {
+        at += found + "_at = ".len();
+        assert!(year(&text[at..at + 4]), "{text}");
+        text.replace_range(at..at + 4, "2101");
+    }
+    text
+}
+
+#[test]
+fn a_clock_that_was_set_back_between_two_runs_changes_nothing() {
+    in_every_mode(clock_set_back);
+}
+
+fn clock_set_back(mode: Mode) {
+    let later = SystemTime::now() + Duration::from_hours(24 * 365);
+    let server = Server::start();
+    let home = Home::new(mode, &server.url);
+    let file = Source::write(home.tree().join("long.mov"), 4 * PART, 7);
+    set_modified(&file.path, later);
+    server.line(8 * MIB);
+    let mut run = home.up(&["--parts", "1"]);
+    run.wait_for_event("part");
+    run.signal("INT");
+    run.end().assert_code(130);
+    server.line(0);
+    let session = home.session();
+    let text = fs::read_to_string(&session).unwrap();
+    let ahead = in_years_to_come(&text);
+    assert!(ahead.contains("begun_at = 2101"), "{ahead}");
+    fs::write(&session, ahead).unwrap();
+    set_modified(&session, later);
+    home.resume(&[]).end().assert_code(0);
+    assert_arrived(&server, &[file]);
+    home.run(["sessions"]).assert_code(0);
+}

@@ -1,0 +1,33 @@
+//! What reelhaul promises, one module a promise; most of it is checked from outside, by running the
+//! program against the sandbox.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod again;
+mod attach;
+mod budget;
+mod changed;
+mod corpus;
+mod destinations;
+mod disk;
+mod engine;
+mod errors;
+mod faults;
+mod going_on;
+mod hostile;
+mod hostile_server;
+mod mass;
+mod odd_tree;
+mod races;
+mod readers;
+mod resume;
+mod sandbox;
+mod saving;
+mod schedule;
+mod second_names;
+mod session_file;
+mod support;
+mod terminal;
+mod tls;
+mod tree;
+mod walks;

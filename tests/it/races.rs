@@ -1,0 +1,362 @@
+//! What a person says while answers are still on their way, and what then comes of those answers.
+
+use std::{
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use crate::support::{
+    MIB,
+    engine::{Making, World, all, apivideo, jwplayer},
+};
+use async_trait::async_trait;
+use reelhaul::{
+    body::PartBody,
+    destination::{Destination, Limits, MediaStatus, NewMedia, Receipt, Received, Ticket},
+    engine::{
+        protocol::{Command, LimitedBy, State},
+        queue::Queue,
+    },
+    error::{Error, Kind, Result},
+    identity::Identity,
+    plan::{Part, PartPlan},
+    session::{Kept, Times, record::Record},
+    settings::Settings,
+};
+use serde_json::{Map, Value, json};
+
+/// A destination that does with a part what a test wants, and everything else as the one within.
+#[derive(Debug)]
+struct Odd<F> {
+    within: Arc<dyn Destination>,
+    /// How many parts were to be sent so far.
+    puts: Arc<AtomicU32>,
+    put: F,
+}
+
+fn odd(within: Arc<dyn Destination>, put: impl OddPut + 'static) -> Arc<dyn Destination> {
+    let puts = Arc::default();
+    Arc::new(Odd { within, puts, put })
+}
+
+/// What is odd about sending a part, which is told by its number among all that were sent, from 1.
+trait OddPut: Send + Sync + std::fmt::Debug {
+    /// The answer in place of sending; `None`: it is sent.
+    fn instead(&self, put: u32) -> Option<Result<Receipt>>;
+}
+
+#[async_trait]
+impl<F: OddPut> Destination for Odd<F> {
+    fn describe(&self) -> String {
+        self.within.describe()
+    }
+    fn limits(&self) -> &Limits {
+        self.within.limits()
+    }
+    async fn check(&self) -> Result<String> {
+        self.within.check().await
+    }
+    async fn recover(&self, marker: &str) -> Result<Option<Ticket>> {
+        self.within.recover(marker).await
+    }
+    fn metadata(&self, media: &NewMedia) -> Map<String, Value> {
+        self.within.metadata(media)
+    }
+    fn address(&self, media: &str) -> Option<String> {
+        self.within.address(media)
+    }
+    async fn create(&self, media: &NewMedia) -> Result<Ticket> {
+        self.within.create(media).await
+    }
+    async fn put(
+        &self,
+        ticket: &Ticket,
+        plan: &PartPlan,
+        part: Part,
+        body: PartBody,
+    ) -> Result<Receipt> {
+        let put = self.puts.fetch_add(1, Ordering::SeqCst) + 1;
+        match self.put.instead(put) {
+            Some(answer) => answer,
+            None => self.within.put(ticket, plan, part, body).await,
+        }
+    }
+    async fn received(&self, ticket: &Ticket, plan: &PartPlan) -> Result<Received> {
+        self.within.received(ticket, plan).await
+    }
+    async fn complete(&self, ticket: &Ticket, plan: &PartPlan) -> Result<()> {
+        self.within.complete(ticket, plan).await
+    }
+    fn parts_go_elsewhere(&self) -> bool {
+        self.within.parts_go_elsewhere()
+    }
+    fn verify_before_complete(&self, ticket: &Ticket, parts: u32) -> bool {
+        self.within.verify_before_complete(ticket, parts)
+    }
+    async fn status(&self, media: &[String]) -> Result<Vec<MediaStatus>> {
+        self.within.status(media).await
+    }
+    async fn remove(&self, ticket: &Ticket) -> Result<()> {
+        self.within.remove(ticket).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_over_whose_removal_fails_is_tried_again() {
+    for fault in ["error-before", "rate-limit", "lost-answer"] {
+        let (world, film) = World::amid_a_film(jwplayer, Making::default()).await;
+        world.tell(Command::Pause(all())).await;
+        world
+            .fault(json!({ "fault": fault, "on": "delete", "times": 2 }))
+            .await;
+        world.tell(Command::StartOver(all())).await;
+        world.until_settled().await;
+        assert_eq!(world.rows().await[0].state, State::Done, "{fault}");
+        world.assert_one_is(&film).await;
+        assert_eq!(world.media().await.len(), 2);
+        world.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_over_that_the_destination_refuses_says_so_and_a_retry_tries_it_again() {
+    let (world, film) = World::amid_a_film(apivideo, Making::default()).await;
+    world.tell(Command::Pause(all())).await;
+    world
+        .fault(json!({ "fault": "error-before", "on": "delete", "times": 9 }))
+        .await;
+    world.tell(Command::StartOver(all())).await;
+    world.until_state(State::Failed).await;
+    let note = world.rows().await.remove(0).note.unwrap();
+    assert!(note.contains("could not be started over"), "{note}");
+    world.tell(Command::Retry(all())).await;
+    world.until_settled().await;
+    assert_eq!(world.media().await.len(), 2);
+    world.assert_one_is(&film).await;
+    world.end().await;
+}
+
+/// A file that failed before it was begun, as an earlier run left it.
+fn failed_before(path: &std::path::Path) -> Queue {
+    let metadata = fs::metadata(path).unwrap();
+    let mut queue = Queue::default();
+    let kept = Kept {
+        id: 1,
+        path: path.to_owned(),
+        identity: Identity::of(&metadata),
+        state: State::Failed,
+        reason: Some(Error::new(Kind::Local, "it could not be opened")),
+        progress: None,
+        times: Times::default(),
+        unread: None,
+    };
+    queue.restore(Record::Upload(Box::new(kept))).unwrap();
+    queue.restored();
+    queue
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn however_often_it_is_said_a_start_over_makes_one_media_object() {
+    let folder = tempfile::tempdir().unwrap();
+    let film = folder.path().join("film.mp4");
+    fs::write(&film, vec![7; usize::try_from(11 * MIB).unwrap()]).unwrap();
+    let making = Making {
+        queue: failed_before(&film),
+        speed: None,
+        ..Making::default()
+    };
+    let world = World::new(jwplayer, making).await;
+    let again = || Command::StartOver(all());
+    world
+        .tell_at_once([again(), again(), Command::Retry(all()), again()])
+        .await;
+    world.until_settled().await;
+    assert_eq!(world.rows().await[0].state, State::Done);
+    assert_eq!(world.media().await.len(), 1);
+    world.assert_one_is(&film).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_out_or_paused_while_it_is_started_over_stays_so() {
+    for (command, state) in [
+        (Command::Skip(all()), State::Skipped),
+        (Command::Pause(all()), State::Paused),
+    ] {
+        let (world, film) = World::amid_a_film(jwplayer, Making::default()).await;
+        world.tell(Command::Pause(all())).await;
+        world
+            .fault(json!({ "fault": "delay", "on": "delete", "ms": 1000 }))
+            .await;
+        world.tell(Command::StartOver(all())).await;
+        world
+            .until_report("the removal", |report| {
+                report["requests"]["jwplayer"]["delete"] == 1
+            })
+            .await;
+        world.tell(command).await;
+        world.until_settled().await;
+        assert_eq!(world.rows().await[0].state, state);
+        let media = world.media().await;
+        assert_eq!(media.len(), 1, "{media:#?}");
+        assert_eq!(media[0]["state"], "deleted");
+        if state == State::Paused {
+            world.tell(Command::Resume(all())).await;
+            world.until_state(State::Done).await;
+            world.assert_one_is(&film).await;
+        }
+        world.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_taken_out_while_it_is_started_over_is_gone() {
+    let (world, _) = World::amid_a_film(jwplayer, Making::default()).await;
+    world.tell(Command::Pause(all())).await;
+    world
+        .tell_at_once([Command::StartOver(all()), Command::Remove(all())])
+        .await;
+    world
+        .until("an empty queue", |now| now.counts.total() == 0)
+        .await;
+    assert_eq!(world.media().await.len(), 1);
+    world.end().await;
+}
+
+/// Says of the first part that it arrived, and sends nothing.
+#[derive(Debug)]
+struct Liar;
+
+impl OddPut for Liar {
+    fn instead(&self, put: u32) -> Option<Result<Receipt>> {
+        (put == 1).then(|| Ok(Receipt::default()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_was_acknowledged_and_is_not_there_is_sent_at_a_retry() {
+    let making = Making {
+        speed: None,
+        settings: Settings {
+            retries: 1,
+            ..Making::default().settings
+        },
+        ..Making::default()
+    };
+    let to = |sandbox: &_| odd(apivideo(sandbox), Liar);
+    let world = World::new(to, making).await;
+    let film = world.write("film.mp4", 16);
+    world.add(&film).await;
+    world.until_state(State::Failed).await;
+    let note = world.rows().await.remove(0).note.unwrap();
+    assert!(note.contains("does not have 1 of 4 parts"), "{note}");
+    world.tell(Command::Retry(all())).await;
+    world.until_settled().await;
+    assert_eq!(world.rows().await[0].state, State::Done);
+    world.assert_one_is(&film).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_part_sizes_in_a_row_the_second_counts() {
+    let (world, film) = World::amid_a_film(jwplayer, Making::default()).await;
+    let tune = |size: &str| {
+        Command::Tune(Settings {
+            part_size: size.parse().unwrap(),
+            ..Making::default().settings
+        })
+    };
+    world.tell_at_once([tune("6MiB"), tune("8MiB")]).await;
+    let sizes = async || {
+        let details = world.details(world.rows().await[0].id).await;
+        details.plan.iter().map(|run| run.2).collect::<Vec<_>>()
+    };
+    let mut seen = Vec::new();
+    while !seen.contains(&(8 * MIB)) {
+        seen = sizes().await;
+        let row = world.rows().await.remove(0);
+        assert_ne!(row.state, State::Done, "cut as {seen:?} to the end");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    world.until_state(State::Done).await;
+    world.assert_one_is(&film).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_over_that_was_cut_short_before_anything_was_removed_is_not_forgotten() {
+    let (world, film) = World::amid_a_film(jwplayer, Making::default()).await;
+    world.tell(Command::Pause(all())).await;
+    world.until_state(State::Paused).await;
+    let world = world.begin_again_after(Command::StartOver(all())).await;
+    world.until_state(State::Done).await;
+    let mut states: Vec<_> = world.media().await;
+    states.retain(|media| media["state"] == "deleted");
+    assert_eq!(states.len(), 1, "what was begun first is removed");
+    world.assert_one_is(&film).await;
+    world.end().await;
+}
+
+/// The host that parts go to can't be reached; the API can.
+#[derive(Debug)]
+struct NoStorage;
+
+impl OddPut for NoStorage {
+    fn instead(&self, _: u32) -> Option<Result<Receipt>> {
+        Some(Err(Error::new(Kind::Offline, "no route to the storage")))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_of_the_api_do_not_hide_that_the_storage_is_unreachable() {
+    let puts = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&puts);
+    let making = Making {
+        speed: None,
+        settings: Settings {
+            files_in_flight: 20,
+            ..Making::default().settings
+        },
+        // Longer than this test takes.
+        backoff: reelhaul::engine::retry::Backoff {
+            first: std::time::Duration::from_hours(1),
+            most: std::time::Duration::from_hours(1),
+        },
+        ..Making::default()
+    };
+    let to = move |sandbox: &_| -> Arc<dyn Destination> {
+        Arc::new(Odd {
+            within: jwplayer(sandbox),
+            puts: counted,
+            put: NoStorage,
+        })
+    };
+    let world = World::new(to, making).await;
+    for number in 0..20 {
+        let film = world.write(&format!("{number}.mp4"), 6);
+        world.add(&film).await;
+    }
+    let is_made = |report: &Value| {
+        report["media"]
+            .as_array()
+            .is_some_and(|all| all.len() == 20)
+    };
+    world.until_report("all to be begun", is_made).await;
+    let down = world
+        .until("the line to be down", |now| {
+            now.counts.of(State::Uploading) == 20
+        })
+        .await;
+    assert!(
+        matches!(&down.limited_by, LimitedBy::Offline { why, .. } if why.contains("storage")),
+        "{down:#?}"
+    );
+    // Those that went out together before any of them told.
+    let puts = puts.load(Ordering::SeqCst);
+    assert!((1..=2).contains(&puts), "{puts} parts were tried");
+    world.tell(Command::StopNow).await;
+    world.ended.await.unwrap();
+}

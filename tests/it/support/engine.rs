@@ -1,0 +1,332 @@
+//! An engine in this process with a sandbox to talk to, steered by commands and watched by its
+//! summaries.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use reelhaul::{
+    destination::{
+        Destination,
+        apivideo::{ApiVideo, ApiVideoOptions},
+        jwplayer::{JwPlayer, JwPlayerOptions},
+    },
+    engine::{
+        self, Handle, Timing,
+        clock::Clock,
+        protocol::{
+            AddPaths, Command, Details, Outcome, Phase, Query, Reply, Row, State, Summary, Targets,
+            WindowQuery,
+        },
+        queue::Queue,
+        retry::Backoff,
+    },
+    sandbox::{API_KEY, Options, SECRET, SITE, Sandbox, Storage},
+    secret::Secret,
+    session::{Header, folder, record::FORMAT},
+    settings::{Concurrency, Settings},
+};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use super::{MIB, an_hour_ago, hex, install_crypto};
+
+/// What there is to know of a site of the sandbox's.
+pub(crate) fn site(sandbox: &Sandbox) -> JwPlayerOptions {
+    JwPlayerOptions {
+        url: sandbox.url(),
+        calls_per_minute: 10_000,
+        ..JwPlayerOptions::new(SITE, Secret::new(SECRET))
+    }
+}
+
+/// That site.
+pub(crate) fn jwplayer(sandbox: &Sandbox) -> Arc<dyn Destination> {
+    Arc::new(JwPlayer::new(site(sandbox)).unwrap())
+}
+
+/// An account of the sandbox's.
+pub(crate) fn apivideo(sandbox: &Sandbox) -> Arc<dyn Destination> {
+    let options = ApiVideoOptions {
+        url: sandbox.url(),
+        ..ApiVideoOptions::new(Secret::new(API_KEY))
+    };
+    Arc::new(ApiVideo::new(options).unwrap())
+}
+
+/// What a world is made of.
+pub(crate) struct Making {
+    /// Bytes a second that all connections share.
+    pub(crate) speed: Option<u64>,
+    pub(crate) settings: Settings,
+    /// What is queued from an earlier run.
+    pub(crate) queue: Queue,
+    /// What a schedule goes by.
+    pub(crate) clock: Clock,
+    /// How long it waits before it tries again.
+    pub(crate) backoff: Backoff,
+}
+
+impl Default for Making {
+    /// Parts as small as they may be, two at once, on a line that leaves time to act.
+    fn default() -> Self {
+        Self {
+            speed: Some(10 * MIB),
+            settings: Settings {
+                part_size: "5MiB".parse().unwrap(),
+                parts_in_flight: Concurrency::Fixed(2),
+                ..Settings::default()
+            },
+            queue: Queue::default(),
+            clock: Clock::default(),
+            backoff: timing().backoff,
+        }
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) home: TempDir,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) handle: Handle,
+    pub(crate) ended: JoinHandle<()>,
+    destination: Arc<dyn Destination>,
+}
+
+/// How long an engine here waits for things.
+fn timing() -> Timing {
+    Timing {
+        poll_first: Duration::from_millis(50),
+        backoff: Backoff {
+            first: Duration::from_millis(50),
+            most: Duration::from_millis(200),
+        },
+        ..Timing::default()
+    }
+}
+
+/// To walk this path.
+pub(crate) fn add(path: &Path) -> Command {
+    Command::Add(AddPaths {
+        paths: vec![path.into()],
+        ..AddPaths::default()
+    })
+}
+
+impl World {
+    /// An engine whose destination is a way to the sandbox.
+    pub(crate) async fn new(
+        to: impl FnOnce(&Sandbox) -> Arc<dyn Destination>,
+        making: Making,
+    ) -> Self {
+        install_crypto();
+        let home = tempfile::tempdir().unwrap();
+        let options = Options {
+            storage: Storage::Keep(home.path().join("received")),
+            speed: making.speed,
+            processing: Duration::ZERO,
+            ..Options::default()
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let sandbox = Sandbox::start(listener, options).await.unwrap();
+        let header = Header {
+            format: FORMAT,
+            id: "test".to_owned(),
+            destination: "sandbox".to_owned(),
+            settings: making.settings,
+        };
+        let session = folder::create_at(&home.path().join("test.toml"), header).unwrap();
+        let destination = to(&sandbox);
+        let (handle, ended) = engine::spawn(engine::Parts {
+            session,
+            queue: making.queue,
+            destination: Arc::clone(&destination),
+            timing: Timing {
+                backoff: making.backoff,
+                ..timing()
+            },
+            elsewhere: Arc::default(),
+            clock: making.clock,
+            events: None,
+        });
+        Self {
+            home,
+            sandbox,
+            handle,
+            ended,
+            destination,
+        }
+    }
+
+    /// Ends the engine at once after this command, and begins another with what it saved.
+    pub(crate) async fn begin_again_after(self, command: Command) -> Self {
+        self.tell_at_once([command, Command::StopNow]).await;
+        self.ended.await.unwrap();
+        let mut queue = Queue::default();
+        let path = self.home.path().join("test.toml");
+        drop(self.handle);
+        let session = folder::open(&path, |record| queue.restore(record)).unwrap();
+        queue.restored();
+        let (handle, ended) = engine::spawn(engine::Parts {
+            session,
+            queue,
+            destination: Arc::clone(&self.destination),
+            timing: timing(),
+            elsewhere: Arc::default(),
+            events: None,
+            clock: Clock::default(),
+        });
+        Self {
+            handle,
+            ended,
+            ..self
+        }
+    }
+
+    /// The same, with a film of which the first part has arrived.
+    pub(crate) async fn amid_a_film(
+        to: impl FnOnce(&Sandbox) -> Arc<dyn Destination>,
+        making: Making,
+    ) -> (Self, PathBuf) {
+        let world = Self::new(to, making).await;
+        let film = world.write("film.mp4", 40);
+        world.add(&film).await;
+        world
+            .until("a part that arrived", |now| now.bytes.acknowledged > 0)
+            .await;
+        (world, film)
+    }
+
+    /// Writes a file of so many MiB, no two alike.
+    pub(crate) fn write(&self, name: &str, mib: u64) -> PathBuf {
+        let path = self.home.path().join(name);
+        let mut bytes = vec![0; usize::try_from(mib * MIB).unwrap()];
+        fastrand::Rng::with_seed(mib).fill(&mut bytes);
+        let mut file = fs::File::create(&path).unwrap();
+        file.write_all(&bytes).unwrap();
+        file.set_modified(an_hour_ago()).unwrap();
+        path
+    }
+
+    pub(crate) async fn try_to(&self, command: Command) -> Outcome {
+        self.handle.command(command).await.unwrap()
+    }
+
+    pub(crate) async fn tell(&self, command: Command) -> Outcome {
+        let outcome = self.try_to(command).await;
+        assert!(!outcome.refused, "{}", outcome.words);
+        outcome
+    }
+
+    /// Tells all of these before the engine can have done anything else.
+    pub(crate) async fn tell_at_once(&self, commands: impl IntoIterator<Item = Command>) {
+        let told = commands.into_iter().map(|command| self.tell(command));
+        futures_util::future::join_all(told).await;
+    }
+
+    pub(crate) async fn add(&self, path: &Path) {
+        self.tell(add(path)).await;
+    }
+
+    /// Waits for a summary that is as wanted.
+    pub(crate) async fn until(&self, what: &str, is: impl Fn(&Summary) -> bool) -> Summary {
+        let mut summary = self.handle.summary();
+        let waited = tokio::time::timeout(Duration::from_mins(2), summary.wait_for(|now| is(now)));
+        let Ok(found) = waited.await else {
+            let last = self.handle.summary().borrow().clone();
+            panic!(
+                "in vain waited for {what}: {last:#?}, {:#?}",
+                self.rows().await
+            );
+        };
+        found.unwrap().clone()
+    }
+
+    pub(crate) async fn until_state(&self, state: State) -> Summary {
+        self.until(state.word(), |now| now.counts.of(state) == 1)
+            .await
+    }
+
+    /// Waits until nothing more happens by itself.
+    pub(crate) async fn until_settled(&self) -> Summary {
+        self.until("an end", |now| {
+            now.phase == Phase::Settled && now.counts.total() > 0
+        })
+        .await
+    }
+
+    pub(crate) async fn rows(&self) -> Vec<Row> {
+        let query = WindowQuery {
+            rows: 100,
+            ..WindowQuery::default()
+        };
+        match self.handle.query(Query::Window(query)).await.unwrap() {
+            Reply::Window(window) => window.uploads().cloned().collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) async fn details(&self, id: u32) -> Box<Details> {
+        match self.handle.query(Query::Details(id)).await.unwrap() {
+            Reply::Details(Some(details)) => details,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Asks the sandbox itself.
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: Value) -> Value {
+        let url = format!("{}/_sandbox/{path}", self.sandbox.url());
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client.request(method.parse().unwrap(), url);
+        let answer = request.body(body.to_string()).send().await.unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
+        answer.json().await.unwrap()
+    }
+
+    /// Scripts a fault.
+    pub(crate) async fn fault(&self, script: Value) {
+        self.ask("POST", "faults", json!([script])).await;
+    }
+
+    /// The media objects that the sandbox made, deleted ones too.
+    pub(crate) async fn media(&self) -> Vec<Value> {
+        let report = self.ask("GET", "report", Value::Null).await;
+        report["media"].as_array().unwrap().clone()
+    }
+
+    /// Looks at the sandbox's report until it is as wanted.
+    pub(crate) async fn until_report(&self, what: &str, is: impl Fn(&Value) -> bool) {
+        let look = async {
+            while !is(&self.ask("GET", "report", Value::Null).await) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_mins(2), look).await;
+        waited.unwrap_or_else(|_| panic!("in vain waited for {what}"));
+    }
+
+    /// One media object is there, and it is this file; the others were deleted.
+    pub(crate) async fn assert_one_is(&self, file: &Path) {
+        let mut there = self.media().await;
+        there.retain(|media| media["state"] != "deleted");
+        assert_eq!(there.len(), 1, "{there:#?}");
+        let digest = Sha256::digest(fs::read(file).unwrap());
+        assert_eq!(there[0]["sha256"], hex(&digest).as_str(), "{there:#?}");
+    }
+
+    pub(crate) async fn end(self) {
+        self.tell(Command::Stop).await;
+        self.ended.await.unwrap();
+        self.sandbox.stop().await;
+    }
+}
+
+/// All files.
+pub(crate) fn all() -> Targets {
+    Targets::All
+}

@@ -1,0 +1,64 @@
+//! The mouse: select, scroll, click on a hint; and none where none is wanted.
+
+use crate::support::{Home, MIB, Mode, Server, Source, program, terminal::Terminal};
+
+const CLICK: u8 = 0;
+const WHEEL_UP: u8 = 64;
+const WHEEL_DOWN: u8 = 65;
+
+/// A session of nine files on a line that leaves time to point at them.
+fn open(name: &str, home: &Home, more: &str) -> Option<Terminal> {
+    for number in 1..=9 {
+        let path = home.tree().join(format!("film {number}.mp4"));
+        Source::write(path, 6 * MIB, number);
+    }
+    let up = format!("{} up tree --files 1 --parts 1 {more}", program().display());
+    let terminal = Terminal::open(name, home, 80, 24, &up)?;
+    terminal.shows_text("film 6.mp4");
+    Some(terminal)
+}
+
+/// Whether the parts on the screen are those of this file.
+fn selected(number: usize) -> impl Fn(&str) -> bool {
+    let parts_of = format!("Parts film {number}.mp4");
+    move |screen| screen.contains(&parts_of)
+}
+
+#[test]
+fn a_click_selects_the_wheel_scrolls_and_a_hint_that_is_clicked_on_acts() {
+    let server = Server::with(|options| options.speed = Some(MIB / 4));
+    let home = Home::new(Mode::JwPlayer, &server.url);
+    let Some(terminal) = open("mouse", &home, "") else {
+        return;
+    };
+    assert!(terminal.is("mouse_any_flag") && terminal.is("mouse_sgr_flag"));
+    let (x, y) = terminal.place("film 4.mp4");
+    terminal.mouse(CLICK, (x + 2, y));
+    terminal.shows("the parts of the file that was clicked on", selected(4));
+    terminal.mouse(WHEEL_DOWN, (x, y));
+    terminal.shows("three files further", selected(7));
+    terminal.mouse(WHEEL_UP, (x, y));
+    terminal.mouse(WHEEL_UP, (x, y));
+    terminal.shows("the first file", selected(1));
+
+    terminal.mouse(CLICK, terminal.place("help"));
+    terminal.shows_text("begin the file, folder or marks anew");
+    terminal.mouse(CLICK, terminal.place("esc close"));
+    terminal.shows("no help", |screen| !screen.contains("esc close"));
+
+    terminal.keys(&["C-c"]);
+    terminal.shows_text("it ended with 1");
+    assert!(!terminal.is("mouse_any_flag"));
+}
+
+#[test]
+fn without_the_mouse_the_terminal_keeps_it_for_itself() {
+    let server = Server::with(|options| options.speed = Some(MIB / 4));
+    let home = Home::new(Mode::JwPlayer, &server.url);
+    let Some(terminal) = open("no-mouse", &home, "--no-mouse") else {
+        return;
+    };
+    assert!(!terminal.is("mouse_any_flag"));
+    terminal.keys(&["C-c"]);
+    terminal.shows_text("it ended with 1");
+}
