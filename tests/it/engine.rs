@@ -1,15 +1,10 @@
 //! The engine as a library, without a screen or a command line: what its commands promise.
 
-use std::{
-    fs,
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::support::{
-    MIB,
-    engine::{self, Making, World},
+    MIB, an_hour_ago,
+    engine::{self, FILM, Making, World},
 };
 use jiff::Timestamp;
 use reelhaul::{
@@ -57,10 +52,7 @@ async fn amid_a_film() -> (World, PathBuf) {
 
 /// An engine that tries what failed so often again, on a line without a limit.
 async fn with_retries(retries: u16) -> World {
-    let mut making = Making {
-        speed: None,
-        ..Making::default()
-    };
+    let mut making = Making::default();
     making.settings.retries = retries;
     World::new(site, making).await
 }
@@ -76,6 +68,7 @@ async fn a_file_that_was_away_for_a_while_is_gone_on_with_at_a_retry() {
     let (world, film) = amid_a_film().await;
     let away = film.with_extension("away");
     fs::rename(&film, &away).unwrap();
+    world.release().await;
     world.until_state(State::Failed).await;
     let row = world.rows().await.remove(0);
     assert!(row.note.unwrap().contains("can't be opened"));
@@ -83,7 +76,7 @@ async fn a_file_that_was_away_for_a_while_is_gone_on_with_at_a_retry() {
     fs::rename(&away, &film).unwrap();
     world.tell(Command::Retry(Targets::All)).await;
     let end = world.until_state(State::Done).await;
-    assert_eq!(end.bytes.acknowledged, 40 * MIB);
+    assert_eq!(end.bytes.acknowledged, FILM * MIB);
     world.end().await;
 }
 
@@ -92,13 +85,22 @@ async fn an_upload_whose_last_part_arrives_after_another_failed_gives_up_its_pla
     let world = with_retries(0).await;
     let fault = json!({ "fault": "error-before", "on": "part", "part": 2 });
     world.fault(fault).await;
-    let film = world.write("film.mp4", 40);
+    let hold = json!({ "fault": "hold", "on": "part", "part": 4 });
+    world.fault(hold).await;
+    let film = world.write("film.mp4", FILM);
     world.add(&film).await;
+    world.until_held(1).await;
+    world
+        .until("the failure", |now| {
+            now.errors == 1 && now.parts_running == 1
+        })
+        .await;
+    world.release().await;
     let failed = world.until_state(State::Failed).await;
     assert_eq!(failed.phase, Phase::Settled);
     assert_eq!(
         failed.bytes.acknowledged,
-        35 * MIB,
+        (FILM - 5) * MIB,
         "all others have arrived"
     );
     let note = world.rows().await.remove(0).note.unwrap();
@@ -134,12 +136,14 @@ async fn pausing_stops_what_is_in_flight_and_going_on_sends_the_rest() {
     let paused = world.until_state(State::Paused).await;
     assert_eq!(paused.parts_running, 0);
     assert_eq!(paused.phase, Phase::Settled);
+    assert_eq!(paused.bytes.acknowledged, 5 * MIB);
+    world.release().await;
     world.tell(Command::Resume(Targets::All)).await;
     let end = world.until_state(State::Done).await;
     assert!(end.sending_ms > 0);
     assert_eq!(
         end.bytes.sent,
-        40 * MIB,
+        FILM * MIB,
         "what was acknowledged before is not sent again"
     );
     world.end().await;
@@ -150,6 +154,7 @@ async fn what_is_added_while_everything_is_paused_waits_until_everything_goes_on
     let (world, _) = amid_a_film().await;
     world.tell(Command::Pause(Targets::All)).await;
     world.until_state(State::Paused).await;
+    world.release().await;
     world.add(&world.write("late.mp4", 2)).await;
     let waiting = world
         .until("both paused", |now| now.counts.of(State::Paused) == 2)
@@ -165,12 +170,7 @@ async fn what_is_added_while_everything_is_paused_waits_until_everything_goes_on
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_is_taken_out_leaves_a_session_that_opens_again() {
-    let world = on_a_line(Some(10 * MIB)).await;
-    let film = world.write("film.mp4", 40);
-    world.add(&film).await;
-    world
-        .until("parts in flight", |now| now.parts_running > 0)
-        .await;
+    let (world, _) = amid_a_film().await;
     let id = world.rows().await[0].id;
     world.tell(Command::Remove(Targets::Ids(vec![id]))).await;
     world.tell(Command::Save).await;
@@ -192,6 +192,8 @@ async fn an_upload_that_is_taken_out_leaves_a_session_that_opens_again() {
 async fn starting_over_makes_a_fresh_media_object_and_removes_the_old_one() {
     let (world, _) = amid_a_film().await;
     world.tell(Command::Pause(Targets::All)).await;
+    world.until_state(State::Paused).await;
+    world.release().await;
     let id = world.rows().await[0].id;
     let before = world.details(id).await.media.unwrap();
     world.tell(Command::StartOver(Targets::All)).await;
@@ -250,18 +252,16 @@ async fn the_details_of_a_file_tell_its_story_and_what_the_destination_is_told()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn small_files_behind_a_large_one_arrive_long_before_it() {
-    let world = on_a_line(Some(10 * MIB)).await;
-    let clips: Vec<PathBuf> = (0..5)
+    // How the line is shared shows only on one that is narrower than what reads and writes files.
+    let world = on_a_line(Some(40 * MIB)).await;
+    let clips: Vec<PathBuf> = (0..3)
         .map(|number| world.write(&format!("clip-{number}.mp4"), 7))
         .collect();
-    for clip in &clips {
-        // One that was just written would be left alone for a while.
-        let file = fs::File::options().write(true).open(clip).unwrap();
-        let long_ago = SystemTime::now() - Duration::from_hours(1);
-        file.set_modified(long_ago).unwrap();
-    }
-    let film = world.write("film.mp4", 200);
-    world.add(&film).await;
+    let path = world.home.path().join("film.mp4");
+    let file = fs::File::create(&path).unwrap();
+    file.set_len(200 * MIB).unwrap();
+    file.set_modified(an_hour_ago()).unwrap();
+    world.add(&path).await;
     world
         .until("the film's first part", |now| now.bytes.acknowledged > 0)
         .await;
@@ -272,29 +272,41 @@ async fn small_files_behind_a_large_one_arrive_long_before_it() {
             ..AddPaths::default()
         }))
         .await;
+    // Counted where and when it arrives.
+    let after = std::cell::Cell::new(0);
     world
-        .until("all clips", |now| now.counts.of(State::Done) == 5)
+        .until_report("all clips", |report| {
+            let media = report["media"].as_array().unwrap();
+            let whole = |title: &str| {
+                media
+                    .iter()
+                    .any(|one| one["title"] == title && one["complete"] == true)
+            };
+            assert!(!whole("film"), "the film has arrived before the clips");
+            after.set(report["bytes_received"].as_u64().unwrap());
+            (0..3).all(|number| whole(&format!("clip-{number}")))
+        })
         .await;
-    // Counted where it arrives: of the film about as much as of the clips, with half of the line for
-    // each, and never most of it.
-    let of_the_film = received(&world).await - before - 5 * 7 * MIB;
+    // Of the film about as much as of the clips, with half of the line for each, and never most of it.
+    let of_the_film = after.get() - before - 3 * 7 * MIB;
     assert!(
         of_the_film < 100 * MIB,
         "{of_the_film} bytes of the film arrived while the clips did"
     );
-    world.end().await;
+    world
+        .until("all clips", |now| now.counts.of(State::Done) == 3)
+        .await;
+    world.tell(Command::StopNow).await;
+    world.ended.await.unwrap();
+    world.sandbox.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parts_that_are_refused_with_every_token_end_as_refused_credentials() {
-    let making = Making {
-        speed: None,
-        ..Making::default()
-    };
-    let world = World::new(engine::apivideo, making).await;
+    let world = World::new(engine::apivideo, Making::default()).await;
     let fault = json!({ "fault": "token-expired", "on": "part", "times": 1000 });
     world.fault(fault).await;
-    let film = world.write("film.mp4", 20);
+    let film = world.write("film.mp4", 10);
     world.add(&film).await;
     let halted = world
         .until("an end", |now| {
@@ -326,14 +338,10 @@ async fn parts_that_wait_for_more_than_time_say_for_what() {
         },
         ..Making::default()
     };
-    let (world, _) = {
-        let world = World::new(site, making).await;
-        let fault = json!({ "fault": "error-before", "on": "part", "part": 2 });
-        world.fault(fault).await;
-        let film = world.write("film.mp4", 40);
-        world.add(&film).await;
-        (world, film)
-    };
+    let world = World::new(site, making).await;
+    let fault = json!({ "fault": "error-before", "on": "part", "part": 2 });
+    world.fault(fault).await;
+    world.add(&world.write("film.mp4", 12)).await;
     world
         .until("a part that waits", |now| now.parts_retrying == 1)
         .await;

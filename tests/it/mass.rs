@@ -105,7 +105,7 @@ async fn an_engine_answers_while_it_does_something_to_very_many_files_and_then_t
     world.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn what_was_told_of_very_many_files_is_done_before_an_end() {
     const FILES: u32 = 30_000;
     let world = with(paused(FILES)).await;

@@ -9,8 +9,9 @@ use std::{
 };
 
 use crate::support::{
-    MIB,
+    MIB, an_hour_ago,
     engine::{Making, World, all, apivideo, jwplayer},
+    side_by_side,
 };
 use async_trait::async_trait;
 use reelhaul::{
@@ -104,32 +105,46 @@ impl<F: OddPut> Destination for Odd<F> {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_start_over_whose_removal_fails_is_tried_again() {
-    for fault in ["error-before", "rate-limit", "lost-answer"] {
-        let (world, film) = World::amid_a_film(jwplayer, Making::default()).await;
-        world.tell(Command::Pause(all())).await;
-        world
-            .fault(json!({ "fault": fault, "on": "delete", "times": 2 }))
-            .await;
-        world.tell(Command::StartOver(all())).await;
-        world.until_settled().await;
-        assert_eq!(world.rows().await[0].state, State::Done, "{fault}");
-        world.assert_one_is(&film).await;
-        assert_eq!(world.media().await.len(), 2);
-        world.end().await;
-    }
+/// Pauses in the middle of a film.
+async fn pause(world: &World) {
+    world.tell(Command::Pause(all())).await;
+    world.until_state(State::Paused).await;
+    world.release().await;
+}
+
+#[test]
+fn a_start_over_whose_removal_fails_is_tried_again() {
+    side_by_side(["error-before", "rate-limit", "lost-answer"], |fault| {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(a_removal_fails(fault));
+    });
+}
+
+async fn a_removal_fails(fault: &str) {
+    let (world, film) = World::amid_a_film(jwplayer, Making::default()).await;
+    pause(&world).await;
+    world
+        .fault(json!({ "fault": fault, "on": "delete", "times": 2 }))
+        .await;
+    world.tell(Command::StartOver(all())).await;
+    world.until_settled().await;
+    assert_eq!(world.met(fault).await, 2);
+    assert_eq!(world.rows().await[0].state, State::Done);
+    world.assert_one_is(&film).await;
+    assert_eq!(world.media().await.len(), 2);
+    world.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_over_that_the_destination_refuses_says_so_and_a_retry_tries_it_again() {
     let (world, film) = World::amid_a_film(apivideo, Making::default()).await;
-    world.tell(Command::Pause(all())).await;
+    pause(&world).await;
     world
         .fault(json!({ "fault": "error-before", "on": "delete", "times": 9 }))
         .await;
     world.tell(Command::StartOver(all())).await;
     world.until_state(State::Failed).await;
+    assert_eq!(world.met("error-before").await, 9);
     let note = world.rows().await.remove(0).note.unwrap();
     assert!(note.contains("could not be started over"), "{note}");
     world.tell(Command::Retry(all())).await;
@@ -158,14 +173,13 @@ fn failed_before(path: &std::path::Path) -> Queue {
     queue
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn however_often_it_is_said_a_start_over_makes_one_media_object() {
     let folder = tempfile::tempdir().unwrap();
     let film = folder.path().join("film.mp4");
     fs::write(&film, vec![7; usize::try_from(11 * MIB).unwrap()]).unwrap();
     let making = Making {
         queue: failed_before(&film),
-        speed: None,
         ..Making::default()
     };
     let world = World::new(jwplayer, making).await;
@@ -187,17 +201,15 @@ async fn what_is_left_out_or_paused_while_it_is_started_over_stays_so() {
         (Command::Pause(all()), State::Paused),
     ] {
         let (world, film) = World::amid_a_film(jwplayer, Making::default()).await;
-        world.tell(Command::Pause(all())).await;
+        pause(&world).await;
+        let held = world.met("hold").await;
         world
-            .fault(json!({ "fault": "delay", "on": "delete", "ms": 1000 }))
+            .fault(json!({ "fault": "hold", "on": "delete" }))
             .await;
         world.tell(Command::StartOver(all())).await;
-        world
-            .until_report("the removal", |report| {
-                report["requests"]["jwplayer"]["delete"] == 1
-            })
-            .await;
+        world.until_held(held + 1).await;
         world.tell(command).await;
+        world.release().await;
         world.until_settled().await;
         assert_eq!(world.rows().await[0].state, state);
         let media = world.media().await;
@@ -212,10 +224,10 @@ async fn what_is_left_out_or_paused_while_it_is_started_over_stays_so() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn what_is_taken_out_while_it_is_started_over_is_gone() {
     let (world, _) = World::amid_a_film(jwplayer, Making::default()).await;
-    world.tell(Command::Pause(all())).await;
+    pause(&world).await;
     world
         .tell_at_once([Command::StartOver(all()), Command::Remove(all())])
         .await;
@@ -239,7 +251,6 @@ impl OddPut for Liar {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_part_that_was_acknowledged_and_is_not_there_is_sent_at_a_retry() {
     let making = Making {
-        speed: None,
         settings: Settings {
             retries: 1,
             ..Making::default().settings
@@ -260,9 +271,10 @@ async fn a_part_that_was_acknowledged_and_is_not_there_is_sent_at_a_retry() {
     world.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn of_two_part_sizes_in_a_row_the_second_counts() {
-    let (world, film) = World::amid_a_film(jwplayer, Making::default()).await;
+    // Enough of it is not begun that parts of the second size can be cut.
+    let (world, film) = World::amid_a_film_of(30, jwplayer, Making::default()).await;
     let tune = |size: &str| {
         Command::Tune(Settings {
             part_size: size.parse().unwrap(),
@@ -270,27 +282,22 @@ async fn of_two_part_sizes_in_a_row_the_second_counts() {
         })
     };
     world.tell_at_once([tune("6MiB"), tune("8MiB")]).await;
-    let sizes = async || {
-        let details = world.details(world.rows().await[0].id).await;
-        details.plan.iter().map(|run| run.2).collect::<Vec<_>>()
+    let id = world.rows().await[0].id;
+    let cut_anew = async || {
+        let plan = world.details(id).await.plan;
+        plan.iter().any(|run| run.2 == 8 * MIB)
     };
-    let mut seen = Vec::new();
-    while !seen.contains(&(8 * MIB)) {
-        seen = sizes().await;
-        let row = world.rows().await.remove(0);
-        assert_ne!(row.state, State::Done, "cut as {seen:?} to the end");
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    world.look("parts of the second size", cut_anew).await;
+    world.release().await;
     world.until_state(State::Done).await;
     world.assert_one_is(&film).await;
     world.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_start_over_that_was_cut_short_before_anything_was_removed_is_not_forgotten() {
     let (world, film) = World::amid_a_film(jwplayer, Making::default()).await;
-    world.tell(Command::Pause(all())).await;
-    world.until_state(State::Paused).await;
+    pause(&world).await;
     let world = world.begin_again_after(Command::StartOver(all())).await;
     world.until_state(State::Done).await;
     let mut states: Vec<_> = world.media().await;
@@ -315,7 +322,6 @@ async fn answers_of_the_api_do_not_hide_that_the_storage_is_unreachable() {
     let puts = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&puts);
     let making = Making {
-        speed: None,
         settings: Settings {
             files_in_flight: 20,
             ..Making::default().settings
@@ -336,8 +342,12 @@ async fn answers_of_the_api_do_not_hide_that_the_storage_is_unreachable() {
     };
     let world = World::new(to, making).await;
     for number in 0..20 {
-        let film = world.write(&format!("{number}.mp4"), 6);
-        world.add(&film).await;
+        // Two parts, of which nothing is ever read.
+        let path = world.home.path().join(format!("{number}.mp4"));
+        let file = fs::File::create(&path).unwrap();
+        file.set_len(6 * MIB).unwrap();
+        file.set_modified(an_hour_ago()).unwrap();
+        world.add(&path).await;
     }
     let is_made = |report: &Value| {
         report["media"]

@@ -100,7 +100,7 @@ async fn what_changes_while_the_session_is_written_anew_is_in_it() {
     world.sandbox.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn an_engine_that_writes_its_session_anew_answers_meanwhile() {
     let making = Making {
         queue: held(),

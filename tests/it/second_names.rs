@@ -23,7 +23,6 @@ async fn with_a_film() -> World {
 /// The same, with these settings.
 async fn with_a_film_and(settings: Settings) -> World {
     let making = Making {
-        speed: None,
         settings,
         ..Making::default()
     };
@@ -63,7 +62,7 @@ async fn reasons(world: &World) -> Vec<String> {
     left_out.map(|row| row.note.unwrap()).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_file_that_is_uploaded_is_left_out_under_every_other_name_also_in_the_next_run() {
     let world = with_a_film().await;
     let [tree, other, link, door] =
@@ -99,7 +98,7 @@ async fn a_file_that_is_uploaded_is_left_out_under_every_other_name_also_in_the_
     world.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn of_two_names_queued_at_once_one_is_uploaded() {
     let world = with_a_film().await;
     let [tree, door] = ["tree", "door"].map(|name| world.home.path().join(name));
@@ -113,7 +112,7 @@ async fn of_two_names_queued_at_once_one_is_uploaded() {
     world.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_file_that_was_moved_before_its_turn_is_uploaded_from_where_it_is() {
     let world = with_a_film().await;
     let [film, moved] =
@@ -179,7 +178,7 @@ async fn of_two_names_that_failed_one_is_uploaded_however_they_are_tried_again()
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn what_was_begun_under_a_name_that_failed_is_removed_when_the_other_is_uploaded() {
     for restarted in [false, true] {
         let (mut world, film, link) = with_a_film_that_failed("part", 3).await;
@@ -200,7 +199,7 @@ async fn what_was_begun_under_a_name_that_failed_is_removed_when_the_other_is_up
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_file_that_was_replaced_before_its_turn_is_known_by_what_was_uploaded() {
     let world = with_a_film().await;
     let [film, copy, link] = ["tree/film.mp4", "other/copy.mp4", "other/link.mp4"]

@@ -12,7 +12,7 @@ use std::{
 use reelhaul::{
     destination::{
         Destination,
-        apivideo::{ApiVideo, ApiVideoOptions},
+        apivideo::{ApiVideo, ApiVideoOptions, RangeMode},
         jwplayer::{JwPlayer, JwPlayerOptions},
     },
     engine::{
@@ -27,7 +27,11 @@ use reelhaul::{
     },
     sandbox::{API_KEY, Options, SECRET, SITE, Sandbox, Storage},
     secret::Secret,
-    session::{Header, folder, record::FORMAT},
+    session::{
+        Header,
+        folder::{self, Open},
+        record::FORMAT,
+    },
     settings::{Concurrency, Settings},
 };
 use serde_json::{Value, json};
@@ -35,7 +39,10 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use super::{MIB, an_hour_ago, hex, install_crypto};
+use super::{LOOK, MIB, Mode, an_hour_ago, hex, install_crypto};
+
+/// How many MiB a film has that a test is in the middle of: four parts.
+pub(crate) const FILM: u64 = 20;
 
 /// What there is to know of a site of the sandbox's.
 pub(crate) fn site(sandbox: &Sandbox) -> JwPlayerOptions {
@@ -48,13 +55,32 @@ pub(crate) fn site(sandbox: &Sandbox) -> JwPlayerOptions {
 
 /// That site.
 pub(crate) fn jwplayer(sandbox: &Sandbox) -> Arc<dyn Destination> {
-    Arc::new(JwPlayer::new(site(sandbox)).unwrap())
+    to(Mode::JwPlayer, &sandbox.url())
 }
 
 /// An account of the sandbox's.
 pub(crate) fn apivideo(sandbox: &Sandbox) -> Arc<dyn Destination> {
+    to(Mode::ApiVideoBytes, &sandbox.url())
+}
+
+/// The sandbox at this address, in this mode.
+pub(crate) fn to(mode: Mode, url: &str) -> Arc<dyn Destination> {
+    let url = url.to_owned();
+    let range = match mode {
+        Mode::JwPlayer => {
+            let options = JwPlayerOptions {
+                url,
+                calls_per_minute: 10_000,
+                ..JwPlayerOptions::new(SITE, Secret::new(SECRET))
+            };
+            return Arc::new(JwPlayer::new(options).unwrap());
+        }
+        Mode::ApiVideoBytes => RangeMode::Bytes,
+        Mode::ApiVideoPart => RangeMode::Part,
+    };
     let options = ApiVideoOptions {
-        url: sandbox.url(),
+        url,
+        range,
         ..ApiVideoOptions::new(Secret::new(API_KEY))
     };
     Arc::new(ApiVideo::new(options).unwrap())
@@ -74,10 +100,10 @@ pub(crate) struct Making {
 }
 
 impl Default for Making {
-    /// Parts as small as they may be, two at once, on a line that leaves time to act.
+    /// Parts as small as they may be, two at once, on a line without a limit.
     fn default() -> Self {
         Self {
-            speed: Some(10 * MIB),
+            speed: None,
             settings: Settings {
                 part_size: "5MiB".parse().unwrap(),
                 parts_in_flight: Concurrency::Fixed(2),
@@ -99,7 +125,7 @@ pub(crate) struct World {
 }
 
 /// How long an engine here waits for things.
-fn timing() -> Timing {
+pub(crate) fn timing() -> Timing {
     Timing {
         poll_first: Duration::from_millis(50),
         backoff: Backoff {
@@ -108,6 +134,55 @@ fn timing() -> Timing {
         },
         ..Timing::default()
     }
+}
+
+/// An engine that begins a session.
+pub(crate) fn beginning(
+    session: &Path,
+    settings: Settings,
+    destination: Arc<dyn Destination>,
+    timing: Timing,
+) -> (Handle, JoinHandle<()>) {
+    let session = folder::create_at(session, header(settings)).unwrap();
+    spawn(session, Queue::default(), destination, timing)
+}
+
+/// An engine that goes on with a session that was left.
+pub(crate) fn going_on(
+    session: &Path,
+    destination: Arc<dyn Destination>,
+    timing: Timing,
+) -> (Handle, JoinHandle<()>) {
+    let mut queue = Queue::default();
+    let session = folder::open(session, |record| queue.restore(record)).unwrap();
+    queue.restored();
+    spawn(session, queue, destination, timing)
+}
+
+fn header(settings: Settings) -> Header {
+    Header {
+        format: FORMAT,
+        id: "test".to_owned(),
+        destination: "sandbox".to_owned(),
+        settings,
+    }
+}
+
+fn spawn(
+    session: Open,
+    queue: Queue,
+    destination: Arc<dyn Destination>,
+    timing: Timing,
+) -> (Handle, JoinHandle<()>) {
+    engine::spawn(engine::Parts {
+        session,
+        queue,
+        destination,
+        timing,
+        elsewhere: Arc::default(),
+        events: None,
+        clock: Clock::default(),
+    })
 }
 
 /// To walk this path.
@@ -134,13 +209,8 @@ impl World {
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let sandbox = Sandbox::start(listener, options).await.unwrap();
-        let header = Header {
-            format: FORMAT,
-            id: "test".to_owned(),
-            destination: "sandbox".to_owned(),
-            settings: making.settings,
-        };
-        let session = folder::create_at(&home.path().join("test.toml"), header).unwrap();
+        let session = home.path().join("test.toml");
+        let session = folder::create_at(&session, header(making.settings)).unwrap();
         let destination = to(&sandbox);
         let (handle, ended) = engine::spawn(engine::Parts {
             session,
@@ -163,24 +233,14 @@ impl World {
         }
     }
 
-    /// Ends the engine at once after this command, and begins another with what it saved.
+    /// Ends the engine at once after this command, and begins another with what it saved. Nothing comes
+    /// in between where test and engine share one thread.
     pub(crate) async fn begin_again_after(self, command: Command) -> Self {
         self.tell_at_once([command, Command::StopNow]).await;
         self.ended.await.unwrap();
-        let mut queue = Queue::default();
-        let path = self.home.path().join("test.toml");
         drop(self.handle);
-        let session = folder::open(&path, |record| queue.restore(record)).unwrap();
-        queue.restored();
-        let (handle, ended) = engine::spawn(engine::Parts {
-            session,
-            queue,
-            destination: Arc::clone(&self.destination),
-            timing: timing(),
-            elsewhere: Arc::default(),
-            events: None,
-            clock: Clock::default(),
-        });
+        let path = self.home.path().join("test.toml");
+        let (handle, ended) = going_on(&path, Arc::clone(&self.destination), timing());
         Self {
             handle,
             ended,
@@ -188,18 +248,52 @@ impl World {
         }
     }
 
-    /// The same, with a film of which the first part has arrived.
+    /// The same, with a film of [`FILM`] of which the first part has arrived, while the next two are
+    /// held in the middle until [`Self::release`].
     pub(crate) async fn amid_a_film(
         to: impl FnOnce(&Sandbox) -> Arc<dyn Destination>,
         making: Making,
     ) -> (Self, PathBuf) {
+        Self::amid_a_film_of(FILM, to, making).await
+    }
+
+    /// The same with a film of so many MiB.
+    pub(crate) async fn amid_a_film_of(
+        mib: u64,
+        to: impl FnOnce(&Sandbox) -> Arc<dyn Destination>,
+        making: Making,
+    ) -> (Self, PathBuf) {
         let world = Self::new(to, making).await;
-        let film = world.write("film.mp4", 40);
+        for part in [2, 3] {
+            let hold = json!({ "fault": "hold", "on": "part", "part": part, "times": 99 });
+            world.fault(hold).await;
+        }
+        let film = world.write("film.mp4", mib);
         world.add(&film).await;
         world
             .until("a part that arrived", |now| now.bytes.acknowledged > 0)
             .await;
+        world.until_held(2).await;
         (world, film)
+    }
+
+    /// How often a fault really struck.
+    pub(crate) async fn met(&self, fault: &str) -> u64 {
+        let faults = self.ask("GET", "faults", Value::Null).await;
+        faults["met"][fault].as_u64().unwrap_or(0)
+    }
+
+    /// Waits until so many requests were held since the last time all faults were forgotten.
+    pub(crate) async fn until_held(&self, count: u64) {
+        self.look("requests that are held", async || {
+            self.met("hold").await >= count
+        })
+        .await;
+    }
+
+    /// Lets everything that is held go on, and holds nothing more.
+    pub(crate) async fn release(&self) {
+        self.ask("DELETE", "holds", Value::Null).await;
     }
 
     /// Writes a file of so many MiB, no two alike.
@@ -223,7 +317,8 @@ impl World {
         outcome
     }
 
-    /// Tells all of these before the engine can have done anything else.
+    /// Tells all of these before the engine can have done anything else, which holds where test and
+    /// engine share one thread.
     pub(crate) async fn tell_at_once(&self, commands: impl IntoIterator<Item = Command>) {
         let told = commands.into_iter().map(|command| self.tell(command));
         futures_util::future::join_all(told).await;
@@ -301,9 +396,15 @@ impl World {
 
     /// Looks at the sandbox's report until it is as wanted.
     pub(crate) async fn until_report(&self, what: &str, is: impl Fn(&Value) -> bool) {
+        let report = async || is(&self.ask("GET", "report", Value::Null).await);
+        self.look(what, report).await;
+    }
+
+    /// Looks until it is as wanted.
+    pub(crate) async fn look(&self, what: &str, is: impl AsyncFn() -> bool) {
         let look = async {
-            while !is(&self.ask("GET", "report", Value::Null).await) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+            while !is().await {
+                tokio::time::sleep(LOOK).await;
             }
         };
         let waited = tokio::time::timeout(Duration::from_mins(2), look).await;

@@ -30,6 +30,37 @@ pub(crate) const MIB: u64 = 1 << 20;
 /// The smallest part either vendor takes.
 pub(crate) const PART: u64 = 5 * MIB;
 
+/// Makes a test of each of these cases, side by side: most of the time is waiting. Those that fail are
+/// named.
+#[track_caller]
+pub(crate) fn side_by_side<T: std::fmt::Debug + Send>(
+    cases: impl IntoIterator<Item = T>,
+    test: impl Fn(T) + Sync,
+) {
+    let name = std::thread::current().name().unwrap_or_default().to_owned();
+    let failed: Vec<String> = std::thread::scope(|scope| {
+        let test = &test;
+        let begin = |case: T| {
+            let case_name = format!("{case:?}");
+            let thread = std::thread::Builder::new().name(format!("{name}, {case_name}"));
+            let thread = thread.spawn_scoped(scope, move || test(case)).unwrap();
+            (case_name, thread)
+        };
+        let threads: Vec<_> = cases.into_iter().map(begin).collect();
+        threads
+            .into_iter()
+            .filter_map(|(case, thread)| thread.join().is_err().then_some(case))
+            .collect()
+    });
+    assert!(failed.is_empty(), "failed: {failed:?}");
+}
+
+/// Makes a test in each of the modes, side by side.
+#[track_caller]
+pub(crate) fn in_every_mode(test: impl Fn(Mode) + Sync) {
+    side_by_side(Mode::ALL, test);
+}
+
 /// How long anything is waited for. Nothing takes so long unless it is broken.
 const DEADLINE: Duration = Duration::from_mins(3);
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpSocket, runtime::Runtime};
 
-use super::{Source, wait_for};
+use super::{Running, Source, wait_for};
 
 /// A sandbox in this process.
 pub(crate) struct Server {
@@ -119,6 +119,18 @@ impl Server {
     /// Lets everything that is held go on, and holds nothing more.
     pub(crate) fn release(&self) {
         self.ask("DELETE", "/_sandbox/holds", None);
+    }
+
+    /// Ends a run by Ctrl-C while parts of it are held: what is held arrives, and these parts, which
+    /// are not begun, never do.
+    pub(crate) fn stop_amid(&self, run: Running, later: &[u64]) {
+        run.signal("INT");
+        // One that were begun all the same would be given up after a while.
+        let stall = |part: &u64| json!({ "fault": "stall", "on": "part", "part": part });
+        self.script(&later.iter().map(stall).collect());
+        self.release();
+        run.end().assert_code(130);
+        self.no_faults();
     }
 
     /// Waits until a fault struck.
