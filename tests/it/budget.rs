@@ -3,6 +3,7 @@
 
 use std::{num::NonZeroU64, path::Path, sync::Arc, time::Duration};
 
+use crate::support::{MIB, an_hour_ago};
 use reelhaul::{
     destination::{
         Destination,
@@ -23,7 +24,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-const MIB: u64 = 1 << 20;
+/// How long the destination is given at first before it is asked what became of a file.
+const POLL: Duration = Duration::from_millis(300);
 
 /// Files on their way to a sandbox.
 struct Run {
@@ -48,6 +50,7 @@ impl Run {
         for (number, size) in sizes.iter().enumerate() {
             let file = std::fs::File::create(tree.join(format!("clip-{number:03}.mp4"))).unwrap();
             file.set_len(*size).unwrap();
+            file.set_modified(an_hour_ago()).unwrap();
         }
         let destination = JwPlayer::new(JwPlayerOptions {
             url: sandbox.url(),
@@ -114,7 +117,10 @@ fn engine(folder: &Path, destination: Arc<dyn Destination>) -> Handle {
         session,
         queue: Queue::default(),
         destination,
-        timing: Timing::default(),
+        timing: Timing {
+            poll_first: POLL,
+            ..Timing::default()
+        },
         events: None,
         elsewhere: Arc::default(),
         clock: Clock::default(),
@@ -140,7 +146,7 @@ async fn a_file_of_forty_parts_costs_a_create_two_lists_and_a_complete() {
 #[tokio::test(flavor = "multi_thread")]
 async fn small_files_cost_a_create_each_and_share_their_status_calls() {
     let options = Options {
-        processing: Duration::from_secs(3),
+        processing: POLL * 3,
         ..Options::default()
     };
     let report = Run::begin(&[MIB; 40], 60, options).await.done(40).await;
