@@ -9,8 +9,10 @@ use std::{
     time::Duration,
 };
 
-use crate::support::{Ended, Home, MIB, Mode, Server, Source};
+use crate::support::{Ended, Home, MIB, Mode, Server, Source, side_by_side};
 use reelhaul::sandbox::{API_KEY, SECRET};
+
+const MODES: [Mode; 2] = [Mode::JwPlayer, Mode::ApiVideoBytes];
 
 /// A server that answers whatever is asked with the same bytes, and keeps what it was asked.
 struct Hostile {
@@ -80,7 +82,7 @@ fn assert_decent(ended: &Ended) {
 fn whatever_nonsense_is_answered_ends_in_a_few_words() {
     let huge = "x\u{1b}[31m".repeat(1 << 20);
     let page = "<!doctype html><title>Log in to the hotel's network</title>";
-    for bytes in [
+    let answers = [
         answer("500 Oops", "", &huge),
         answer("401 No", "Content-Type: application/json\r\n", &huge),
         answer("200 OK", "Content-Type: text/html\r\n", page),
@@ -98,31 +100,33 @@ fn whatever_nonsense_is_answered_ends_in_a_few_words() {
         b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999\r\n\r\n{".to_vec(),
         b"\x00\xff\x1b]0;owned\x07\r\n\r\n".to_vec(),
         Vec::new(),
-    ] {
-        for mode in [Mode::JwPlayer, Mode::ApiVideoBytes] {
-            let bytes = bytes.clone();
-            let server = Hostile::start(move |_| bytes.clone());
-            assert_decent(&up(mode, &server.url));
-        }
-    }
+    ];
+    let each = |mode| (0..answers.len()).map(move |number| (mode, number));
+    side_by_side(MODES.into_iter().flat_map(each), |(mode, number)| {
+        let bytes = answers[number].clone();
+        let server = Hostile::start(move |_| bytes.clone());
+        assert_decent(&up(mode, &server.url));
+        assert!(server.asked().contains("127.0.0.1"), "it was asked");
+    });
 }
 
 #[test]
 fn a_redirect_leads_the_secret_nowhere() {
-    for mode in [Mode::JwPlayer, Mode::ApiVideoBytes] {
-        for status in ["301 Moved", "302 Found", "307 Again", "308 For good"] {
-            let thief = Hostile::start(|_| answer("200 OK", "", "{}"));
-            let to = format!("Location: {}/v2/x\r\n", thief.url);
-            let server = Hostile::start(move |_| answer(status, &to, ""));
-            assert_decent(&up(mode, &server.url));
-            assert!(server.asked().contains("127.0.0.1"), "it was asked");
-            assert_eq!(thief.asked(), "", "{status} was followed");
-        }
-        // In a circle.
-        let server =
-            Hostile::start(|own| answer("302 Found", &format!("Location: {own}/again\r\n"), ""));
+    let statuses = ["301 Moved", "302 Found", "307 Again", "308 For good"];
+    let cases = |mode| statuses.map(|status| [false, true].map(|circle| (mode, status, circle)));
+    let cases = MODES.into_iter().flat_map(cases).flatten();
+    side_by_side(cases, |(mode, status, circle)| {
+        let thief = Hostile::start(|_| answer("200 OK", "", "{}"));
+        let elsewhere = thief.url.clone();
+        let server = Hostile::start(move |own| {
+            let to = if circle { own } else { &elsewhere };
+            answer(status, &format!("Location: {to}/v2/x\r\n"), "")
+        });
         assert_decent(&up(mode, &server.url));
-    }
+        assert!(server.asked().contains("127.0.0.1"), "it was asked");
+        assert!(!server.asked().contains("/v2/x "), "it was followed");
+        assert_eq!(thief.asked(), "", "it was followed");
+    });
 }
 
 #[test]
