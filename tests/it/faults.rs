@@ -1,9 +1,20 @@
 //! Whatever goes wrong on the line or at the server, in a fresh run and in one resumed after a kill:
 //! each file ends whole, once, and no part that arrived is sent again.
 
-use std::thread;
+use std::time::Duration;
 
-use crate::support::{Ended, Home, MIB, Mode, PART, Server, Source};
+use crate::support::{
+    Ended, Home, MIB, Mode, PART, Running, Server, Source, engine, in_every_mode, install_crypto,
+    side_by_side, wait_for,
+};
+use reelhaul::{
+    engine::{
+        Timing,
+        protocol::{Command, Query, Reply, State, Summary},
+        worker::Patience,
+    },
+    settings::{Concurrency, Settings},
+};
 use serde_json::{Value, json};
 
 /// One file of several parts and one of a single part: both vendors send them differently.
@@ -17,23 +28,35 @@ fn write_tree(home: &Home) -> Vec<Source> {
 
 /// Runs the tree to its end among these faults. In a resumed run they strike after the kill.
 fn among(mode: Mode, resumed: bool, faults: &Value) -> (Server, Home, Vec<Source>, Ended) {
+    if resumed {
+        let (server, home, files, run) = amid_the_big_file(mode);
+        assert!(run.kill().0);
+        server.release();
+        server.wait_until_hung_up();
+        server.script(faults);
+        let ended = home.resume(&[]).end();
+        return (server, home, files, ended);
+    }
     let server = Server::start();
     let home = Home::new(mode, &server.url);
     let files = write_tree(&home);
-    let ended = if resumed {
-        server.line(12 * MIB);
-        let mut run = home.up(&["--parts", "2", "--files", "1"]);
-        run.wait_for_event("part");
-        assert!(run.kill().0);
-        server.wait_until_hung_up();
-        server.line(0);
-        server.script(faults);
-        home.resume(&[]).end()
-    } else {
-        server.script(faults);
-        home.up(&[]).end()
-    };
+    server.script(faults);
+    let ended = home.up(&[]).end();
     (server, home, files, ended)
+}
+
+/// A run of which the big file's first part is acknowledged, while two others are held in the middle.
+fn amid_the_big_file(mode: Mode) -> (Server, Home, Vec<Source>, Running) {
+    let server = Server::start();
+    let home = Home::new(mode, &server.url);
+    let files = write_tree(&home);
+    for part in 2..=5 {
+        server.hold_part(part, 99);
+    }
+    let mut run = home.up(&["--parts", "2", "--files", "1"]);
+    run.wait_for_event("part");
+    server.wait_until_held(2);
+    (server, home, files, run)
 }
 
 /// The steps of an upload whose answers matter, by the vendor's way. In a resumed run the media
@@ -83,28 +106,26 @@ fn ends_well(mode: Mode, resumed: bool, faults: &Value) -> (Server, Ended) {
     (server, ended)
 }
 
-/// Fresh and resumed, in each of the modes, all at once: most of the time is waiting.
+/// Each of the modes, fresh and resumed.
+fn cells(modes: &[Mode]) -> Vec<Cell> {
+    let both = |mode: &Mode| [false, true].map(|resumed| Cell(*mode, resumed));
+    modes.iter().flat_map(both).collect()
+}
+
+/// A mode, and whether its run is a resumed one.
+struct Cell(Mode, bool);
+
+impl std::fmt::Debug for Cell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}, resumed: {}", self.0, self.1)
+    }
+}
+
+/// Fresh and resumed, in each of the modes.
+#[track_caller]
 fn in_all(modes: &[Mode], faults: impl Fn(Mode) -> Value + Sync) {
-    thread::scope(|scope| {
-        let faults = &faults;
-        let cells: Vec<_> = modes
-            .iter()
-            .flat_map(|mode| [(*mode, false), (*mode, true)])
-            .map(|(mode, resumed)| {
-                let run = move || drop(ends_well(mode, resumed, &faults(mode)));
-                let name = format!("{mode:?}, resumed: {resumed}");
-                thread::Builder::new()
-                    .name(name.clone())
-                    .spawn_scoped(scope, run)
-                    .map(|cell| (name, cell))
-                    .unwrap()
-            })
-            .collect();
-        let failed: Vec<String> = cells
-            .into_iter()
-            .filter_map(|(name, cell)| cell.join().is_err().then_some(name))
-            .collect();
-        assert!(failed.is_empty(), "{failed:?}");
+    side_by_side(cells(modes), |Cell(mode, resumed)| {
+        drop(ends_well(mode, resumed, &faults(mode)));
     });
 }
 
@@ -151,57 +172,117 @@ fn a_connection_reset_at_each_step() {
     in_all(&Mode::ALL, |mode| at_each(mode, "reset"));
 }
 
+/// A part that is larger than what the systems at both ends take ahead: only there it shows that no
+/// bytes go out.
+const LARGE: u64 = 16 * MIB;
+
+/// A file of two large parts, the second of which stalls.
+fn that_stalls(mode: Mode) -> (Server, Home, Source) {
+    let server = Server::that_takes_nothing_ahead();
+    let home = Home::new(mode, &server.url);
+    let file = Source::write(home.tree().join("big.mov"), 2 * LARGE, 1);
+    server.script(&stall());
+    (server, home, file)
+}
+
+fn stall() -> Value {
+    json!([{ "fault": "stall", "on": "part", "part": 2, "after": MIB }])
+}
+
+/// Kills a run whose second part stalls, and has it stall again.
+fn killed_while_it_stalls(server: &Server, home: &Home) {
+    let mut run = home.up_with(&["--parts", "1", "--part-size", "16MiB"]);
+    run.wait_for_event("part");
+    server.wait_until_met("stall");
+    assert!(run.kill().0);
+    server.script(&stall());
+}
+
+/// Uploads the tree, or goes on with the one session, with an engine that is less patient than the
+/// program; gives what went wrong.
+fn impatiently(mode: Mode, url: &str, home: &Home, resumed: bool) -> Vec<String> {
+    install_crypto();
+    let timing = Timing {
+        patience: Patience {
+            stall: Duration::from_secs(2),
+            answer: Duration::from_mins(2),
+        },
+        ..engine::timing()
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let to = engine::to(mode, url);
+        let (handle, ended) = if resumed {
+            engine::going_on(&home.session(), to, timing)
+        } else {
+            let settings = Settings {
+                part_size: "16MiB".parse().unwrap(),
+                parts_in_flight: Concurrency::Fixed(1),
+                ..Settings::default()
+            };
+            let session = home.dir.path().join("session.toml");
+            let (handle, ended) = engine::beginning(&session, settings, to, timing);
+            handle.command(engine::add(&home.tree())).await.unwrap();
+            (handle, ended)
+        };
+        let mut summary = handle.summary();
+        let done = summary.wait_for(|now: &Summary| now.counts.of(State::Done) == 1);
+        let done = tokio::time::timeout(Duration::from_mins(2), done).await;
+        done.expect("it takes far too long").unwrap();
+        let Ok(Reply::Details(Some(details))) = handle.query(Query::Details(1)).await else {
+            panic!("no details");
+        };
+        handle.command(Command::Stop).await.unwrap();
+        ended.await.unwrap();
+        let words = |incident: &_| format!("{incident:?}");
+        details.incidents.iter().map(words).collect()
+    })
+}
+
 #[test]
 fn a_connection_that_takes_no_more_bytes() {
-    // Parts that are larger than what the systems at both ends take ahead: only there it shows that
-    // none go out.
-    let size = 24 * MIB;
-    thread::scope(|scope| {
-        for (mode, resumed) in Mode::ALL.into_iter().flat_map(|m| [(m, false), (m, true)]) {
-            scope.spawn(move || {
-                let server = Server::that_takes_nothing_ahead();
-                let home = Home::new(mode, &server.url);
-                let file = Source::write(home.tree().join("big.mov"), 2 * size, 1);
-                let more = ["--parts", "1", "--part-size", "24MiB"];
-                let stall = json!([{ "fault": "stall", "on": "part", "part": 2, "after": MIB }]);
-                server.script(&stall);
-                let mut run = home.up_with(&more);
-                if resumed {
-                    run.wait_for_event("part");
-                    server.wait_until_met("stall");
-                    assert!(run.kill().0);
-                    server.script(&stall);
-                    run = home.resume(&[]);
-                }
-                let ended = run.end();
-                ended.assert_code(0);
-                server.assert_all_struck();
-                let retried = ended.named("retrying");
-                assert_eq!(retried.len(), 1, "{retried:#?}");
-                assert_eq!(retried[0]["error"]["kind"], "broken", "{retried:#?}");
-                server.report().assert_holds(&[file]);
-                server.report().assert_nothing_twice();
-            });
+    side_by_side(cells(&Mode::ALL), |Cell(mode, resumed)| {
+        let (server, home, file) = that_stalls(mode);
+        if resumed {
+            killed_while_it_stalls(&server, &home);
         }
+        let incidents = impatiently(mode, &server.url, &home, resumed);
+        server.assert_all_struck();
+        assert_eq!(incidents.len(), 1, "{incidents:#?}");
+        let words = "the connection took no bytes";
+        assert!(incidents[0].contains(words), "{incidents:#?}");
+        server.report().assert_holds(&[file]);
+        server.report().assert_nothing_twice();
     });
+}
+
+/// Takes half a minute, for which the program can't be asked to wait less: in one mode only.
+#[test]
+fn a_connection_that_takes_no_more_bytes_is_given_up_by_the_program() {
+    let (server, home, file) = that_stalls(Mode::JwPlayer);
+    killed_while_it_stalls(&server, &home);
+    let ended = home.resume(&[]).end();
+    ended.assert_code(0);
+    server.assert_all_struck();
+    let retried = ended.named("retrying");
+    assert_eq!(retried.len(), 1, "{retried:#?}");
+    assert_eq!(retried[0]["error"]["kind"], "broken", "{retried:#?}");
+    server.report().assert_holds(&[file]);
+    server.report().assert_nothing_twice();
 }
 
 #[test]
 fn no_answer_or_a_wrong_one_to_how_the_media_object_is() {
-    thread::scope(|scope| {
-        for mode in Mode::ALL {
-            scope.spawn(move || {
-                let server = Server::start();
-                let home = Home::new(mode, &server.url);
-                let file = Source::write(home.tree().join("one.mov"), MIB, 1);
-                let faults = ["lost-answer", "error-before", "rate-limit"];
-                let script = |fault: &&str| json!({ "fault": fault, "on": "status" });
-                server.script(&faults.iter().map(script).collect());
-                home.up(&[]).end().assert_code(0);
-                server.assert_all_struck();
-                server.report().assert_holds(&[file]);
-            });
-        }
+    in_every_mode(|mode| {
+        let server = Server::start();
+        let home = Home::new(mode, &server.url);
+        let file = Source::write(home.tree().join("one.mov"), MIB, 1);
+        let faults = ["lost-answer", "error-before", "rate-limit"];
+        let script = |fault: &&str| json!({ "fault": fault, "on": "status" });
+        server.script(&faults.iter().map(script).collect());
+        impatiently(mode, &server.url, &home, false);
+        server.assert_all_struck();
+        server.report().assert_holds(&[file]);
     });
 }
 
@@ -255,19 +336,19 @@ fn a_small_file_that_arrived_with_other_bytes_is_not_taken_for_whole_after_a_kil
 
 #[test]
 fn a_small_file_that_was_acknowledged_is_whole_after_a_kill() {
-    let server = Server::with(|options| options.processing = std::time::Duration::from_hours(1));
+    let server = Server::with(|options| options.processing = Duration::from_hours(1));
     let home = Home::new(Mode::JwPlayer, &server.url);
     let file = Source::write(home.tree().join("film.mov"), MIB, 1);
     let mut run = home.up(&[]);
     run.wait_for_event("part");
     let kept = || std::fs::read_to_string(home.session()).unwrap();
-    crate::support::wait_for("its receipt on disk", || {
+    wait_for("its receipt on disk", || {
         kept().contains("md5 = ").then_some(())
     });
     assert!(run.kill().0);
     let run = home.resume(&[]);
     // It is asked about again, and nothing else.
-    crate::support::wait_for("a status", || {
+    wait_for("a status", || {
         (server.report().requests["jwplayer"].get("status")? > &0).then_some(())
     });
     run.signal("INT");
@@ -369,16 +450,9 @@ fn an_upload_token_that_is_gone_costs_nothing_where_nothing_was_sent() {
 
 #[test]
 fn an_upload_token_that_is_gone_is_told_where_starting_over_would_send_anew() {
-    let server = Server::start();
-    let home = Home::new(Mode::JwPlayer, &server.url);
-    let files = write_tree(&home);
-    server.line(12 * MIB);
-    let mut run = home.up(&["--parts", "2", "--files", "1"]);
-    run.wait_for_event("part");
+    let (server, home, files, run) = amid_the_big_file(Mode::JwPlayer);
     // Stopped, not killed: what arrived is known for certain.
-    run.signal("INT");
-    run.end().assert_code(130);
-    server.line(0);
+    server.stop_amid(run, &[4, 5]);
     server.script(&json!([{ "fault": "token-expired", "on": "list", "file": "big" }]));
     let ended = home.resume(&[]).end();
     ended.assert_code(1);
@@ -399,7 +473,7 @@ fn an_upload_token_that_is_gone_is_told_where_starting_over_would_send_anew() {
 
 #[test]
 fn a_media_object_the_destination_could_not_use_is_told_and_the_others_go_on() {
-    for mode in Mode::ALL {
+    in_every_mode(|mode| {
         let step = if mode.is_jwplayer() {
             "complete"
         } else {
@@ -419,22 +493,37 @@ fn a_media_object_the_destination_could_not_use_is_told_and_the_others_go_on() {
             report.one("small").sha256.as_deref(),
             Some(&*files[1].sha256)
         );
-    }
+    });
 }
 
 #[test]
 fn links_and_tokens_that_live_a_moment_are_renewed_all_along() {
-    for mode in Mode::ALL {
+    in_every_mode(|mode| {
         let server = Server::with(|options| {
-            options.link_ttl = std::time::Duration::from_millis(400);
-            options.token_ttl = std::time::Duration::from_millis(900);
+            options.link_ttl = Duration::from_millis(400);
+            options.token_ttl = Duration::from_millis(900);
         });
-        server.line(9 * MIB);
+        // The parts of a file take longer than what is given for them lives.
+        server.line(12 * MIB);
         let home = Home::new(mode, &server.url);
         let files = write_tree(&home);
         home.up(&["--parts", "2"]).end().assert_code(0);
         let report = server.report();
         report.assert_holds(&files);
         report.assert_nothing_twice();
-    }
+        let asked = |vendor: &str, step: &str| {
+            let requests = report.requests.get(vendor);
+            requests
+                .and_then(|steps| steps.get(step))
+                .copied()
+                .unwrap_or(0)
+        };
+        // Once for each file is what is needed where they live on.
+        let renewed = if mode.is_jwplayer() {
+            asked("jwplayer", "list")
+        } else {
+            asked("apivideo", "auth") + asked("apivideo", "token")
+        };
+        assert!(renewed > 2, "{:#?}", report.requests);
+    });
 }
