@@ -6,10 +6,13 @@ use std::{
     fs,
     net::TcpListener,
     os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
+    path::Path,
+    process::{Command, Stdio},
 };
 
-use crate::support::{Ended, Home, MIB, Mode, PART, Server, Source};
+use crate::support::{
+    Ended, Home, MIB, Mode, PART, Running, Server, Source, in_every_mode, side_by_side,
+};
 use reelhaul::sandbox::{API_KEY, SECRET};
 
 /// It ended with this code and told all of these words, none of them a secret.
@@ -36,12 +39,11 @@ fn stopped(mode: Mode) -> (Server, Home, Source) {
     let server = Server::start();
     let home = Home::new(mode, &server.url);
     let file = Source::write(home.tree().join("take.mov"), 4 * PART, 1);
-    server.line(8 * MIB);
+    server.hold_part(2, 1);
     let mut run = home.up(&["--parts", "1"]);
     run.wait_for_event("part");
-    run.signal("INT");
-    run.end().assert_code(130);
-    server.line(0);
+    server.wait_until_held(1);
+    server.stop_amid(run, &[3, 4]);
     (server, home, file)
 }
 
@@ -54,7 +56,7 @@ fn goes_on(server: &Server, home: &Home, file: Source) {
 
 #[test]
 fn a_wrong_key_is_told_and_nothing_is_begun_or_lost() {
-    for mode in Mode::ALL {
+    in_every_mode(|mode| {
         let (server, home, file) = stopped(mode);
         let good = mode.config(&server.url);
         let wrong = good
@@ -81,7 +83,7 @@ fn a_wrong_key_is_told_and_nothing_is_begun_or_lost() {
         assert!(ended.stdout.contains(vendor), "{}", ended.stdout);
         assert_no_secret(&ended);
         goes_on(&server, &home, file);
-    }
+    });
 }
 
 #[test]
@@ -98,7 +100,7 @@ fn an_unknown_site_is_told_by_its_name() {
 
 #[test]
 fn a_server_that_is_down_is_told_and_what_was_begun_stays() {
-    for mode in Mode::ALL {
+    in_every_mode(|mode| {
         let (server, home, file) = stopped(mode);
         let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", nobody.local_addr().unwrap());
@@ -109,7 +111,7 @@ fn a_server_that_is_down_is_told_and_what_was_begun_stays() {
         }
         home.write_config(&mode.config(&server.url));
         goes_on(&server, &home, file);
-    }
+    });
 }
 
 #[test]
@@ -203,10 +205,10 @@ fn without_a_config_it_is_told_how_to_write_one_and_what_works_now() {
 fn a_session_in_use_is_told_with_who_has_it() {
     let server = Server::start();
     let home = Home::new(Mode::JwPlayer, &server.url);
-    let file = Source::write(home.tree().join("take.mov"), 3 * PART, 1);
-    server.line(4 * MIB);
-    let mut run = home.up(&["--parts", "1"]);
-    run.wait_for_event("started");
+    let file = Source::write(home.tree().join("take.mov"), 2 * PART, 1);
+    server.hold_parts();
+    let run = home.up(&["--parts", "1"]);
+    server.wait_until_held(1);
     let session = home.session();
     let ended = home.resume(&[session.to_str().unwrap()]).end();
     assert_told(&ended, 2, &["in use by process"]);
@@ -219,7 +221,7 @@ fn a_session_in_use_is_told_with_who_has_it() {
         "{}",
         ended.stdout
     );
-    server.line(0);
+    server.release();
     run.end().assert_code(0);
     server.report().assert_holds(&[file]);
 }
@@ -233,7 +235,7 @@ fn meddle(session: &Path, change: impl FnOnce(String) -> String) -> Vec<u8> {
 
 #[test]
 fn a_broken_session_is_told_by_line_and_column_and_left_as_it_is() {
-    for mode in [Mode::JwPlayer, Mode::ApiVideoBytes] {
+    side_by_side([Mode::JwPlayer, Mode::ApiVideoBytes], |mode| {
         let (server, home, file) = stopped(mode);
         let session = home.session();
         let name = session.file_stem().unwrap().to_str().unwrap();
@@ -262,7 +264,7 @@ fn a_broken_session_is_told_by_line_and_column_and_left_as_it_is() {
         // Mended, it goes on; so does one whose last write was torn.
         meddle(&session, |_| format!("{whole}[[log]]\nupload = 1\npa"));
         goes_on(&server, &home, file);
-    }
+    });
 }
 
 #[test]
@@ -295,32 +297,36 @@ fn a_state_folder_that_can_not_be_written_is_told_before_anything_is_sent() {
     home.up(&[]).end().assert_code(0);
 }
 
-/// A home whose program can't make a file longer than this, as on a disk that is full.
-fn with_little_room(home: &mut Home, blocks: u32) -> PathBuf {
-    let usual = home.program.clone();
-    let script = home.dir.path().join("little-room");
-    let program = usual.display();
-    let text = format!("#!/bin/sh\ntrap '' XFSZ\nulimit -f {blocks}\nexec '{program}' \"$@\"\n");
-    fs::write(&script, text).unwrap();
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-    home.program = script;
-    usual
+/// A run that can't make a file longer than so many blocks, as on a disk that is full.
+fn with_little_room(command: &Command, blocks: u32) -> Running {
+    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", &script])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .stdin(Stdio::null());
+    if let Some(folder) = command.get_current_dir() {
+        limited.current_dir(folder);
+    }
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    Running::new(limited)
 }
 
 #[test]
 fn a_disk_that_is_full_stops_it_with_a_clear_word_and_what_was_saved_goes_on() {
-    // Most of the time is waiting.
-    std::thread::scope(|scope| {
-        for mode in Mode::ALL {
-            scope.spawn(move || full_disk(mode));
-        }
-    });
+    in_every_mode(full_disk);
 }
 
 fn full_disk(mode: Mode) {
     let server = Server::start();
-    let mut home = Home::new(mode, &server.url);
-    let files: Vec<Source> = (0..90)
+    let home = Home::new(mode, &server.url);
+    let files: Vec<Source> = (0..40)
         .map(|number| {
             let path = home
                 .tree()
@@ -328,8 +334,9 @@ fn full_disk(mode: Mode) {
             Source::write(path, 1000 + number, number)
         })
         .collect();
-    let usual = with_little_room(&mut home, 40);
-    let mut run = home.up(&[]);
+    let tree = home.tree();
+    let up = ["up", tree.to_str().unwrap(), "--json"];
+    let mut run = with_little_room(&home.command(up), 20);
     run.wait_for_error("the session can't be saved");
     // It waits for room, and ends when it is told to.
     let begun = server.report().requests;
@@ -355,7 +362,6 @@ fn full_disk(mode: Mode) {
     }
     // Nothing more than what the session knows of was begun.
     assert!(server.report().there().len() < files.len());
-    home.program = usual;
     let session = home.session();
     let ended = home.up(&["--session", session.to_str().unwrap()]).end();
     ended.assert_code(0);
@@ -365,7 +371,7 @@ fn full_disk(mode: Mode) {
 
 #[test]
 fn secrets_and_tokens_stay_where_they_belong() {
-    for mode in Mode::ALL {
+    in_every_mode(|mode| {
         let server = Server::start();
         server.script(&serde_json::json!([
             { "fault": "error-before", "on": "part" },
@@ -399,7 +405,7 @@ fn secrets_and_tokens_stay_where_they_belong() {
             let (token, _) = token.split_once('"').unwrap();
             assert!(!told.contains(token), "a token is told: {told}");
         }
-    }
+    });
 }
 
 #[test]
@@ -434,9 +440,9 @@ fn the_process_list_never_shows_a_secret() {
     let config = Mode::JwPlayer.config(&server.url);
     let secret = format!("secret = {{ command = {command:?} }}");
     home.write_config(&config.replace(&format!("secret = \"{SECRET}\""), &secret));
-    server.line(4 * MIB);
-    let mut run = home.up(&[]);
-    run.wait_for_event("started");
+    server.hold_parts();
+    let run = home.up(&[]);
+    server.wait_until_held(1);
     // What others run here is not ours to judge.
     let listed = fs::read(format!("/proc/{}/cmdline", run.process())).unwrap();
     let listed = String::from_utf8_lossy(&listed).replace('\0', " ");
@@ -445,13 +451,13 @@ fn the_process_list_never_shows_a_secret() {
         "it is listed"
     );
     assert!(!listed.contains(SECRET), "{listed}");
-    server.line(0);
+    server.release();
     run.end().assert_code(0);
 }
 
 #[test]
 fn who_is_asked_to_wait_is_told_so_and_for_how_long() {
-    for mode in [Mode::JwPlayer, Mode::ApiVideoBytes] {
+    side_by_side([Mode::JwPlayer, Mode::ApiVideoBytes], |mode| {
         let server = Server::start();
         server.script(&serde_json::json!([{ "fault": "rate-limit", "on": "part" }]));
         let home = Home::new(mode, &server.url);
@@ -459,5 +465,5 @@ fn who_is_asked_to_wait_is_told_so_and_for_how_long() {
         let ended = home.up(&[]).end();
         assert_told(&ended, 0, &["it asks to wait: again in "]);
         assert!(!ended.stderr.contains("can be reached"), "{}", ended.stderr);
-    }
+    });
 }
