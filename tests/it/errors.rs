@@ -4,16 +4,16 @@
 use std::{
     collections::BTreeMap,
     fs,
-    net::TcpListener,
     os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Stdio},
 };
 
 use crate::support::{
-    Ended, Home, MIB, Mode, PART, Running, Server, Source, in_every_mode, side_by_side,
+    Ended, Home, MIB, Mode, PART, Running, Server, Source, in_every_mode, side_by_side, wait_for,
 };
 use reelhaul::sandbox::{API_KEY, SECRET};
+use tokio::net::TcpSocket;
 
 /// It ended with this code and told all of these words, none of them a secret.
 #[track_caller]
@@ -102,9 +102,10 @@ fn an_unknown_site_is_told_by_its_name() {
 fn a_server_that_is_down_is_told_and_what_was_begun_stays() {
     in_every_mode(|mode| {
         let (server, home, file) = stopped(mode);
-        let nobody = TcpListener::bind("127.0.0.1:0").unwrap();
+        // An address that is taken, so that nobody else gets it, and where nobody listens.
+        let nobody = TcpSocket::new_v4().unwrap();
+        nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let url = format!("http://{}", nobody.local_addr().unwrap());
-        drop(nobody);
         home.write_config(&mode.config(&url));
         for ended in [home.up(&[]).end(), home.resume(&[]).end()] {
             assert_told(&ended, 1, &["can't reach 127.0.0.1", "nothing was sent"]);
@@ -340,10 +341,10 @@ fn full_disk(mode: Mode) {
     run.wait_for_error("the session can't be saved");
     // It waits for room, and ends when it is told to.
     let begun = server.report().requests;
-    run.signal("INT");
-    while run.is_running() {
+    wait_for("its end", || {
         run.signal("INT");
-    }
+        (!run.is_running()).then_some(())
+    });
     let ended = run.end();
     assert_told(
         &ended,
