@@ -198,8 +198,8 @@ fn killed_while_it_stalls(server: &Server, home: &Home) {
     server.script(&stall());
 }
 
-/// Uploads the tree, or goes on with the one session, with an engine that is less patient than the
-/// program; gives what went wrong.
+/// Uploads the tree, or resumes the one session, with an engine that is less patient than the program;
+/// returns what went wrong.
 fn impatiently(mode: Mode, url: &str, home: &Home, resumed: bool) -> Vec<String> {
     install_crypto();
     let timing = Timing {
@@ -213,7 +213,7 @@ fn impatiently(mode: Mode, url: &str, home: &Home, resumed: bool) -> Vec<String>
     runtime.block_on(async {
         let to = engine::to(mode, url);
         let (handle, ended) = if resumed {
-            engine::going_on(&home.session(), to, timing)
+            engine::resuming(&home.session(), to, timing)
         } else {
             let settings = Settings {
                 part_size: "16MiB".parse().unwrap(),

@@ -273,7 +273,7 @@ async fn a_part_that_was_acknowledged_and_is_not_there_is_sent_at_a_retry() {
 
 #[tokio::test]
 async fn of_two_part_sizes_in_a_row_the_second_counts() {
-    // Enough of it is not begun that parts of the second size can be cut.
+    // Long enough that a part of the second size can be cut after the three that have started.
     let (world, film) = World::amid_a_film_of(30, jwplayer, Making::default()).await;
     let tune = |size: &str| {
         Command::Tune(Settings {
@@ -283,11 +283,11 @@ async fn of_two_part_sizes_in_a_row_the_second_counts() {
     };
     world.tell_at_once([tune("6MiB"), tune("8MiB")]).await;
     let id = world.rows().await[0].id;
-    let cut_anew = async || {
+    let cut_again = async || {
         let plan = world.details(id).await.plan;
         plan.iter().any(|run| run.2 == 8 * MIB)
     };
-    world.look("parts of the second size", cut_anew).await;
+    world.look("parts of the second size", cut_again).await;
     world.release().await;
     world.until_state(State::Done).await;
     world.assert_one_is(&film).await;

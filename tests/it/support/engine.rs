@@ -136,7 +136,7 @@ pub(crate) fn timing() -> Timing {
     }
 }
 
-/// An engine that begins a session.
+/// An engine with a new session.
 pub(crate) fn beginning(
     session: &Path,
     settings: Settings,
@@ -147,8 +147,8 @@ pub(crate) fn beginning(
     spawn(session, Queue::default(), destination, timing)
 }
 
-/// An engine that goes on with a session that was left.
-pub(crate) fn going_on(
+/// An engine that resumes a session.
+pub(crate) fn resuming(
     session: &Path,
     destination: Arc<dyn Destination>,
     timing: Timing,
@@ -240,7 +240,7 @@ impl World {
         self.ended.await.unwrap();
         drop(self.handle);
         let path = self.home.path().join("test.toml");
-        let (handle, ended) = going_on(&path, Arc::clone(&self.destination), timing());
+        let (handle, ended) = resuming(&path, Arc::clone(&self.destination), timing());
         Self {
             handle,
             ended,

@@ -121,11 +121,11 @@ impl Server {
         self.ask("DELETE", "/_sandbox/holds", None);
     }
 
-    /// Ends a run by Ctrl-C while parts of it are held: what is held arrives, and these parts, which
-    /// are not begun, never do.
+    /// Ends a run by Ctrl-C while parts of it are held: what is held arrives. `later` are the parts that
+    /// have not started; they never arrive.
     pub(crate) fn stop_amid(&self, run: Running, later: &[u64]) {
         run.signal("INT");
-        // One that were begun all the same would be given up after a while.
+        // A part that started all the same would be given up after a while.
         let stall = |part: &u64| json!({ "fault": "stall", "on": "part", "part": part });
         self.script(&later.iter().map(stall).collect());
         self.release();
