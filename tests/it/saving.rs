@@ -53,10 +53,7 @@ async fn what_changes_while_the_session_is_written_anew_is_in_it() {
             assert!(changes.get() > 0, "nothing changed while it was written");
         };
         let changing = async {
-            if round == 1 {
-                world.add(&film).await;
-            }
-            for _ in 0..200 {
+            for number in 0..200 {
                 let id = random.u32(1..=UPLOADS);
                 if random.bool() {
                     world.tell(Command::Skip(Targets::Ids(vec![id]))).await;
@@ -66,6 +63,9 @@ async fn what_changes_while_the_session_is_written_anew_is_in_it() {
                     states.remove(&id);
                 }
                 changes.set(changes.get() + 1);
+                if round == 1 && number == 0 {
+                    world.add(&film).await;
+                }
             }
         };
         tokio::join!(saving, changing);
