@@ -43,8 +43,11 @@ fn write_tree(tree: &Path, big: &[u64]) -> Vec<Source> {
     for (number, size) in big.iter().enumerate() {
         write(format!("big {number}.mov").as_ref(), "2019/raw", *size);
     }
-    for number in 0..20 {
+    for number in 0..4 {
         write(format!("clip {number}.mp4").as_ref(), "clips", 6 * MIB);
+    }
+    for number in 4..20 {
+        write(format!("clip {number}.mp4").as_ref(), "clips", MIB / 4);
     }
     for number in 0..30 {
         let folder = format!("small/{}/ünter", number % 3);
@@ -88,6 +91,8 @@ fn upload(home: &Home, path: &Path) -> Ended {
         "it".as_ref(),
         "--headless".as_ref(),
         "--json".as_ref(),
+        "--part-size".as_ref(),
+        "5MiB".as_ref(),
         "--files".as_ref(),
         "4".as_ref(),
     ];
@@ -164,22 +169,22 @@ fn tree_arrives(mode: Mode, big: &[u64]) {
     server.report().assert_holds(&all);
 }
 
+/// Files of four, three and two parts.
+const BIG: [u64; 3] = [3 * PART + 77, 2 * PART + 1, 7 * MIB];
+
 #[test]
 fn a_whole_tree_arrives_at_jwplayer() {
-    tree_arrives(
-        Mode::JwPlayer,
-        &[300, 40, 40, 40, 40, 40].map(|mib| mib * MIB),
-    );
+    tree_arrives(Mode::JwPlayer, &BIG);
 }
 
 #[test]
 fn a_whole_tree_arrives_at_apivideo_by_byte_ranges() {
-    tree_arrives(Mode::ApiVideoBytes, &[130, 40, 7].map(|mib| mib * MIB));
+    tree_arrives(Mode::ApiVideoBytes, &BIG);
 }
 
 #[test]
 fn a_whole_tree_arrives_at_apivideo_by_parts() {
-    tree_arrives(Mode::ApiVideoPart, &[130, 40, 7].map(|mib| mib * MIB));
+    tree_arrives(Mode::ApiVideoPart, &BIG);
 }
 
 #[test]
