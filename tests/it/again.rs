@@ -82,7 +82,7 @@ fn what_an_unfinished_session_holds_is_left_to_it() {
             Source::write(home.tree().join("a.mov"), 2 * PART, 1),
             Source::write(home.tree().join("b.mov"), MIB, 2),
         ];
-        server.hold_parts_but_the_first();
+        server.hold_part(2, 1);
         let mut run = home.up(&["--files", "1", "--parts", "1"]);
         run.wait_for_event("part");
         server.wait_until_held(1);

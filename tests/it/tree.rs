@@ -46,15 +46,15 @@ fn write_tree(tree: &Path, big: &[u64]) -> Vec<Source> {
     for number in 0..4 {
         write(format!("clip {number}.mp4").as_ref(), "clips", 6 * MIB);
     }
-    for number in 4..20 {
+    for number in 4..8 {
         write(format!("clip {number}.mp4").as_ref(), "clips", MIB / 4);
     }
-    for number in 0..30 {
+    for number in 0..9 {
         let folder = format!("small/{}/ünter", number % 3);
         write(
             format!("small {number}.m4a").as_ref(),
             &folder,
-            1 + number * 7919,
+            1 + number * 26_397,
         );
     }
     write("exactly one part.mp4".as_ref(), "", PART);
@@ -94,7 +94,7 @@ fn upload(home: &Home, path: &Path) -> Ended {
         "--part-size".as_ref(),
         "5MiB".as_ref(),
         "--files".as_ref(),
-        "4".as_ref(),
+        "8".as_ref(),
     ];
     home.run(args)
 }
@@ -198,6 +198,8 @@ fn a_tree_needs_no_config_to_go_to_the_sandbox() {
         "--to".as_ref(),
         "sandbox".as_ref(),
         "--json".as_ref(),
+        "--files".as_ref(),
+        "8".as_ref(),
     ];
     let ended = home.run(args);
     ended.assert_code(0);
