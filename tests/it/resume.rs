@@ -30,7 +30,7 @@ struct Lives {
     server: Server,
     home: Home,
     files: Vec<Source>,
-    lives: u64,
+    number: u64,
     /// Kills and faults that may each have cost the parts in flight.
     costly: u64,
 }
@@ -49,7 +49,7 @@ impl Lives {
             server,
             home,
             files,
-            lives: 0,
+            number: 0,
             costly: 0,
         }
     }
@@ -58,8 +58,8 @@ impl Lives {
     fn next(&mut self, files: u64, parts: u64) -> Vec<String> {
         let tree = self.home.tree();
         let session = self.home.dir.path().join("killed.toml");
-        let resumes = self.lives % 2 == 1;
-        self.lives += 1;
+        let resumes = self.number % 2 == 1;
+        self.number += 1;
         let [tree, session] = [tree, session].map(|path| path.to_str().unwrap().to_owned());
         let command = if resumes {
             format!("resume {session}")
@@ -73,7 +73,7 @@ impl Lives {
     /// One life, which ends where it reaches this point.
     fn killed_at(&mut self, point: &str, parts: u64) {
         let args = self.next(1, parts);
-        eprintln!("life {}: killed at {point}", self.lives);
+        eprintln!("life {}: killed at {point}", self.number);
         self.home.start_killed_at(point, args).end().assert_killed();
         self.server.wait_until_hung_up();
     }
@@ -82,7 +82,7 @@ impl Lives {
     fn killed_while_held(&mut self, holds: &Value, count: u64) {
         self.server.script(holds);
         let args = self.next(2, PARTS);
-        eprintln!("life {}: killed while held, {holds}", self.lives);
+        eprintln!("life {}: killed while held, {holds}", self.number);
         let run = self.home.start(args);
         self.server.wait_until_held(count);
         assert!(run.kill().0);
