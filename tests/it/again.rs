@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-use crate::support::{Ended, Home, MIB, Mode, PART, Server, Source};
+use crate::support::{Ended, Home, MIB, Mode, PART, Server, Source, in_every_mode};
 
 fn name(session: &Path) -> String {
     let stem = session.file_stem().unwrap();
@@ -19,10 +19,10 @@ fn reasons(ended: &Ended) -> Vec<String> {
 
 #[test]
 fn what_was_uploaded_before_is_left_out_unless_it_is_asked_for() {
-    for mode in Mode::ALL {
+    in_every_mode(|mode| {
         let server = Server::start();
         let home = Home::new(mode, &server.url);
-        let file = Source::write(home.tree().join("take.mov"), PART + MIB, 1);
+        let file = Source::write(home.tree().join("take.mov"), PART + 1, 1);
         home.up(&[]).end().assert_code(0);
         let session = home.session();
         let media = server.report().one(&file.title()).id.clone();
@@ -33,15 +33,15 @@ fn what_was_uploaded_before_is_left_out_unless_it_is_asked_for() {
         assert_eq!(reasons(&ended), [before]);
         assert!(ended.stderr.contains("--again"), "{}", ended.stderr);
         server.report().assert_holds(std::slice::from_ref(&file));
-        assert_eq!(server.report().media.len(), 1, "{mode:?}");
+        assert_eq!(server.report().media.len(), 1);
         assert_eq!(home.session(), session, "no second session is left behind");
 
         // Another version of the file is another file, and a new one is new.
-        let other = Source::write(home.tree().join("take.mov"), PART + 2 * MIB, 2);
+        let other = Source::write(home.tree().join("take.mov"), PART + 2, 2);
         let new = Source::write(home.tree().join("new.mov"), MIB, 3);
         home.up(&[]).end().assert_code(0);
         let report = server.report();
-        assert_eq!(report.there().len(), 3, "{mode:?}");
+        assert_eq!(report.there().len(), 3);
         for wanted in [&other, &new] {
             let holds =
                 |media: &&crate::support::Media| media.sha256.as_ref() == Some(&wanted.sha256);
@@ -49,15 +49,15 @@ fn what_was_uploaded_before_is_left_out_unless_it_is_asked_for() {
         }
 
         home.up(&["--again"]).end().assert_code(0);
-        assert_eq!(server.report().there().len(), 5, "{mode:?}");
-    }
+        assert_eq!(server.report().there().len(), 5);
+    });
 }
 
 #[test]
 fn a_file_that_was_uploaded_and_moved_is_not_uploaded_again() {
     let server = Server::start();
     let home = Home::new(Mode::JwPlayer, &server.url);
-    let film = Source::write(home.tree().join("2019/take.mov"), PART + MIB, 1);
+    let film = Source::write(home.tree().join("2019/take.mov"), PART + 1, 1);
     home.up(&[]).end().assert_code(0);
     let session = home.session();
     let media = server.report().one(&film.title()).id.clone();
@@ -75,16 +75,17 @@ fn a_file_that_was_uploaded_and_moved_is_not_uploaded_again() {
 
 #[test]
 fn what_an_unfinished_session_holds_is_left_to_it() {
-    for mode in Mode::ALL {
+    in_every_mode(|mode| {
         let server = Server::start();
         let home = Home::new(mode, &server.url);
         let files = [
-            Source::write(home.tree().join("a.mov"), 4 * PART, 1),
-            Source::write(home.tree().join("b.mov"), PART, 2),
+            Source::write(home.tree().join("a.mov"), 2 * PART, 1),
+            Source::write(home.tree().join("b.mov"), MIB, 2),
         ];
-        server.line(8 * MIB);
+        server.hold_part(2, 1);
         let mut run = home.up(&["--files", "1", "--parts", "1"]);
         run.wait_for_event("part");
+        server.wait_until_held(1);
         let session = home.session();
 
         // While it runs …
@@ -100,6 +101,7 @@ fn what_an_unfinished_session_holds_is_left_to_it() {
 
         // … and when it was killed.
         assert!(run.kill().0);
+        server.release();
         server.wait_until_hung_up();
         let begun = server.report().media.len();
         let ended = home.up(&[]).end();
@@ -119,12 +121,11 @@ fn what_an_unfinished_session_holds_is_left_to_it() {
         assert!(ended.stderr.contains(&said), "{}", ended.stderr);
         assert_eq!(server.report().media.len(), begun);
 
-        server.line(0);
         assert_eq!(home.session(), session);
         home.resume(&[]).end().assert_code(0);
         server.report().assert_holds(&files);
         server.report().assert_nothing_twice();
-    }
+    });
 }
 
 #[test]

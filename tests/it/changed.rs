@@ -3,7 +3,9 @@
 
 use std::{fs, io::Write as _, path::Path};
 
-use crate::support::{Ended, Home, MIB, Mode, PART, Running, Server, Source};
+use crate::support::{
+    Ended, Home, MIB, Mode, PART, Running, Server, Source, in_every_mode, side_by_side,
+};
 
 /// What can happen to a file, with the kind of failure it has to become.
 const CHANGES: [(&str, &str); 5] = [
@@ -32,16 +34,36 @@ fn change(path: &Path, how: &str) {
     }
 }
 
-/// A run that has sent some of the first file, and has another one to send.
+/// A run that is in the middle of the first file, of which one part has arrived, two are held, and one
+/// was not read yet; it has another file to send.
 fn under_way(mode: Mode) -> (Server, Home, [Source; 2], Running) {
     let server = Server::start();
     let home = Home::new(mode, &server.url);
-    let first = Source::write(home.tree().join("a first.mov"), 7 * PART + 5, 1);
-    let other = Source::write(home.tree().join("b other.mov"), PART + MIB, 2);
-    server.line(8 * MIB);
+    let files = write_two(&home);
+    let run = start(&server, &home);
+    (server, home, files, run)
+}
+
+fn write_two(home: &Home) -> [Source; 2] {
+    [
+        Source::write(home.tree().join("a first.mov"), 3 * PART + 5, 1),
+        Source::write(home.tree().join("b other.mov"), MIB, 2),
+    ]
+}
+
+fn start(server: &Server, home: &Home) -> Running {
+    server.hold_parts_but_the_first();
     let mut run = home.up(&["--files", "1", "--parts", "2"]);
     run.wait_for_event("part");
-    (server, home, [first, other], run)
+    server.wait_until_held(2);
+    run
+}
+
+/// Interrupts it, and has the parts in flight arrive.
+fn interrupted(server: &Server, home: &Home, run: Running) {
+    home.interrupt(&run, &home.session(), "INT");
+    server.release();
+    run.end().assert_code(130);
 }
 
 /// The first file is told as this kind of failure and is not there; the other is.
@@ -67,11 +89,11 @@ fn assert_told(server: &Server, files: &[Source; 2], ended: &Ended, how: &str, k
 }
 
 fn between_runs(mode: Mode) {
-    for (how, kind) in CHANGES {
+    side_by_side(&CHANGES, |(how, kind)| {
         let (server, home, files, run) = under_way(mode);
         assert!(run.kill().0);
+        server.release();
         server.wait_until_hung_up();
-        server.line(0);
         change(&files[0].path, how);
         let ended = home.resume(&[]).end();
         assert_told(&server, &files, &ended, how, kind);
@@ -79,16 +101,16 @@ fn between_runs(mode: Mode) {
         let before = server.report().bytes_received;
         home.resume(&["--retry-failed"]).end().assert_code(1);
         assert!(server.report().bytes_received - before < MIB, "{how}");
-    }
+    });
 }
 
 fn under_way_itself(mode: Mode) {
-    for (how, kind) in CHANGES {
+    side_by_side(&CHANGES, |(how, kind)| {
         let (server, _home, files, run) = under_way(mode);
         change(&files[0].path, how);
-        server.line(0);
+        server.release();
         assert_told(&server, &files, &run.end(), how, kind);
-    }
+    });
 }
 
 #[test]
@@ -113,46 +135,43 @@ fn a_file_that_changes_while_it_is_sent_is_not_completed_at_apivideo() {
 
 #[test]
 fn a_file_that_is_replaced_while_it_is_sent_is_not_mixed_with_the_other() {
-    for mode in Mode::ALL {
+    in_every_mode(|mode| {
         let (server, _home, files, run) = under_way(mode);
         replace(&files[0], 77);
-        server.line(0);
+        server.release();
         assert_told(&server, &files, &run.end(), "replaced", "changed");
-    }
+    });
 }
 
 #[test]
 fn a_copy_of_the_same_bytes_in_its_place_while_it_is_sent_is_gone_on_with() {
-    for mode in Mode::ALL {
+    in_every_mode(|mode| {
         let (server, _home, files, run) = under_way(mode);
         replace(&files[0], 1);
-        server.line(0);
+        server.release();
         let ended = run.end();
         ended.assert_code(0);
         assert!(ended.stderr.contains("held against it"), "{}", ended.stderr);
         server.report().assert_holds(&files);
         server.report().assert_nothing_twice();
-    }
+    });
 }
 
 #[test]
 fn a_file_that_becomes_unreadable_while_it_is_sent_arrives_or_fails_and_the_rest_goes_on() {
     use std::os::unix::fs::PermissionsExt as _;
-    for mode in Mode::ALL {
+    in_every_mode(|mode| {
         let server = Server::start();
         let mut home = Home::new(mode, &server.url);
         home.be_mortal();
-        let first = Source::write(home.tree().join("a first.mov"), 7 * PART + 5, 1);
-        let other = Source::write(home.tree().join("b other.mov"), PART, 2);
+        let [first, other] = write_two(&home);
         home.hand_over();
         let allow = |mode| {
             fs::set_permissions(&first.path, fs::Permissions::from_mode(mode)).unwrap();
         };
-        server.line(8 * MIB);
-        let mut run = home.up(&["--files", "1", "--parts", "2"]);
-        run.wait_for_event("part");
+        let run = start(&server, &home);
         allow(0o000);
-        server.line(0);
+        server.release();
         let ended = run.end();
         let failed = ended.named("failed");
         ended.assert_code(i32::from(!failed.is_empty()));
@@ -171,7 +190,7 @@ fn a_file_that_becomes_unreadable_while_it_is_sent_arrives_or_fails_and_the_rest
         }
         server.report().assert_holds(&[first, other]);
         server.report().assert_nothing_twice();
-    }
+    });
 }
 
 /// Puts another file in its place that looks the same from outside: size, name and time.
@@ -187,27 +206,23 @@ fn replace(source: &Source, seed: u64) -> Source {
 
 #[test]
 fn another_file_that_only_looks_the_same_is_found_out_by_its_bytes() {
-    for mode in Mode::ALL {
+    in_every_mode(|mode| {
         let (server, home, files, run) = under_way(mode);
-        run.signal("INT");
-        run.end().assert_code(130);
-        server.line(0);
+        interrupted(&server, &home, run);
         replace(&files[0], 77);
         let ended = home.resume(&[]).end();
         assert_told(&server, &files, &ended, "replaced", "changed");
-    }
+    });
 }
 
 #[test]
 fn a_copy_of_the_same_bytes_in_its_place_is_gone_on_with() {
-    for mode in Mode::ALL {
+    in_every_mode(|mode| {
         let (server, home, files, run) = under_way(mode);
-        run.signal("INT");
-        run.end().assert_code(130);
-        server.line(0);
+        interrupted(&server, &home, run);
         replace(&files[0], 1);
         home.resume(&[]).end().assert_code(0);
         server.report().assert_holds(&files);
         server.report().assert_nothing_twice();
-    }
+    });
 }

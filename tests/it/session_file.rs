@@ -2,38 +2,46 @@
 
 use std::{fs, os::unix::fs::symlink};
 
-use crate::support::{Home, MIB, Mode, PART, Server, Source};
+use crate::support::{Home, Mode, PART, Running, Server, Source};
 use reelhaul::{
     attach::{self, Places, Role},
     engine::protocol::Command,
 };
+use serde_json::json;
 use tokio::runtime::Runtime;
 
-/// A session `s.toml` in the home's own folder, interrupted in the middle.
+/// A session `s.toml` in the home's own folder, interrupted while both parts of its file were held.
 fn interrupted(server: &Server) -> (Home, Source) {
     let home = Home::new(Mode::JwPlayer, &server.url);
-    let file = Source::write(home.tree().join("a.mp4"), 2 * PART, 1);
-    server.line(MIB);
+    let file = Source::write(home.tree().join("a.mp4"), PART + 1, 1);
+    server.hold_parts();
     let run = home.up(&["--session", "s.toml"]);
-    server.wait_for_bytes(128 << 10);
-    run.signal("INT");
+    server.wait_until_held(1);
+    home.interrupt(&run, &home.dir.path().join("s.toml"), "INT");
     run.signal("INT");
     let ended = run.end();
     ended.assert_code(130);
     let named = format!("resume {}", home.dir.path().join("s.toml").display());
     assert!(ended.stderr.contains(&named), "{}", ended.stderr);
+    server.release();
+    server.wait_until_hung_up();
+    server.no_faults();
     (home, file)
+}
+
+/// Resumes it under this name, up to the completion, which is held.
+fn resumed(server: &Server, home: &Home, name: &str) -> Running {
+    server.script(&json!([{ "fault": "hold", "on": "complete" }]));
+    let run = home.start(["resume", name, "--json"]);
+    server.wait_until_held(1);
+    run
 }
 
 #[test]
 fn a_session_by_its_bare_name_can_be_saved_on_request() {
     let server = Server::start();
     let (home, file) = interrupted(&server);
-    let received = server.report().bytes_received;
-    let mut run = home.start(["resume", "s.toml", "--json"]);
-    server.wait_for_bytes(received + (128 << 10));
-    // It goes on, but does not come to its end before it is let.
-    server.line(1 << 10);
+    let mut run = resumed(&server, &home, "s.toml");
     let places = Places::usual(&home.state());
     let session = home.dir.path().join("s.toml");
     Runtime::new().unwrap().block_on(async {
@@ -44,7 +52,7 @@ fn a_session_by_its_bare_name_can_be_saved_on_request() {
         assert_eq!(saved.words, "saved");
     });
     assert!(run.is_running());
-    server.line(0);
+    server.release();
     run.end().assert_code(0);
     server.report().assert_holds(&[file]);
 }
@@ -54,17 +62,13 @@ fn a_session_that_runs_is_in_use_through_a_symlink_too() {
     let server = Server::start();
     let (home, file) = interrupted(&server);
     symlink("s.toml", home.dir.path().join("l.toml")).unwrap();
-    let received = server.report().bytes_received;
-    let run = home.start(["resume", "l.toml", "--json"]);
-    server.wait_for_bytes(received + (128 << 10));
-    // It goes on, but does not come to its end before it is let.
-    server.line(1 << 10);
+    let run = resumed(&server, &home, "l.toml");
     for name in ["s.toml", "./l.toml"] {
         let second = home.run(["resume", name, "--json"]);
         second.assert_code(2);
         assert!(second.stderr.contains("in use by process"), "{name}");
     }
-    server.line(0);
+    server.release();
     run.end().assert_code(0);
     assert!(home.dir.path().join("l.toml").is_symlink());
     server.report().assert_holds(&[file]);

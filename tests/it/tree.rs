@@ -43,15 +43,18 @@ fn write_tree(tree: &Path, big: &[u64]) -> Vec<Source> {
     for (number, size) in big.iter().enumerate() {
         write(format!("big {number}.mov").as_ref(), "2019/raw", *size);
     }
-    for number in 0..20 {
+    for number in 0..4 {
         write(format!("clip {number}.mp4").as_ref(), "clips", 6 * MIB);
     }
-    for number in 0..30 {
+    for number in 4..8 {
+        write(format!("clip {number}.mp4").as_ref(), "clips", MIB / 4);
+    }
+    for number in 0..9 {
         let folder = format!("small/{}/ünter", number % 3);
         write(
             format!("small {number}.m4a").as_ref(),
             &folder,
-            1 + number * 7919,
+            1 + number * 26_397,
         );
     }
     write("exactly one part.mp4".as_ref(), "", PART);
@@ -88,8 +91,10 @@ fn upload(home: &Home, path: &Path) -> Ended {
         "it".as_ref(),
         "--headless".as_ref(),
         "--json".as_ref(),
+        "--part-size".as_ref(),
+        "5MiB".as_ref(),
         "--files".as_ref(),
-        "4".as_ref(),
+        "8".as_ref(),
     ];
     home.run(args)
 }
@@ -164,22 +169,22 @@ fn tree_arrives(mode: Mode, big: &[u64]) {
     server.report().assert_holds(&all);
 }
 
+/// Files of four, three and two parts.
+const BIG: [u64; 3] = [3 * PART + 77, 2 * PART + 1, 7 * MIB];
+
 #[test]
 fn a_whole_tree_arrives_at_jwplayer() {
-    tree_arrives(
-        Mode::JwPlayer,
-        &[300, 40, 40, 40, 40, 40].map(|mib| mib * MIB),
-    );
+    tree_arrives(Mode::JwPlayer, &BIG);
 }
 
 #[test]
 fn a_whole_tree_arrives_at_apivideo_by_byte_ranges() {
-    tree_arrives(Mode::ApiVideoBytes, &[130, 40, 7].map(|mib| mib * MIB));
+    tree_arrives(Mode::ApiVideoBytes, &BIG);
 }
 
 #[test]
 fn a_whole_tree_arrives_at_apivideo_by_parts() {
-    tree_arrives(Mode::ApiVideoPart, &[130, 40, 7].map(|mib| mib * MIB));
+    tree_arrives(Mode::ApiVideoPart, &BIG);
 }
 
 #[test]
@@ -193,6 +198,8 @@ fn a_tree_needs_no_config_to_go_to_the_sandbox() {
         "--to".as_ref(),
         "sandbox".as_ref(),
         "--json".as_ref(),
+        "--files".as_ref(),
+        "8".as_ref(),
     ];
     let ended = home.run(args);
     ended.assert_code(0);

@@ -13,6 +13,7 @@ use crate::{
         upload::{Phase, Step, Upload},
     },
     error::{Error, Kind},
+    fault_point::fault_point,
     path::tail,
     plan::PartNumber,
     session::Change,
@@ -24,6 +25,7 @@ const LITTLE: u64 = 10;
 impl Actor {
     /// A step that is no part failed.
     pub(super) fn step_failed(&mut self, id: UploadId, error: Error) {
+        fault_point("step-failed");
         self.errors += 1;
         if !self.is_active(id) {
             return;

@@ -122,6 +122,7 @@ impl Actor {
         let sent = match result {
             Ok(sent) => sent,
             Err(error) => {
+                fault_point("part-failed");
                 self.heard(Way::Parts, Some(Err(&error)));
                 if let Some(flight) = landed {
                     let all = flight.progress.taken() == flight.length;

@@ -5,13 +5,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Actor, TICK, mass::SLICE, walks::Walked};
-use crate::engine::{
-    Request, Server,
-    flights::Flights,
-    protocol::Phase,
-    retry::Way,
-    schedule::{self, Room, Start},
-    worker::Done,
+use crate::{
+    engine::{
+        Request, Server,
+        flights::Flights,
+        protocol::Phase,
+        retry::Way,
+        schedule::{self, Room, Start},
+        worker::Done,
+    },
+    fault_point::fault_point,
 };
 
 /// What woke the actor.
@@ -59,6 +62,9 @@ impl Actor {
                 }
                 Woken::Walked(walked) => self.walked(walked),
                 Woken::Time => {
+                    if self.stopping.is_some_and(|until| until <= Instant::now()) {
+                        fault_point("waited-in-vain");
+                    }
                     self.measure();
                     self.tune_parts();
                     self.tell(&server, self.phase());

@@ -9,10 +9,15 @@ use std::{
     process::{Command, Stdio},
 };
 
-use reelhaul::sandbox::{SECRET, SITE};
+use reelhaul::{
+    attach::{self, Places, Role},
+    engine::protocol::Phase,
+    sandbox::{SECRET, SITE},
+};
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
-use super::{Ended, Running};
+use super::{DEADLINE, Ended, Running};
 
 /// Who nobody is, on every system these tests run on.
 const NOBODY: u32 = 65534;
@@ -169,6 +174,33 @@ impl Home {
     /// Starts the program.
     pub(crate) fn start<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Running {
         Running::new(self.command(args))
+    }
+
+    /// Starts the program so that it is killed where it reaches this point: `name`, or `name:n` for
+    /// the n-th time. [`Ended::assert_killed`] says whether it was.
+    pub(crate) fn start_killed_at<S: AsRef<OsStr>>(
+        &self,
+        point: &str,
+        args: impl IntoIterator<Item = S>,
+    ) -> Running {
+        let mut command = self.command(args);
+        command.env("REELHAUL_KILL_AT", point);
+        Running::new(command)
+    }
+
+    /// Sends this signal to the run that has this session, and waits until its engine waits for the
+    /// parts in flight: no other part starts after that.
+    pub(crate) fn interrupt(&self, run: &Running, session: &Path, signal: &str) {
+        let places = Places::usual(&self.state());
+        Runtime::new().unwrap().block_on(async {
+            let attached = attach::connect(session, &places, Role::Watcher).await;
+            let attached = attached.unwrap();
+            let mut summary = attached.handle.summary();
+            run.signal(signal);
+            let draining = summary.wait_for(|summary| summary.phase == Phase::Draining);
+            let draining = tokio::time::timeout(DEADLINE, draining).await;
+            assert!(draining.unwrap().is_ok(), "it ended first");
+        });
     }
 
     /// Runs the program to its end.

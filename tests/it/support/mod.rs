@@ -79,6 +79,34 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
     }
 }
 
+/// Runs a test in every mode, all at once: most of the time is waiting. The thread of each has the
+/// mode in its name, which a panic shows.
+pub(crate) fn in_every_mode(test: impl Fn(Mode) + Sync) {
+    side_by_side(&Mode::ALL, |mode| test(*mode));
+}
+
+/// Runs a test for each of these, all at once. The thread of each has it in its name, which a panic
+/// shows.
+pub(crate) fn side_by_side<T: std::fmt::Debug + Sync>(cases: &[T], test: impl Fn(&T) + Sync) {
+    let name = std::thread::current().name().unwrap_or_default().to_owned();
+    let test = &test;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = cases
+            .iter()
+            .map(|case| {
+                let thread = std::thread::Builder::new().name(format!("{name} {case:?}"));
+                let thread = thread.spawn_scoped(scope, move || test(case)).unwrap();
+                (case, thread)
+            })
+            .collect();
+        let failed: Vec<&T> = threads
+            .into_iter()
+            .filter_map(|(case, thread)| thread.join().is_err().then_some(case))
+            .collect();
+        assert!(failed.is_empty(), "failed in {failed:?}");
+    });
+}
+
 /// Says that a test can't be made here, past what the test runner swallows. Where all of them have to
 /// be made (`REELHAUL_NO_SKIPS`), that is a failure.
 pub(crate) fn skip(why: &str) {

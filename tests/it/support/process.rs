@@ -202,6 +202,15 @@ impl Ended {
         self
     }
 
+    /// It was killed where `REELHAUL_KILL_AT` says.
+    #[track_caller]
+    pub(crate) fn assert_killed(&self) {
+        let (out, err) = (&self.stdout, &self.stderr);
+        let signal = std::os::unix::process::ExitStatusExt::signal(&self.status);
+        let what = self.status;
+        assert_eq!(signal, Some(9), "never there, but {what}: {out}\n{err}");
+    }
+
     /// The JSON objects that it printed.
     pub(crate) fn events(&self) -> Vec<Value> {
         self.stdout

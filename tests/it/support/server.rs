@@ -109,6 +109,14 @@ impl Server {
         self.script(&json!([{ "fault": "hold", "on": "part", "times": 1_000_000 }]));
     }
 
+    /// Holds every part that comes but the first of each file in the middle, until [`Self::release`].
+    pub(crate) fn hold_parts_but_the_first(&self) {
+        self.script(&json!([
+            { "fault": "delay", "ms": 0, "on": "part", "part": 1, "times": 1_000_000 },
+            { "fault": "hold", "on": "part", "times": 1_000_000 },
+        ]));
+    }
+
     /// Waits until so many requests were held since the last time all faults were forgotten.
     pub(crate) fn wait_until_held(&self, count: u64) {
         wait_for("requests that are held", || {
