@@ -4,6 +4,7 @@
 pub(crate) mod damage;
 pub(crate) mod disk;
 pub(crate) mod engine;
+pub(crate) mod gate;
 mod home;
 mod process;
 pub(crate) mod scripted;
@@ -19,7 +20,7 @@ use std::{
 };
 
 pub(crate) use self::{
-    home::{Home, Mode, program},
+    home::{Home, Mode, copy_of_the_program, program},
     process::{Ended, Running, path_of},
     server::{Media, Server},
     source::{Source, an_hour_ago},
@@ -46,6 +47,25 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
         assert!(begun.elapsed() < DEADLINE, "in vain waited for: {what}");
         std::thread::sleep(LOOK);
     }
+}
+
+/// Runs a test in every mode, all at once: most of the time is waiting. The thread of each has the
+/// mode in its name, which a panic shows.
+pub(crate) fn in_every_mode(test: impl Fn(Mode) + Sync) {
+    let name = std::thread::current().name().unwrap_or_default().to_owned();
+    let test = &test;
+    std::thread::scope(|scope| {
+        let threads = Mode::ALL.map(|mode| {
+            let thread = std::thread::Builder::new().name(format!("{name} {mode:?}"));
+            (
+                mode,
+                thread.spawn_scoped(scope, move || test(mode)).unwrap(),
+            )
+        });
+        let failed = threads.map(|(mode, thread)| thread.join().is_err().then_some(mode));
+        let failed: Vec<Mode> = failed.into_iter().flatten().collect();
+        assert!(failed.is_empty(), "failed in {failed:?}");
+    });
 }
 
 /// Says that a test can't be made here, past what the test runner swallows. Where all of them have to

@@ -121,6 +121,11 @@ impl Server {
         self.ask("DELETE", "/_sandbox/holds", None);
     }
 
+    /// Lets everything that is held go on; holds that are still to come stay.
+    pub(crate) fn release_held(&self) {
+        self.ask("DELETE", "/_sandbox/holds/held", None);
+    }
+
     /// Waits until a fault struck.
     pub(crate) fn wait_until_met(&self, fault: &str) {
         wait_for(fault, || (self.met(fault) > 0).then_some(()));

@@ -1,16 +1,16 @@
 //! The mouse: select, scroll, click on a hint; and none where none is wanted.
 
-use crate::support::{Home, MIB, Mode, Server, Source, program, terminal::Terminal};
+use crate::support::{Home, Mode, Server, Source, program, terminal::Terminal};
 
 const CLICK: u8 = 0;
 const WHEEL_UP: u8 = 64;
 const WHEEL_DOWN: u8 = 65;
 
-/// A session of nine files on a line that leaves time to point at them.
+/// A session of nine files, of which the first is held in the middle.
 fn open(name: &str, home: &Home, more: &str) -> Option<Terminal> {
     for number in 1..=9 {
         let path = home.tree().join(format!("film {number}.mp4"));
-        Source::write(path, 6 * MIB, number);
+        Source::write(path, 1000, number);
     }
     let up = format!("{} up tree --files 1 --parts 1 {more}", program().display());
     let terminal = Terminal::open(name, home, 80, 24, &up)?;
@@ -26,7 +26,8 @@ fn selected(number: usize) -> impl Fn(&str) -> bool {
 
 #[test]
 fn a_click_selects_the_wheel_scrolls_and_a_hint_that_is_clicked_on_acts() {
-    let server = Server::with(|options| options.speed = Some(MIB / 4));
+    let server = Server::start();
+    server.hold_parts();
     let home = Home::new(Mode::JwPlayer, &server.url);
     let Some(terminal) = open("mouse", &home, "") else {
         return;
@@ -53,7 +54,8 @@ fn a_click_selects_the_wheel_scrolls_and_a_hint_that_is_clicked_on_acts() {
 
 #[test]
 fn without_the_mouse_the_terminal_keeps_it_for_itself() {
-    let server = Server::with(|options| options.speed = Some(MIB / 4));
+    let server = Server::start();
+    server.hold_parts();
     let home = Home::new(Mode::JwPlayer, &server.url);
     let Some(terminal) = open("no-mouse", &home, "--no-mouse") else {
         return;
