@@ -639,9 +639,9 @@ fn leaving_on_purpose_gives_the_terminal_back_and_attach_shows_the_session_again
         return;
     };
     server.wait_until_held(1);
-    screen.shows_text("a.mp4");
+    screen.shows_text("1 of 1 parts in flight");
     screen.keys(&["D"]);
-    screen.shows_text("after the part");
+    screen.shows_text("after the parts in flight");
     server.release_held();
     screen.shows_text("it ended with 0");
     screen.shows_text("reelhaul attach");
@@ -662,9 +662,9 @@ fn a_screen_is_sent_away_from_elsewhere() {
         return;
     };
     server.wait_until_held(1);
-    screen.shows_text("a.mp4");
+    screen.shows_text("1 of 1 parts in flight");
     home.run(["detach"]).assert_code(0);
-    screen.shows_text("after the part");
+    screen.shows_text("after the parts in flight");
     server.release_held();
     screen.shows_text("it ended with 0");
     server.wait_until_held(2);

@@ -16,7 +16,7 @@ use crate::support::{
 /// Small files, of which the session says far more than fits on the disk.
 fn many(home: &Home) -> Vec<Source> {
     let name = |number| format!("a take with a long name {number}.m4a");
-    (0..40)
+    (0..20)
         .map(|number| Source::write(home.tree().join(name(number)), 1000 + number, number))
         .collect()
 }
@@ -32,7 +32,7 @@ fn on_a_full_disk(mode: Mode) -> Option<(Server, Home, Vec<Source>, Disk, Runnin
     let server = Server::start();
     let mut home = Home::new(mode, &server.url);
     let files = many(&home);
-    let disk = Disk::small(&mut home, "state", 24)?;
+    let disk = Disk::small(&mut home, "state", 12)?;
     let mut run = home.up(&[]);
     run.wait_for_error("the session can't be saved");
     Some((server, home, files, disk, run))
