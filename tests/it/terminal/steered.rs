@@ -79,6 +79,7 @@ fn a_session_is_steered_by_keys_from_the_first_part_to_the_resumed_end() {
         screen.contains("Quit")
     });
     terminal.keys(&["Enter"]);
+    terminal.shows_text("finishing 4 parts");
     server.release();
     let after = terminal.shows_text("it ended with");
     assert!(after.contains("reelhaul resume"), "{after}");
@@ -99,7 +100,7 @@ fn a_session_is_steered_by_keys_from_the_first_part_to_the_resumed_end() {
 #[test]
 fn a_demo_that_is_left_early_names_no_session_that_is_gone() {
     let home = Home::bare();
-    let command = format!("{} demo --shrink 4", program().display());
+    let command = format!("{} demo --shrink 16", program().display());
     let Some(terminal) = Terminal::open("demo", &home, 100, 30, &command) else {
         return;
     };
