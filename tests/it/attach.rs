@@ -200,10 +200,11 @@ fn a_screen_that_reads_nothing_and_one_that_talks_nonsense_do_not_slow_the_uploa
         deaf.stop_up(run.process());
         let unread = deaf.unread();
 
-        let mut nonsense = UnixStream::connect(&socket).unwrap();
+        let mut nonsense = connect(&socket);
         nonsense.write_all(&[0xff; 4096]).unwrap();
         let mut rest = Vec::new();
         drop(nonsense.read_to_end(&mut rest));
+        assert!(rest.len() > 4, "a new screen is not greeted");
         let hello = wire::read(&rest[4..]).unwrap();
         assert!(matches!(hello, EngineSays::Hello(_)), "{hello:?}");
 
@@ -234,7 +235,7 @@ struct Deaf {
 
 impl Deaf {
     fn attach(socket: &Path) -> Self {
-        let mut stream = UnixStream::connect(socket).unwrap();
+        let mut stream = connect(socket);
         let hello = hear(&mut stream);
         assert!(matches!(hello, EngineSays::Hello(_)), "{hello:?}");
         let (protocol, role) = (PROTOCOL, Role::Watcher);
@@ -293,6 +294,14 @@ impl Deaf {
     fn unread(&self) -> u64 {
         rustix::io::ioctl_fionread(&self.stream).unwrap()
     }
+}
+
+/// A connection on which nothing is waited for in vain.
+fn connect(socket: &Path) -> UnixStream {
+    let stream = UnixStream::connect(socket).unwrap();
+    let patience = Some(Duration::from_mins(1));
+    stream.set_read_timeout(patience).unwrap();
+    stream
 }
 
 /// The next that the engine says.
