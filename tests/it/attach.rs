@@ -87,7 +87,7 @@ fn held_upload(parts: u64, more: &[&str]) -> (Server, Home, [Source; 1], Running
 }
 
 /// An upload whose first part has arrived, and whose second is held in the middle.
-fn begun_upload(parts: u64, more: &[&str]) -> (Server, Home, [Source; 1], Running) {
+fn half_sent_upload(parts: u64, more: &[&str]) -> (Server, Home, [Source; 1], Running) {
     let (server, home, files) = held(parts);
     let running = home.up(&[&["--parts", "1"], more].concat());
     server.wait_until_held(1);
@@ -208,7 +208,7 @@ fn a_screen_that_reads_nothing_and_one_that_talks_nonsense_do_not_slow_the_uploa
         let hello = wire::read(&rest[4..]).unwrap();
         assert!(matches!(hello, EngineSays::Hello(_)), "{hello:?}");
 
-        // Every part is acknowledged, and others are told so, with the deaf one still there.
+        // Every part is acknowledged, and others hear of it, with the deaf one still there.
         for part in 1..=3 {
             server.wait_until_held(part);
             server.release_held();
@@ -216,7 +216,7 @@ fn a_screen_that_reads_nothing_and_one_that_talks_nonsense_do_not_slow_the_uploa
         }
         server.wait_until_held(4);
         assert!(deaf.is_full(), "the deaf one was let go, or heard");
-        assert_eq!(deaf.unread(), unread, "it was told more");
+        assert_eq!(deaf.unread(), unread, "it received more");
         server.release();
         when(&screen.handle, |now| now.phase == Phase::Stopped).await;
         drop(deaf);
@@ -393,7 +393,7 @@ fn open_to_all(folder: &Path) {
 
 #[test]
 fn a_hang_up_leaves_the_upload_and_a_new_login_sees_it() {
-    let (server, home, files, mut run) = begun_upload(3, &[]);
+    let (server, home, files, mut run) = half_sent_upload(3, &[]);
     runtime().block_on(async {
         attached(&home, Role::Watcher).await;
         run.signal("HUP");
@@ -410,9 +410,9 @@ fn a_hang_up_leaves_the_upload_and_a_new_login_sees_it() {
 
 #[test]
 fn a_hang_up_ends_and_saves_for_those_who_want_that() {
-    let (server, home, files, run) = begun_upload(3, &["--on-hangup", "stop"]);
+    let (server, home, files, run) = half_sent_upload(3, &["--on-hangup", "stop"]);
     asked_to_end(&home, &run, "HUP");
-    // The part in flight is waited for, and the last is not begun.
+    // The part in flight is waited for, and the last is not sent.
     server.release();
     run.end().assert_code(130);
     assert_eq!(sockets(&home), [] as [PathBuf; 0]);
@@ -473,7 +473,7 @@ fn which_of_several_is_meant_has_to_be_said() {
 
 #[test]
 fn a_socket_that_a_killed_process_left_is_replaced() {
-    let (server, home, files, run) = begun_upload(3, &[]);
+    let (server, home, files, run) = half_sent_upload(3, &[]);
     runtime().block_on(attached(&home, Role::Watcher));
     assert!(run.kill().0);
     assert_eq!(sockets(&home).len(), 1);
@@ -488,7 +488,7 @@ fn a_socket_that_a_killed_process_left_is_replaced() {
 
 #[test]
 fn a_session_goes_on_in_a_process_of_its_own() {
-    let (server, home, files, run) = begun_upload(4, &[]);
+    let (server, home, files, run) = half_sent_upload(4, &[]);
     asked_to_end(&home, &run, "TERM");
     server.release_held();
     run.end().assert_code(130);

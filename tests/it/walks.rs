@@ -94,7 +94,7 @@ fn a_kill_amid_a_walk_of_100_000_files_leaves_none_of_them_unqueued() {
     server.no_faults();
     server.script(&hold);
     let mut resume = home.command(["resume", "--json"]);
-    resume.env("REELHAUL_KILL_AT", "walk-begun");
+    resume.env("REELHAUL_KILL_AT", "walk-starts");
     let run = Running::new(resume);
     server.wait_until_held(1);
     let ended = run.interrupt();
@@ -103,8 +103,8 @@ fn a_kill_amid_a_walk_of_100_000_files_leaves_none_of_them_unqueued() {
     assert!(server.report().media.is_empty());
 }
 
-/// A walk that passes over more than it tells at once before it finds the one film, and is held when
-/// it has told the first of that.
+/// A walk that passes over more than it reports at once before it finds the one film, and is held when
+/// it has reported the first of that.
 fn long_search() -> (Server, Home, Source, Running, AtGate) {
     let server = Server::start();
     let home = Home::new(Mode::JwPlayer, &server.url);

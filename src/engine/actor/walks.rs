@@ -117,7 +117,7 @@ impl Walks {
         self.runs.insert(id, run);
         let (sender, _) = self.channel.get_or_insert_with(|| mpsc::channel(AHEAD));
         let to = sender.clone();
-        fault_point("walk-begun");
+        fault_point("walk-starts");
         tokio::task::spawn_blocking(move || {
             let mut walking = Walking {
                 run: id,

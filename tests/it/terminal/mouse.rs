@@ -27,7 +27,7 @@ fn selected(number: usize) -> impl Fn(&str) -> bool {
 }
 
 /// Stops the session. A part in flight is waited for, so that one that is held has to be released; what
-/// was not begun before stays.
+/// was not started before stays.
 fn stop(terminal: &Terminal, server: &Server) {
     terminal.keys(&["C-c"]);
     terminal.shows("the wish to stop", |screen| {
