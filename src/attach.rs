@@ -24,7 +24,7 @@ mod place;
 mod server;
 #[cfg(test)]
 mod tests;
-mod wire;
+pub mod wire;
 
 pub use self::{
     client::{Attached, NotAttached, connect, detach, running},

@@ -2,6 +2,8 @@
 //!
 //! A file of its own, because the log is one for a whole process.
 
+use std::{collections::VecDeque, sync::LazyLock};
+
 use futures_util::{StreamExt as _, stream};
 use ratatui::{Terminal, backend::TestBackend};
 use reelhaul::{
@@ -11,6 +13,7 @@ use reelhaul::{
     },
     tui::{Depth, Options, init_logging, run_on},
 };
+use tokio::sync::watch;
 
 /// An engine with an empty queue that ends when it is told to.
 async fn serve(mut server: Server) {
@@ -39,24 +42,38 @@ async fn serve(mut server: Server) {
     }
 }
 
-/// The screen after these keys, each given time to act.
+/// How many frames were drawn.
+static FRAMES: LazyLock<watch::Sender<u64>> = LazyLock::new(watch::Sender::default);
+
+/// Waits for a frame after the one of this number; returns the number of the newest.
+async fn frame_after(seen: u64) -> u64 {
+    let mut frames = FRAMES.subscribe();
+    let newest = frames.wait_for(|frames| *frames > seen).await;
+    *newest.expect("the sender is static")
+}
+
+/// The screen after these keys, each pressed once a frame shows what the one before did.
 async fn screen_after(keys: &str) -> String {
     let (handle, server) = Handle::pair();
     let engine = tokio::spawn(serve(server));
-    let keys: Vec<_> = keys.chars().chain("q".chars()).collect();
-    let events = stream::iter(keys).then(|c| async move {
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-        let code = match c {
+    let seen = *FRAMES.borrow();
+    let keys: VecDeque<char> = keys.chars().chain("q".chars()).collect();
+    let events = stream::unfold((keys, seen), |(mut keys, seen)| async move {
+        let key = keys.pop_front()?;
+        let seen = frame_after(seen).await;
+        let code = match key {
             '\t' => crossterm::event::KeyCode::Tab,
-            c => crossterm::event::KeyCode::Char(c),
+            key => crossterm::event::KeyCode::Char(key),
         };
-        Ok(crossterm::event::Event::Key(code.into()))
+        let event = crossterm::event::Event::Key(code.into());
+        Some((Ok(event), (keys, seen)))
     });
     let events = Box::pin(events.chain(stream::pending()));
     let mut terminal = Terminal::new(TestBackend::new(120, 40)).expect("it takes any size");
     let options = Options {
         color: Some(Depth::Mono),
         ascii: Some(false),
+        on_frame: Some(|_| FRAMES.send_modify(|frames| *frames += 1)),
         ..Options::default()
     };
     run_on(handle, options, &mut terminal, events)

@@ -17,9 +17,9 @@ use crate::{
 pub const PROTOCOL: u32 = 3;
 
 /// The longest frame from a screen, in bytes: a million numbers of uploads fit.
-pub(super) const FROM_SCREEN: usize = 8 << 20;
+pub const FROM_SCREEN: usize = 8 << 20;
 /// The longest frame from an engine, in bytes: a thousand rows with the longest paths fit.
-pub(super) const FROM_ENGINE: usize = 32 << 20;
+pub const FROM_ENGINE: usize = 32 << 20;
 
 /// What an attached process is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +34,7 @@ pub enum Role {
 /// What a screen says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum ScreenSays {
+pub enum ScreenSays {
     /// First of all.
     Hello {
         /// [`PROTOCOL`].
@@ -66,7 +66,7 @@ pub(super) enum ScreenSays {
 /// What an engine says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum EngineSays {
+pub enum EngineSays {
     /// First of all, before anything is heard.
     Hello(Owner),
     /// How the session stands now.
@@ -108,19 +108,28 @@ pub struct Owner {
 /// What can't be understood.
 #[derive(Debug, thiserror::Error)]
 #[error("not in the words of protocol {PROTOCOL}: {0}")]
-pub(super) struct Gibberish(#[from] serde_json::Error);
+pub struct Gibberish(#[from] serde_json::Error);
 
 /// Frames of at most so many bytes.
-pub(super) fn frames(most: usize) -> LengthDelimitedCodec {
+#[must_use]
+pub fn frames(most: usize) -> LengthDelimitedCodec {
     LengthDelimitedCodec::builder()
         .max_frame_length(most)
         .new_codec()
 }
 
-pub(super) fn write(said: &impl Serialize) -> Result<Bytes, Gibberish> {
+/// The bytes of a frame that says this.
+///
+/// # Errors
+/// When it can't be said in JSON, which nothing here is.
+pub fn write(said: &impl Serialize) -> Result<Bytes, Gibberish> {
     Ok(serde_json::to_vec(said)?.into())
 }
 
-pub(super) fn read<T: DeserializeOwned>(frame: &[u8]) -> Result<T, Gibberish> {
+/// What the bytes of a frame say.
+///
+/// # Errors
+/// When they say nothing in these words.
+pub fn read<T: DeserializeOwned>(frame: &[u8]) -> Result<T, Gibberish> {
     Ok(serde_json::from_slice(frame)?)
 }

@@ -43,6 +43,10 @@ pub(super) async fn answer(ask: &Ask, body: &[u8]) -> Response {
             house.release();
             Ok(house.faults.tell())
         }
+        (&Method::DELETE, ["holds", "held"]) => {
+            house.release_held();
+            Ok(house.faults.tell())
+        }
         (&Method::GET, ["line"]) => Ok(tell(house.line.state())),
         (&Method::PUT, ["line"]) => parse::<LineChange>(body).map(|change| {
             let before = house.line.state();
@@ -56,8 +60,7 @@ pub(super) async fn answer(ask: &Ask, body: &[u8]) -> Response {
             tell(state)
         }),
         _ => {
-            let what =
-                "there are GET report; GET, POST, DELETE faults; DELETE holds; GET, PUT line";
+            let what = "there are GET report; GET, POST, DELETE faults; DELETE holds, holds/held; GET, PUT line";
             return json(StatusCode::NOT_FOUND, &json!({ "error": what }));
         }
     };

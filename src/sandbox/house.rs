@@ -85,6 +85,11 @@ impl House {
     /// Lets go on what is held, and holds nothing more.
     pub(super) fn release(&self) {
         self.faults.forget_holds();
+        self.release_held();
+    }
+
+    /// Lets go on what is held, and holds what is still to come.
+    pub(super) fn release_held(&self) {
         self.releases.send_replace(());
     }
 

@@ -8,37 +8,17 @@ use std::{
 };
 
 use crate::support::{
-    Ended, Home, MIB, Mode, PART, Running, Server, Source,
+    Ended, Home, Mode, PART, Running, Server, Source,
     disk::{Disk, Fault},
-    wait_for,
+    in_every_mode, wait_for,
 };
 
 /// Small files, of which the session says far more than fits on the disk.
 fn many(home: &Home) -> Vec<Source> {
     let name = |number| format!("a take with a long name {number}.m4a");
-    (0..40)
+    (0..20)
         .map(|number| Source::write(home.tree().join(name(number)), 1000 + number, number))
         .collect()
-}
-
-/// Most of the time is waiting.
-fn in_every_mode(test: fn(Mode)) {
-    let name = std::thread::current().name().unwrap_or_default().to_owned();
-    std::thread::scope(|scope| {
-        for mode in Mode::ALL {
-            let thread = std::thread::Builder::new().name(name.clone());
-            thread.spawn_scoped(scope, move || test(mode)).unwrap();
-        }
-    });
-}
-
-/// Ends it whatever it waits for.
-fn interrupt(mut run: Running) -> Ended {
-    while run.is_running() {
-        run.signal("INT");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    run.end()
 }
 
 fn assert_arrived(server: &Server, files: &[Source]) {
@@ -52,7 +32,7 @@ fn on_a_full_disk(mode: Mode) -> Option<(Server, Home, Vec<Source>, Disk, Runnin
     let server = Server::start();
     let mut home = Home::new(mode, &server.url);
     let files = many(&home);
-    let disk = Disk::small(&mut home, "state", 24)?;
+    let disk = Disk::small(&mut home, "state", 12)?;
     let mut run = home.up(&[]);
     run.wait_for_error("the session can't be saved");
     Some((server, home, files, disk, run))
@@ -115,7 +95,7 @@ fn killed_on_a_full_disk(mode: Mode) {
 fn a_read_only_state_folder_is_told_and_nothing_is_begun_or_lost() {
     let server = Server::start();
     let mut home = Home::new(Mode::JwPlayer, &server.url);
-    let file = Source::write(home.tree().join("take.mov"), 3 * PART, 1);
+    let file = Source::write(home.tree().join("take.mov"), 2 * PART, 1);
     let Some(disk) = Disk::small(&mut home, "state", 4096) else {
         return;
     };
@@ -131,12 +111,13 @@ fn a_read_only_state_folder_is_told_and_nothing_is_begun_or_lost() {
 
     // The same with a session that is there already.
     disk.writable();
-    server.line(4 * MIB);
+    server.hold_part(2, 1);
     let mut run = home.up(&["--parts", "1"]);
     run.wait_for_event("part");
-    run.signal("INT");
-    run.end().assert_code(130);
-    server.line(0);
+    server.wait_until_held(1);
+    run.interrupt().assert_code(130);
+    server.release();
+    server.wait_until_hung_up();
     disk.read_only();
     let before = server.report().requests["jwplayer"]["part"];
     assert_told(&home.resume(&[]).end(), 2);
@@ -150,20 +131,24 @@ fn a_read_only_state_folder_is_told_and_nothing_is_begun_or_lost() {
 fn a_disk_that_turns_read_only_amid_a_run_is_told_and_the_session_goes_on_after_it() {
     let server = Server::start();
     let mut home = Home::new(Mode::JwPlayer, &server.url);
-    let files = [1, 2].map(|number| {
+    let files = [(1, 3 * PART), (2, 1000)].map(|(number, size)| {
         let path = home.tree().join(format!("take {number}.mov"));
-        Source::write(path, 4 * PART + number, number)
+        Source::write(path, size, number)
     });
     let Some(disk) = Disk::cautious(&mut home, "state") else {
         return;
     };
-    server.line(6 * MIB);
+    server.hold_parts();
     let mut run = home.up(&["--parts", "1", "--files", "1"]);
+    server.wait_until_held(1);
+    server.release_held();
     run.wait_for_event("part");
+    server.wait_until_held(2);
     disk.breaks();
+    server.release_held();
     run.wait_for_error("the session can't be saved");
-    server.line(0);
-    let ended = interrupt(run);
+    assert!(run.is_running(), "{}", run.errors());
+    let ended = run.interrupt();
     ended.assert_code(1);
     assert!(
         ended.stderr.contains("could not be saved"),
@@ -177,6 +162,7 @@ fn a_disk_that_turns_read_only_amid_a_run_is_told_and_the_session_goes_on_after_
             .iter()
             .any(|media| media.title == files[1].title())
     );
+    server.release();
     server.wait_until_hung_up();
     // Mended as a person would, it is another mount of the same disk.
     disk.run("umount \"$1\" && mount -o loop $(dirname \"$1\")/disk.img \"$1\"");
@@ -192,16 +178,17 @@ fn a_file_on_a_disk_that_gives_errors_fails_and_the_others_go_on() {
 fn errors_of_a_disk(mode: Mode) {
     let server = Server::start();
     let home = Home::new(mode, &server.url);
-    let bad = Source::write(home.tree().join("a bad.mov"), 4 * PART, 1);
-    let good = Source::write(home.tree().join("b good.mov"), PART + 7, 2);
-    server.line(6 * MIB);
+    let bad = Source::write(home.tree().join("a bad.mov"), 3 * PART, 1);
+    let good = Source::write(home.tree().join("b good.mov"), 1000, 2);
+    server.hold_part(2, 1);
     let mut run = home.up(&["--parts", "1", "--files", "1"]);
     run.wait_for_event("part");
+    server.wait_until_held(1);
     let Some(fault) = Fault::strike(run.process(), &bad.path, "pread64", "error=EIO") else {
         return;
     };
+    server.release();
     run.wait_for_event("failed");
-    server.line(0);
     let ended = run.end();
     drop(fault);
     ended.assert_code(1);
@@ -223,14 +210,17 @@ fn errors_of_a_disk(mode: Mode) {
     assert_arrived(&server, &[bad, good]);
 }
 
-/// A run that has sent the first part of a file.
+/// A run that has sent the first part of a file, and is in the middle of its second.
 fn under_way(mode: Mode) -> (Server, Home, Source, Running) {
     let server = Server::start();
     let home = Home::new(mode, &server.url);
-    let file = Source::write(home.tree().join("long.mov"), 5 * PART + 77, 7);
-    server.line(8 * MIB);
+    let file = Source::write(home.tree().join("long.mov"), 3 * PART + 77, 7);
+    server.hold_parts();
     let mut run = home.up(&["--parts", "1"]);
+    server.wait_until_held(1);
+    server.release_held();
     run.wait_for_event("part");
+    server.wait_until_held(2);
     (server, home, file, run)
 }
 
@@ -242,14 +232,16 @@ fn a_state_folder_that_is_removed_under_a_running_session_is_put_back() {
 fn removed_and_put_back(mode: Mode) {
     let (server, home, file, mut run) = under_way(mode);
     fs::remove_dir_all(home.state()).unwrap();
+    server.release_held();
+    server.wait_until_held(3);
     wait_for("the session file", || home.sessions().pop());
     let second = home.resume(&[]).end();
     assert_ne!(second.status.code(), Some(0), "two at once: {second:?}");
     assert!(second.stderr.contains("still runs"), "{}", second.stderr);
     run.wait_for_event("part");
     assert!(run.kill().0);
+    server.release();
     server.wait_until_hung_up();
-    server.line(0);
     home.resume(&[]).end().assert_code(0);
     assert_arrived(&server, &[file]);
 }
@@ -258,7 +250,7 @@ fn removed_and_put_back(mode: Mode) {
 fn a_state_folder_that_is_removed_is_there_again_at_the_end() {
     let (server, home, file, run) = under_way(Mode::JwPlayer);
     fs::remove_dir_all(home.dir.path().join("state")).unwrap();
-    server.line(0);
+    server.release();
     run.end().assert_code(0);
     assert_arrived(&server, &[file]);
     let listed = home.run(["sessions", "--json"]);
@@ -300,14 +292,15 @@ fn clock_set_back(mode: Mode) {
     let later = SystemTime::now() + Duration::from_hours(24 * 365);
     let server = Server::start();
     let home = Home::new(mode, &server.url);
-    let file = Source::write(home.tree().join("long.mov"), 4 * PART, 7);
+    let file = Source::write(home.tree().join("long.mov"), 2 * PART, 7);
     set_modified(&file.path, later);
-    server.line(8 * MIB);
+    server.hold_part(2, 1);
     let mut run = home.up(&["--parts", "1"]);
     run.wait_for_event("part");
-    run.signal("INT");
-    run.end().assert_code(130);
-    server.line(0);
+    server.wait_until_held(1);
+    run.interrupt().assert_code(130);
+    server.release();
+    server.wait_until_hung_up();
     let session = home.session();
     let text = fs::read_to_string(&session).unwrap();
     let ahead = in_years_to_come(&text);

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::support::{Home, MIB, Mode, PART, Server, Source};
+use crate::support::{Home, Mode, PART, Server, Source};
 
 fn name(session: &Path) -> String {
     let stem = session.file_stem().unwrap();
@@ -17,13 +17,14 @@ fn name(session: &Path) -> String {
 fn killed() -> (Server, Home, Source, PathBuf) {
     let server = Server::start();
     let home = Home::new(Mode::JwPlayer, &server.url);
-    let file = Source::write(home.tree().join("take.mov"), 3 * PART, 1);
-    server.line(8 * MIB);
+    let file = Source::write(home.tree().join("take.mov"), 2 * PART, 1);
+    server.hold_part(2, 1);
     let mut run = home.up(&["--parts", "1"]);
     run.wait_for_event("part");
+    server.wait_until_held(1);
     assert!(run.kill().0);
+    server.release();
     server.wait_until_hung_up();
-    server.line(0);
     let session = home.session();
     (server, home, file, session)
 }
@@ -45,10 +46,11 @@ fn what_a_person_left_paused_goes_on_where_nobody_watches() {
 #[test]
 fn a_session_that_runs_is_not_passed_over_for_an_older_one() {
     let (server, home, file, older) = killed();
-    let other = Source::write(home.tree().join("other.mov"), 3 * PART, 2);
-    server.line(4 * MIB);
-    let mut run = home.up(&["--parts", "1"]);
-    run.wait_for_event("part");
+    let other = Source::write(home.tree().join("other.mov"), 1000, 2);
+    server.no_faults();
+    server.hold_parts();
+    let run = home.up(&["--parts", "1"]);
+    server.wait_until_held(1);
     let sessions = home.sessions();
     let newer = sessions.iter().find(|path| **path != older).unwrap();
     let ended = home.resume(&[]).end();
@@ -60,7 +62,7 @@ fn a_session_that_runs_is_not_passed_over_for_an_older_one() {
     let ended = home.resume(&[&name(newer)]).end();
     ended.assert_code(2);
     assert!(ended.stderr.contains(&attach), "{}", ended.stderr);
-    server.line(0);
+    server.release();
     run.end().assert_code(0);
     // Named, the older one goes on.
     home.resume(&[&name(&older)]).end().assert_code(0);

@@ -12,7 +12,9 @@ use std::{
     process::Command,
 };
 
-use crate::support::{Ended, Home, Mode, PART, Server, Source, disk::Disk, path_of, skip};
+use crate::support::{
+    Ended, Home, Mode, PART, Server, Source, disk::Disk, in_every_mode, path_of, skip,
+};
 
 /// The reason it told for leaving this out.
 #[track_caller]
@@ -25,11 +27,11 @@ fn reason(ended: &Ended, path: &Path) -> String {
 
 #[test]
 fn a_file_with_two_names_arrives_once_and_sockets_and_devices_are_left_out() {
-    for mode in Mode::ALL {
+    in_every_mode(|mode| {
         let server = Server::start();
         let home = Home::new(mode, &server.url);
         let tree = home.tree();
-        let film = Source::write(tree.join("a/film.mp4"), PART + 1, 1);
+        let film = Source::write(tree.join("a/film.mp4"), 1000, 1);
         let second = tree.join("b/film again.mp4");
         fs::create_dir(tree.join("b")).unwrap();
         fs::hard_link(&film.path, &second).unwrap();
@@ -51,14 +53,14 @@ fn a_file_with_two_names_arrives_once_and_sockets_and_devices_are_left_out() {
         } else {
             skip("no device can be made: that takes root");
         }
-    }
+    });
 }
 
 #[test]
 fn a_disk_mounted_inside_the_tree_is_part_of_it() {
     let server = Server::start();
     let mut home = Home::new(Mode::JwPlayer, &server.url);
-    let here = Source::write(home.tree().join("here.mp4"), 70_000, 1);
+    let here = Source::write(home.tree().join("here.mp4"), 1000, 1);
     let name = "tree/2019 on another disk";
     let mounted = home.dir.path().join(name);
     fs::create_dir(&mounted).unwrap();
@@ -109,7 +111,7 @@ fn write_deep(tree: &Path, length: usize) -> PathBuf {
 
 #[test]
 fn the_longest_path_arrives_and_a_longer_one_is_told_and_the_rest_goes_on() {
-    for mode in Mode::ALL {
+    in_every_mode(|mode| {
         let server = Server::start();
         let home = Home::new(mode, &server.url);
         let longest = write_deep(&home.tree(), PATH_MAX - 1);
@@ -148,31 +150,31 @@ fn the_longest_path_arrives_and_a_longer_one_is_told_and_the_rest_goes_on() {
             .status();
         assert!(removed.unwrap().success());
         home.resume(&["--retry-failed"]).end().assert_code(0);
-    }
+    });
 }
 
 #[test]
 fn a_file_full_of_holes_arrives_with_zeros_in_them() {
-    for mode in Mode::ALL {
+    in_every_mode(|mode| {
         let server = Server::start();
         let home = Home::new(mode, &server.url);
         let path = home.tree().join("holes.mov");
         let file = fs::File::create(&path).unwrap();
-        file.set_len(3 * PART + 12_345).unwrap();
+        file.set_len(2 * PART + 12_345).unwrap();
         file.write_all_at(b"some take", PART + 99).unwrap();
         home.up(&[]).end().assert_code(0);
         server.report().assert_holds(&[Source::of(path)]);
-    }
+    });
 }
 
 #[test]
 fn a_file_that_may_not_be_read_fails_and_goes_when_it_may() {
-    for mode in Mode::ALL {
+    in_every_mode(|mode| {
         let server = Server::start();
         let mut home = Home::new(mode, &server.url);
         home.be_mortal();
         let closed = Source::write(home.tree().join("a closed.mp4"), PART + 1, 1);
-        let open = Source::write(home.tree().join("b open.mp4"), PART + 2, 2);
+        let open = Source::write(home.tree().join("b open.mp4"), 1000, 2);
         home.hand_over();
         let allow = |mode| {
             fs::set_permissions(&closed.path, fs::Permissions::from_mode(mode)).unwrap();
@@ -191,5 +193,5 @@ fn a_file_that_may_not_be_read_fails_and_goes_when_it_may() {
         allow(0o644);
         home.resume(&["--retry-failed"]).end().assert_code(0);
         server.report().assert_holds(&[closed, open]);
-    }
+    });
 }

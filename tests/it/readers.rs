@@ -9,7 +9,7 @@ use std::{
     process::{Child, ExitStatus, Stdio},
 };
 
-use crate::support::{Home, MIB, Mode, PART, Server, Source, wait_for};
+use crate::support::{Home, Mode, PART, Server, Source, wait_for};
 
 /// A place to write to that takes nothing more, and the end that nobody reads.
 fn stuck() -> (Stdio, UnixStream) {
@@ -49,7 +49,7 @@ fn home(files: u64) -> (Server, Home, Vec<Source>) {
     let server = Server::start();
     let home = Home::new(Mode::JwPlayer, &server.url);
     let files = (0..files)
-        .map(|n| Source::write(home.tree().join(format!("{n}.mp4")), MIB, n))
+        .map(|n| Source::write(home.tree().join(format!("{n}.mp4")), 1000, n))
         .collect();
     (server, home, files)
 }
@@ -97,18 +97,21 @@ fn lines_that_nobody_takes_hold_no_upload_up_and_signals_are_heard() {
 fn a_wish_to_end_is_heard_and_the_session_saved_though_nobody_reads() {
     let server = Server::start();
     let home = Home::new(Mode::JwPlayer, &server.url);
-    Source::write(home.tree().join("a.mp4"), 4 * PART, 1);
-    server.line(MIB);
+    let file = Source::write(home.tree().join("a.mp4"), 2 * PART, 1);
+    server.hold_parts();
     let (stdout, _one) = stuck();
     let (stderr, _two) = stuck();
     let mut run = up(&home, stdout, stderr);
-    server.wait_for_bytes(128 << 10);
-    run.signal("INT");
-    run.signal("INT");
-    let status = run.end();
+    server.wait_until_held(1);
+    // Two that come at once may be taken for one.
+    let status = wait_for("the program's end", || {
+        run.signal("INT");
+        run.0.try_wait().unwrap()
+    });
     assert_eq!((status.code(), status.signal()), (Some(130), None));
-    server.line(0);
+    server.release();
     home.resume(&[]).end().assert_code(0);
+    server.report().assert_holds(&[file]);
 }
 
 #[test]

@@ -4,11 +4,15 @@ use std::{
     collections::BTreeSet,
     fs,
     os::unix::fs::{PermissionsExt as _, symlink},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-use crate::support::engine::{self, Making, World};
-use crate::support::{Ended, Home, MIB, Mode, Running, Server, Source, path_of};
+use crate::support::{
+    Ended, Home, Mode, Running, Server, Source,
+    engine::{self, Making, World},
+    gate::AtGate,
+    in_every_mode, path_of, wait_for,
+};
 use reelhaul::{
     engine::{
         protocol::{Command, State, Targets},
@@ -16,28 +20,27 @@ use reelhaul::{
     },
     session::folder,
 };
-use tempfile::TempDir;
+use serde_json::json;
 
-/// As many files in one folder as are asked for, in memory where there is such a disk. No walk of them
-/// is through before a test has acted.
-fn many(count: usize, name: &str, extension: &str) -> TempDir {
-    let memory = Path::new("/dev/shm");
-    let tree = if memory.is_dir() {
-        tempfile::tempdir_in(memory)
-    } else {
-        tempfile::tempdir()
-    };
-    let tree = tree.unwrap();
-    let folder = tree.path().join(name);
-    fs::create_dir(&folder).unwrap();
+/// A folder with so many small films, made once for all runs of these tests: nothing may be written to
+/// it. It gets its name when it is whole, so that several processes may make it at once.
+fn takes(count: usize) -> PathBuf {
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let tree = kept.join(format!("{count} takes"));
+    if tree.is_dir() {
+        return tree;
+    }
+    fs::create_dir_all(kept).unwrap();
+    let making = tempfile::tempdir_in(kept).unwrap();
+    let whole = making.path().join("whole");
+    fs::create_dir(&whole).unwrap();
     for number in 0..count {
-        fs::write(folder.join(format!("{number:06}.{extension}")), b"x").unwrap();
+        fs::write(whole.join(format!("{number:06}.mp4")), b"x").unwrap();
+    }
+    if let Err(error) = fs::rename(&whole, &tree) {
+        assert!(tree.is_dir(), "{error}");
     }
     tree
-}
-
-fn up(home: &Home, tree: &TempDir) -> Running {
-    home.start(["up".as_ref(), tree.path().as_os_str(), "--json".as_ref()])
 }
 
 /// The paths that a session file queues.
@@ -58,12 +61,14 @@ fn a_kill_amid_a_walk_of_100_000_files_leaves_none_of_them_unqueued() {
     const MANY: usize = 100_000;
     let server = Server::start();
     let home = Home::new(Mode::JwPlayer, &server.url);
-    let tree = many(MANY, "takes", "mp4");
+    let tree = takes(MANY);
+    let up = ["up".as_ref(), tree.as_os_str(), "--json".as_ref()];
     // They are to be queued here, not sent.
-    server.latency(2000);
-    let mut run = up(&home, &tree);
-    run.wait_for_event("queued");
-    let saved = crate::support::wait_for("some of the queue in the file", || {
+    let hold = json!([{ "fault": "hold", "on": "create", "times": 1_000_000 }]);
+    server.script(&hold);
+    let (run, gate) = home.start_gated("walk-batch:50", up);
+    let _held = gate.reached();
+    let saved = wait_for("some of the queue in the file", || {
         let session = home.sessions().pop()?;
         (!queued(&session).is_empty()).then_some(session)
     });
@@ -83,28 +88,38 @@ fn a_kill_amid_a_walk_of_100_000_files_leaves_none_of_them_unqueued() {
         run.wait_for_event("queued");
         more += 1;
     }
-    run.signal("INT");
-    run.signal("INT");
-    run.end().assert_code(130);
+    run.interrupt().assert_code(130);
     assert_eq!(queued(&saved).len(), MANY);
-    // What is through is not walked again.
-    let mut run = home.resume(&[]);
-    run.wait_for_event("progress");
-    run.signal("INT");
-    let ended = run.end();
+    // What is through is not walked again: that would be the end of it.
+    server.no_faults();
+    server.script(&hold);
+    let mut resume = home.command(["resume", "--json"]);
+    resume.env("REELHAUL_KILL_AT", "walk-starts");
+    let run = Running::new(resume);
+    server.wait_until_held(1);
+    let ended = run.interrupt();
     ended.assert_code(130);
     assert!(ended.named("queued").is_empty());
+    assert!(server.report().media.is_empty());
 }
 
-/// A walk that has much to pass over before it finds the one film.
-fn long_search() -> (Server, Home, TempDir, Source, Running) {
+/// A walk that passes over more than it reports at once before it finds the one film, and is held when
+/// it has reported the first of that.
+fn long_search() -> (Server, Home, Source, Running, AtGate) {
     let server = Server::start();
     let home = Home::new(Mode::JwPlayer, &server.url);
-    let tree = many(50_000, "a notes", "txt");
-    let film = Source::write(tree.path().join("z film.mp4"), MIB, 1);
-    let mut run = up(&home, &tree);
+    let notes = home.tree().join("a notes");
+    fs::create_dir(&notes).unwrap();
+    for number in 0..1100 {
+        fs::write(notes.join(format!("{number:04}.txt")), b"x").unwrap();
+    }
+    let film = Source::write(home.tree().join("z film.mp4"), 1000, 1);
+    let tree = home.tree();
+    let up = ["up".as_ref(), tree.as_os_str(), "--json".as_ref()];
+    let (mut run, gate) = home.start_gated("walk-batch:2", up);
+    let held = gate.reached();
     run.wait_for_event("skipped");
-    (server, home, tree, film, run)
+    (server, home, film, run, held)
 }
 
 fn found_after_all(server: &Server, home: &Home, film: Source) {
@@ -117,7 +132,7 @@ fn found_after_all(server: &Server, home: &Home, film: Source) {
 
 #[test]
 fn an_interrupt_before_a_walk_found_anything_is_one_and_the_walk_goes_on_later() {
-    let (server, home, _tree, film, run) = long_search();
+    let (server, home, film, run, _held) = long_search();
     run.signal("INT");
     let ended = run.end();
     ended.assert_code(130);
@@ -129,14 +144,14 @@ fn an_interrupt_before_a_walk_found_anything_is_one_and_the_walk_goes_on_later()
 
 #[test]
 fn a_kill_before_a_walk_found_anything_leaves_a_session_that_walks_on() {
-    let (server, home, _tree, film, run) = long_search();
+    let (server, home, film, run, _held) = long_search();
     assert!(run.kill().0);
     found_after_all(&server, &home, film);
 }
 
 #[test]
 fn files_that_another_session_took_meanwhile_are_not_sent_twice() {
-    let (server, home, _tree, film, run) = long_search();
+    let (server, home, film, run, _held) = long_search();
     run.signal("INT");
     run.end().assert_code(130);
     let cut_short = home.session();
@@ -144,7 +159,14 @@ fn files_that_another_session_took_meanwhile_are_not_sent_twice() {
     home.run(["up", path, "--json"]).assert_code(0);
     let name = cut_short.file_stem().unwrap().to_str().unwrap();
     let ended = home.resume(&[name]).end();
+    ended.assert_code(0);
     assert!(ended.named("queued").is_empty(), "{}", ended.stdout);
+    let skipped = ended.named("skipped");
+    assert!(
+        skipped.iter().any(|event| path_of(event) == film.path),
+        "it was not found: {}",
+        ended.stdout
+    );
     server.report().assert_holds(&[film]);
 }
 
@@ -162,14 +184,14 @@ fn unreadable(ended: &Ended) -> Vec<(String, String)> {
 
 #[test]
 fn what_could_not_be_read_stays_with_the_session_until_it_could() {
-    for mode in Mode::ALL {
+    in_every_mode(|mode| {
         let server = Server::start();
         let mut home = Home::new(mode, &server.url);
         home.be_mortal();
-        let open = Source::write(home.tree().join("open.mp4"), 70_000, 1);
+        let open = Source::write(home.tree().join("open.mp4"), 1000, 1);
         let closed = home.tree().join("closed");
-        let hidden = Source::write(closed.join("hidden.mp4"), 70_000, 2);
-        Source::write(closed.join("raw/unwanted.mp4"), 70_000, 3);
+        let hidden = Source::write(closed.join("hidden.mp4"), 1000, 2);
+        Source::write(closed.join("raw/unwanted.mp4"), 1000, 3);
         home.hand_over();
         let allow = |mode| fs::set_permissions(&closed, fs::Permissions::from_mode(mode)).unwrap();
         allow(0o000);
@@ -205,7 +227,7 @@ fn what_could_not_be_read_stays_with_the_session_until_it_could() {
             "{}",
             ended.stderr
         );
-    }
+    });
 }
 
 #[test]
@@ -213,7 +235,7 @@ fn what_could_not_be_read_and_is_gone_is_no_failure_any_more() {
     let server = Server::start();
     let mut home = Home::new(Mode::JwPlayer, &server.url);
     home.be_mortal();
-    let open = Source::write(home.tree().join("open.mp4"), 70_000, 1);
+    let open = Source::write(home.tree().join("open.mp4"), 1000, 1);
     let closed = home.tree().join("closed");
     fs::create_dir(&closed).unwrap();
     home.hand_over();
@@ -226,9 +248,16 @@ fn what_could_not_be_read_and_is_gone_is_no_failure_any_more() {
     server.report().assert_holds(&[open]);
 }
 
+fn making() -> Making {
+    Making {
+        speed: None,
+        ..Making::default()
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_sees_what_could_not_be_read_among_what_failed_and_tries_it_again() {
-    let world = World::new(engine::jwplayer, Making::default()).await;
+    let world = World::new(engine::jwplayer, making()).await;
     let tree = world.home.path().join("tree");
     fs::create_dir(&tree).unwrap();
     let link = tree.join("lost.mp4");
@@ -267,7 +296,7 @@ async fn a_person_sees_what_could_not_be_read_among_what_failed_and_tries_it_aga
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_could_not_be_read_and_is_left_out_stays_so_in_a_session_that_is_written_anew() {
-    let world = World::new(engine::jwplayer, Making::default()).await;
+    let world = World::new(engine::jwplayer, making()).await;
     let tree = world.home.path().join("tree");
     fs::create_dir(&tree).unwrap();
     symlink("nowhere", tree.join("lost.mp4")).unwrap();

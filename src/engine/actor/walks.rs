@@ -17,6 +17,7 @@ use crate::{
         upload::Upload,
     },
     error::{Error, Kind},
+    fault_point::fault_point,
     identity::Identity,
     scan::{self, Batch, Found, Scan, Skipped, Unreadable},
     session::{self, Change, WalkId, record, walks},
@@ -116,6 +117,7 @@ impl Walks {
         self.runs.insert(id, run);
         let (sender, _) = self.channel.get_or_insert_with(|| mpsc::channel(AHEAD));
         let to = sender.clone();
+        fault_point("walk-starts");
         tokio::task::spawn_blocking(move || {
             let mut walking = Walking {
                 run: id,
@@ -134,9 +136,12 @@ impl Walks {
                     return;
                 }
             }
-            let mut sink = |batch| match walking.to.blocking_send(Walked::Batch(id, batch)) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(_) => ControlFlow::Break(()),
+            let mut sink = |batch| {
+                fault_point("walk-batch");
+                match walking.to.blocking_send(Walked::Batch(id, batch)) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(_) => ControlFlow::Break(()),
+                }
             };
             // A broken walk is one nobody listens to any more.
             walking.whole = scan.walk(&mut sink).is_continue();

@@ -231,10 +231,12 @@ impl Home {
     }
 }
 
-/// Copies the program to where any user can reach it.
+/// Copies the program to where any user can reach it. Another process does it: a file that this one had
+/// open to write would be busy as long as a fork of another test's thread still has it.
 pub(crate) fn copy_of_the_program(to: &Path) -> PathBuf {
     let copy = to.join("reelhaul");
-    fs::copy(program(), &copy).unwrap();
+    let copied = Command::new("cp").arg(program()).arg(&copy).status();
+    assert!(copied.unwrap().success());
     copy
 }
 

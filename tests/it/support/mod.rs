@@ -4,6 +4,7 @@
 pub(crate) mod damage;
 pub(crate) mod disk;
 pub(crate) mod engine;
+pub(crate) mod gate;
 mod home;
 mod process;
 pub(crate) mod scripted;
@@ -19,7 +20,7 @@ use std::{
 };
 
 pub(crate) use self::{
-    home::{Home, Mode, program},
+    home::{Home, Mode, copy_of_the_program, program},
     process::{Ended, Running, path_of},
     server::{Media, Server},
     source::{Source, an_hour_ago},
@@ -77,34 +78,6 @@ pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T 
         assert!(begun.elapsed() < DEADLINE, "in vain waited for: {what}");
         std::thread::sleep(LOOK);
     }
-}
-
-/// Runs a test in every mode, all at once: most of the time is waiting. The thread of each has the
-/// mode in its name, which a panic shows.
-pub(crate) fn in_every_mode(test: impl Fn(Mode) + Sync) {
-    side_by_side(&Mode::ALL, |mode| test(*mode));
-}
-
-/// Runs a test for each of these, all at once. The thread of each has it in its name, which a panic
-/// shows.
-pub(crate) fn side_by_side<T: std::fmt::Debug + Sync>(cases: &[T], test: impl Fn(&T) + Sync) {
-    let name = std::thread::current().name().unwrap_or_default().to_owned();
-    let test = &test;
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = cases
-            .iter()
-            .map(|case| {
-                let thread = std::thread::Builder::new().name(format!("{name} {case:?}"));
-                let thread = thread.spawn_scoped(scope, move || test(case)).unwrap();
-                (case, thread)
-            })
-            .collect();
-        let failed: Vec<&T> = threads
-            .into_iter()
-            .filter_map(|(case, thread)| thread.join().is_err().then_some(case))
-            .collect();
-        assert!(failed.is_empty(), "failed in {failed:?}");
-    });
 }
 
 /// Says that a test can't be made here, past what the test runner swallows. Where all of them have to

@@ -140,6 +140,15 @@ impl Running {
         (status.code().is_none(), said)
     }
 
+    /// Sends SIGINT until it ends: one that comes right after another may be taken for the same.
+    pub(crate) fn interrupt(mut self) -> Ended {
+        while self.is_running() {
+            self.signal("INT");
+            std::thread::sleep(LOOK);
+        }
+        self.end()
+    }
+
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }

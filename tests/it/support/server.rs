@@ -141,6 +141,11 @@ impl Server {
         self.no_faults();
     }
 
+    /// Lets everything that is held go on; holds that are still to come stay.
+    pub(crate) fn release_held(&self) {
+        self.ask("DELETE", "/_sandbox/holds/held", None);
+    }
+
     /// Waits until a fault struck.
     pub(crate) fn wait_until_met(&self, fault: &str) {
         wait_for(fault, || (self.met(fault) > 0).then_some(()));
@@ -177,13 +182,6 @@ impl Server {
     pub(crate) fn wait_until_hung_up(&self) {
         wait_for("the end of all connections", || {
             (self.report().connections == 1).then_some(())
-        });
-    }
-
-    /// Waits until so many bytes came in.
-    pub(crate) fn wait_for_bytes(&self, bytes: u64) {
-        wait_for("bytes at the sandbox", || {
-            (self.report().bytes_received >= bytes).then_some(())
         });
     }
 }

@@ -34,7 +34,7 @@ use reelhaul::{
 use serde_json::{Map, Value};
 
 use crate::support::{
-    Home, MIB, Mode, Server, Source, install_crypto, program, terminal::Terminal,
+    Home, Mode, PART, Server, Source, install_crypto, program, terminal::Terminal,
 };
 
 /// Whether the terminal is one that a shell can be used in: its own screen, a cursor, no mouse.
@@ -55,9 +55,10 @@ fn assert_cooked(terminal: &Terminal) {
 
 #[test]
 fn a_screen_that_is_put_to_sleep_gives_the_terminal_back_and_wakes_where_it_was() {
-    let server = Server::with(|options| options.speed = Some(2 * MIB));
+    let server = Server::start();
+    server.hold_parts();
     let home = Home::new(Mode::JwPlayer, &server.url);
-    let film = Source::write(home.tree().join("film.mp4"), 30 * MIB, 1);
+    let film = Source::write(home.tree().join("film.mp4"), 1000, 1);
     let shell = "PS1='ready> ' sh -i";
     let Some(terminal) = Terminal::open("asleep", &home, 80, 24, shell) else {
         return;
@@ -79,7 +80,7 @@ fn a_screen_that_is_put_to_sleep_gives_the_terminal_back_and_wakes_where_it_was(
         });
         assert!(terminal.is("alternate_on") && terminal.is("mouse_any_flag"));
     }
-    server.line(0);
+    server.release();
     terminal.shows_text("Everything is done");
     terminal.keys(&["q"]);
     terminal.shows("the shell", |screen| screen.trim_end().ends_with("ready>"));
@@ -100,8 +101,9 @@ fn an_engine_that_panics_gives_the_terminal_back_and_leaves_its_session() {
 /// A program panics after its first part; another goes on with its session.
 fn panics(what: &str, words: &str) {
     let server = Server::start();
+    server.hold_part(2, 1);
     let home = Home::new(Mode::JwPlayer, &server.url);
-    let film = Source::write(home.tree().join("film.mp4"), 30 * MIB, 1);
+    let film = Source::write(home.tree().join("film.mp4"), 2 * PART, 1);
     let session = home.dir.path().join("panicked.toml");
     let command = format!(
         "RUST_BACKTRACE=0 BREAKS={what} URL='{}' SESSION='{}' TREE='{}' '{}' --ignored --exact --nocapture \
@@ -116,6 +118,7 @@ fn panics(what: &str, words: &str) {
     };
     let screen = terminal.shows_text("it ended with 101");
     assert!(screen.contains(words), "{screen}");
+    server.release();
     assert!(is_usable(&terminal));
     assert_cooked(&terminal);
     drop(terminal);

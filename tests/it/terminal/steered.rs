@@ -6,12 +6,13 @@ use crate::support::{Home, MIB, Mode, Server, Source, program, terminal::Termina
 
 #[test]
 fn a_session_is_steered_by_keys_from_the_first_part_to_the_resumed_end() {
-    let server = Server::with(|options| options.speed = Some(4 * MIB));
+    let server = Server::start();
     // The first try of the big file's second part fails, and is not tried again by itself.
     server.script(&json!([{"fault": "error-before", "on": "part", "part": 2, "times": 1}]));
+    server.hold_parts();
     let home = Home::new(Mode::JwPlayer, &server.url);
-    let big = Source::write(home.tree().join("first/big film.mp4"), 60 * MIB, 1);
-    let small = Source::write(home.tree().join("second/small film.mp4"), 11 * MIB, 2);
+    let big = Source::write(home.tree().join("first/big film.mp4"), 45 * MIB, 1);
+    let small = Source::write(home.tree().join("second/small film.mp4"), 1000, 2);
     let up = format!(
         "{} up tree/first --part-size 5MiB --parts 2 --retries 0",
         program().display()
@@ -78,12 +79,13 @@ fn a_session_is_steered_by_keys_from_the_first_part_to_the_resumed_end() {
         screen.contains("Quit")
     });
     terminal.keys(&["Enter"]);
+    terminal.shows_text("finishing 4 parts");
+    server.release();
     let after = terminal.shows_text("it ended with");
     assert!(after.contains("reelhaul resume"), "{after}");
     assert!(after.contains("it ended with 130"), "{after}");
     drop(terminal);
 
-    server.line(0);
     let resume = format!("{} resume", program().display());
     let Some(terminal) = Terminal::open("resumed", &home, 120, 40, &resume) else {
         return;
@@ -98,7 +100,7 @@ fn a_session_is_steered_by_keys_from_the_first_part_to_the_resumed_end() {
 #[test]
 fn a_demo_that_is_left_early_names_no_session_that_is_gone() {
     let home = Home::bare();
-    let command = format!("{} demo --shrink 4", program().display());
+    let command = format!("{} demo --shrink 16", program().display());
     let Some(terminal) = Terminal::open("demo", &home, 100, 30, &command) else {
         return;
     };
