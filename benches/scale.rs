@@ -25,7 +25,7 @@ use md5::{Digest as _, Md5};
 use null::Null;
 use reelhaul::{
     destination::{
-        Destination, NewMedia,
+        Account, NewMedia,
         jwplayer::{JwPlayer, JwPlayerOptions},
     },
     engine::{
@@ -101,6 +101,7 @@ fn kept(id: u32) -> Kept {
         times: Times::default(),
         state: State::Queued,
         reason: None,
+        account: None,
         progress: None,
         unread: None,
     }
@@ -151,11 +152,11 @@ impl Engine {
     }
 }
 
-fn engine(session: Open, queue: Queue, destination: Arc<dyn Destination>) -> Engine {
+fn engine(session: Open, queue: Queue, account: Arc<dyn Account>) -> Engine {
     let parts = Parts {
         session,
         queue,
-        destination,
+        account,
         timing: Timing::default(),
         events: None,
         elsewhere: Arc::default(),
@@ -295,9 +296,9 @@ fn next_part(files: u32) {
         let kept = kept(id);
         queue.add(kept.path, kept.identity).unwrap();
     }
-    let plan = PartPlan::cut(u64::from(PARTS) << 20, (1 << 20).try_into().unwrap());
+    let plan = PartPlan::split(u64::from(PARTS) << 20, (1 << 20).try_into().unwrap()).unwrap();
     let begin = |queue: &mut Queue| {
-        queue.apply(1, &Change::Begun("marker".into()));
+        queue.apply(1, &Change::Begun("marker".into(), None));
         queue.apply(1, &Change::Plan(plan.clone()));
         queue.with_begun(1, |begun| begun.step = Step::Sending);
     };
@@ -320,7 +321,7 @@ fn next_part(files: u32) {
             panic!("nothing to start");
         };
         queue.with_begun(id, |begun| begun.start(part));
-        let change = Change::Part(part.number, Some([7; 16]));
+        let change = Change::Part(part.number, Some([7; 16]).into());
         queue.apply(id, &change);
         log.clear();
         write_change(&mut log, id, &change);
@@ -503,8 +504,8 @@ async fn resume() {
     // What was sent before is small here: the server does not look at it, and says its MD5.
     let receipts = put_some(
         &sandbox,
-        ticket.upload.as_ref().unwrap(),
-        ticket.token.as_ref().unwrap(),
+        ticket.text("upload").unwrap(),
+        ticket.text("token").unwrap(),
         PARTS / 2,
     )
     .await;
@@ -515,11 +516,15 @@ async fn resume() {
         times: Times::default(),
         state: State::Queued,
         reason: None,
+        account: None,
         progress: Some(Progress {
             marker: media.marker,
             ticket: Some(ticket),
-            plan: Some(PartPlan::cut(identity.size, PART.try_into().unwrap())),
-            receipts,
+            plan: PartPlan::split(identity.size, PART.try_into().unwrap()),
+            receipts: receipts
+                .into_iter()
+                .map(|(part, md5)| (part, md5.into()))
+                .collect(),
             completed: false,
             clearing: false,
         }),

@@ -16,6 +16,7 @@ use reelhaul::{
     destination::Ticket,
     engine::queue::Queue,
     identity::Identity,
+    ids::AccountId,
     plan::PartPlan,
     session::{
         Change, Header,
@@ -75,20 +76,21 @@ fn bytes_a_part(files: u32, parts: u32, queued: u32) {
 
     let (mut appended, mut snapshots, mut count) = (0, 0, 0);
     let mut random = fastrand::Rng::with_seed(1);
-    let ticket = |id: u32| Ticket {
-        media: format!("abcd{id:04}"),
-        upload: Some("u".repeat(32)),
-        token: Some("t".repeat(180)),
-        method: None,
+    let ticket = |id: u32| {
+        Ticket::of(format!("abcd{id:04}"))
+            .with("upload", "u".repeat(32))
+            .with("token", "t".repeat(180))
     };
+    let account = AccountId::new("jwplayer", "api.jwplayer.com", 443, "AbCd1234");
     for id in 1..=files {
-        let plan = PartPlan::cut(size, (16 * MIB).try_into().unwrap());
+        let plan = PartPlan::split(size, (16 * MIB).try_into().unwrap()).unwrap();
         let before = [
-            Change::Begun("0123456789abcdefghijklmnop".into()),
+            Change::Begun("0123456789abcdefghijklmnop".into(), Some(account.clone())),
             Change::Plan(plan),
             Change::Ticket(ticket(id)),
         ];
-        let each = (1..=parts).map(|part| Change::Part(part, Some(random.u128(..).to_ne_bytes())));
+        let md5 = |random: &mut fastrand::Rng| Some(random.u128(..).to_ne_bytes());
+        let each = (1..=parts).map(|part| Change::Part(part, md5(&mut random).into()));
         for change in before
             .into_iter()
             .chain(each)
@@ -125,7 +127,7 @@ fn syncs() {
     let begun = Instant::now();
     let before = session.store.syncs();
     let mut text = String::new();
-    write_change(&mut text, 1, &Change::Part(1, Some([7; 16])));
+    write_change(&mut text, 1, &Change::Part(1, Some([7; 16]).into()));
     let mut appends = 0;
     while begun.elapsed() < Duration::from_secs(5) {
         for _ in 0..1000 {

@@ -37,7 +37,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         url: sandbox.url(),
         ..JwPlayerOptions::new(SITE, Secret::new(SECRET))
     };
-    let destination = Arc::new(JwPlayer::new(options)?);
+    let account = Arc::new(JwPlayer::new(options)?);
 
     // A session: one file, locked as long as it is open.
     let home = tempfile::tempdir()?;
@@ -57,7 +57,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (handle, ended) = engine::spawn(engine::Parts {
         session,
         queue: Queue::default(),
-        destination,
+        account,
         timing: Timing {
             poll_first: Duration::from_millis(300),
             ..Timing::default()

@@ -24,7 +24,7 @@ use http_body::{Frame, SizeHint};
 use tokio::sync::mpsc;
 
 use self::blocks::Blocks;
-use crate::{engine::rate::Pace, hashing::Hashing, plan::Part};
+use crate::{hashing::Hashing, limiter::LimiterShare, plan::Part};
 
 /// How many bytes are read, hashed and handed on at once.
 pub const BLOCK: usize = 128 * 1024;
@@ -147,7 +147,7 @@ pub struct PartBody {
     blocks: mpsc::Receiver<io::Result<Bytes>>,
     current: Bytes,
     left: u64,
-    pace: Pace,
+    pace: LimiterShare,
     progress: Arc<Progress>,
     hungry_since: Option<Instant>,
 }
@@ -162,7 +162,7 @@ impl PartBody {
         file: Arc<File>,
         part: Part,
         reading: &Reading,
-        pace: Pace,
+        pace: LimiterShare,
         progress: Arc<Progress>,
     ) -> Self {
         let reading = reading.clone();

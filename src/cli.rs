@@ -18,7 +18,7 @@ pub use flags::{OnHangup, Screen, Tuning};
 pub use read::meant;
 pub use sandbox::{Sandbox, Storage};
 
-use crate::engine::protocol::AddPaths;
+use crate::add_paths::AddPaths;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -100,7 +100,7 @@ mod tests {
     use std::ops::ControlFlow;
 
     use super::*;
-    use crate::{engine::protocol::AddPaths, scan};
+    use crate::{add_paths::AddPaths, scan};
 
     #[test]
     fn a_walk_finds_the_whole_tree_but_for_the_notes() {

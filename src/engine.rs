@@ -1,5 +1,6 @@
 //! The engine's door: [`Handle`], by which everyone else commands and asks; knows no screen.
 
+pub mod accounts;
 mod actor;
 pub mod clock;
 pub mod elsewhere;

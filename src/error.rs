@@ -93,7 +93,30 @@ impl Kind {
     }
 }
 
-/// One failure, told for a person.
+/// What sort of request failed, as hosts count them: each sort may have a call budget of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallClass {
+    /// Any call of an API that counts all calls together.
+    Call,
+    /// A call that only asks.
+    Read,
+    /// A call that changes something.
+    Write,
+    /// A request that carries bytes of a file.
+    Part,
+}
+
+/// Where a failure comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// The host that answered or was to answer, with its port where the URL names one.
+    pub host: Box<str>,
+    /// The class of call.
+    pub class: CallClass,
+}
+
+/// One failure, in words for a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Error {
     /// What sort it is.
@@ -104,6 +127,9 @@ pub struct Error {
     pub status: Option<u16>,
     /// How long the server asks to wait before the next try.
     pub wait: Option<Duration>,
+    /// Where it comes from, where that is a host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Endpoint>,
 }
 
 /// The result of whatever may fail on the way of an upload.
@@ -117,6 +143,7 @@ impl Error {
             message: clean(message.as_ref()),
             status: None,
             wait: None,
+            endpoint: None,
         }
     }
 
@@ -124,6 +151,13 @@ impl Error {
     #[must_use]
     pub fn with_status(mut self, status: u16) -> Self {
         self.status = Some(status);
+        self
+    }
+
+    /// The same with where it comes from.
+    #[must_use]
+    pub fn from_endpoint(mut self, endpoint: Endpoint) -> Self {
+        self.endpoint = Some(endpoint);
         self
     }
 

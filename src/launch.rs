@@ -89,7 +89,7 @@ pub async fn run(cli: Cli) -> Result<u8, Stopped> {
             // Of a config that is found good here nothing else is to be found fault with later.
             screen::keys(&config)?;
             let chosen = destinations::choose(&config, check.name.as_deref()).await?;
-            match chosen.destination.check().await {
+            match chosen.account.check().await {
                 Ok(words) => {
                     print(&words);
                     Ok(DONE)

@@ -6,10 +6,13 @@
 //! | module | room for |
 //! |---|---|
 //! | [`error`] | what went wrong, whether it is tried again, what the person can do |
+//! | [`ids`], [`state`] | what uploads, media objects and accounts are known by; where an upload stands |
 //! | [`settings`] | what can be tuned while it runs |
+//! | [`add_paths`] | what a scan is asked for |
 //! | [`plan`] | how a file is cut into parts |
 //! | [`identity`] | whether a file is still the one that was begun |
 //! | [`path`], [`format`](mod@format), [`metadata`] | paths as text and back; numbers and names for people; path → title and media type |
+//! | [`limiter`] | the bandwidth cap that all parts share |
 //! | [`secret`] | keys and tokens that no one can print by accident |
 //!
 //! What runs:
@@ -18,7 +21,7 @@
 //! |---|---|
 //! | [`engine`] | the one owner of the session: commands and queries in, plain values out |
 //! | [`session`] | one TOML file: snapshot and log, its lock, when it is written |
-//! | [`destination`] | the trait, its limits, and the vendors behind it |
+//! | [`destination`] | accounts and their uploads: two traits, their limits, and the vendors behind them |
 //! | [`body`] | one part on its way: file range → MD5 → blocks |
 //! | [`hashing`] | the MD5 of many streams, side by side |
 //! | [`scan`] | walks trees for media |
@@ -50,6 +53,7 @@
 // A reader that has gone makes these panic: see `launch::say` and `outlet`.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
+pub mod add_paths;
 pub mod attach;
 pub mod body;
 pub mod cli;
@@ -63,8 +67,10 @@ pub mod format;
 pub mod hashing;
 pub mod headless;
 pub mod identity;
+pub mod ids;
 pub mod journal;
 pub mod launch;
+pub mod limiter;
 pub mod metadata;
 pub mod outlet;
 pub mod path;
@@ -74,6 +80,7 @@ pub mod scan;
 pub mod secret;
 pub mod session;
 pub mod settings;
+pub mod state;
 pub mod tui;
 
 #[cfg(test)]

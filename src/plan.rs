@@ -1,4 +1,4 @@
-//! How an upload is cut into parts: a short list of runs; pure, knows no file and no destination.
+//! How a file is split into parts: a short list of runs; pure, knows no file and no destination.
 //!
 //! Parts are numbered from 1, as both wire formats number them. A plan always covers its file
 //! exactly: no gap, no overlap, the last part takes what is left.
@@ -53,11 +53,14 @@ impl Part {
     }
 }
 
-/// How one file is cut into parts.
+/// How one file is split into parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartPlan {
     runs: Vec<Run>,
     file_size: u64,
+    /// The highest number that a part of this upload had in any plan that this one was made from: a
+    /// part of such a plan may still arrive.
+    highest: PartNumber,
 }
 
 /// Why runs are no plan for a file.
@@ -66,23 +69,20 @@ pub struct PartPlan {
 pub struct BadPlan(&'static str);
 
 impl PartPlan {
-    /// Cuts a file of `file_size` bytes (at least 1) into parts of `part_size`; the last takes what
-    /// is left.
-    ///
-    /// # Panics
-    /// When the plan would have more than 2³² parts, which no destination's limits allow.
+    /// Splits a file of `file_size` bytes (at least 1) into parts of `part_size`; the last takes what
+    /// is left. `None` where that would be 2³² parts or more.
     #[must_use]
-    pub fn cut(file_size: u64, part_size: NonZeroU64) -> Self {
-        let count = file_size.div_ceil(part_size.get()).max(1);
-        let count = u32::try_from(count).expect("limits keep the number of parts small");
-        Self {
+    pub fn split(file_size: u64, part_size: NonZeroU64) -> Option<Self> {
+        let count = u32::try_from(file_size.div_ceil(part_size.get()).max(1)).ok()?;
+        Some(Self {
             runs: vec![Run {
                 first: 1,
                 count,
                 size: part_size.get(),
             }],
             file_size,
-        }
+            highest: count,
+        })
     }
 
     /// A plan from saved runs.
@@ -122,7 +122,26 @@ impl PartPlan {
         if u32::try_from(next).is_err() {
             return Err(BadPlan("it has too many parts"));
         }
-        Ok(Self { runs, file_size })
+        let mut plan = Self {
+            runs,
+            file_size,
+            highest: 0,
+        };
+        plan.highest = plan.count();
+        Ok(plan)
+    }
+
+    /// The same plan, where a plan that it was made from had parts up to this number.
+    #[must_use]
+    pub fn with_highest(mut self, highest: PartNumber) -> Self {
+        self.highest = self.count().max(highest);
+        self
+    }
+
+    /// The highest number that a part of this upload had in this plan or in one it was made from.
+    #[must_use]
+    pub fn highest(&self) -> PartNumber {
+        self.highest
     }
 
     /// The runs, as they are saved.
@@ -137,7 +156,7 @@ impl PartPlan {
         self.runs.last().map_or(0, |run| run.first + run.count - 1)
     }
 
-    /// The size of the file it cuts, in bytes.
+    /// The size of the file, in bytes.
     #[must_use]
     pub fn file_size(&self) -> u64 {
         self.file_size
@@ -200,24 +219,16 @@ impl PartPlan {
         None
     }
 
-    /// The same plan with everything from part `from` on cut anew into parts of `part_size`.
-    /// What lies before `from` keeps its numbers and sizes.
+    /// The same plan with everything from part `from` on split again into parts of `part_size`.
+    /// What lies before `from` keeps its numbers and sizes. `None` where that would be too many parts.
     #[must_use]
-    pub fn recut(&self, from: PartNumber, part_size: NonZeroU64) -> Self {
+    pub fn resplit(&self, from: PartNumber, part_size: NonZeroU64) -> Option<Self> {
         let Some(first) = self.part(from) else {
-            return self.clone();
+            return Some(self.clone());
         };
-        let mut runs: Vec<Run> = Vec::with_capacity(self.runs.len() + 1);
-        for run in &self.runs {
-            let keep = run.count.min(from.saturating_sub(run.first));
-            if keep > 0 {
-                runs.push(Run {
-                    count: keep,
-                    ..*run
-                });
-            }
-        }
-        let tail = Self::cut(self.file_size - first.offset, part_size).runs[0];
+        let tail = Self::split(self.file_size - first.offset, part_size)?.runs[0];
+        (from - 1).checked_add(tail.count)?;
+        let mut runs = self.runs_before(from);
         match runs.last_mut() {
             Some(last) if last.size == tail.size => last.count += tail.count,
             _ => runs.push(Run {
@@ -225,10 +236,63 @@ impl PartPlan {
                 ..tail
             }),
         }
+        Some(self.made_into(runs))
+    }
+
+    /// The same plan with a part that ends at `offset`, and the number of that part: the part that
+    /// `offset` lies in becomes two, where it lies in one. `None` for an offset of 0, one beyond the
+    /// end, or where a part more would be too many.
+    #[must_use]
+    pub fn with_end_at(&self, offset: u64) -> Option<(Self, PartNumber)> {
+        let part = self
+            .parts()
+            .find(|part| part.range().end >= offset && part.offset < offset)?;
+        if part.range().end == offset {
+            return Some((self.clone(), part.number));
+        }
+        self.count().checked_add(1)?;
+        let mut runs = self.runs_before(part.number);
+        runs.push(Run {
+            first: part.number,
+            count: 1,
+            size: offset - part.offset,
+        });
+        runs.push(Run {
+            first: part.number + 1,
+            count: 1,
+            size: part.range().end - offset,
+        });
+        for run in &self.runs {
+            // What of the run lies behind the part, one number later.
+            let skipped = (part.number + 1).saturating_sub(run.first);
+            if run.first + (run.count - 1) > part.number {
+                runs.push(Run {
+                    first: run.first + skipped + 1,
+                    count: run.count - skipped,
+                    size: run.size,
+                });
+            }
+        }
+        Some((self.made_into(runs), part.number))
+    }
+
+    /// The runs of the parts before this one.
+    fn runs_before(&self, number: PartNumber) -> Vec<Run> {
+        let kept = |run: &Run| Run {
+            count: run.count.min(number.saturating_sub(run.first)),
+            ..*run
+        };
+        let runs = self.runs.iter().map(kept);
+        runs.filter(|run| run.count > 0).collect()
+    }
+
+    fn made_into(&self, runs: Vec<Run>) -> Self {
         Self {
             runs,
             file_size: self.file_size,
+            highest: 0,
         }
+        .with_highest(self.highest)
     }
 }
 
@@ -258,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_file_of_exactly_one_part_has_one_part() {
-        let plan = PartPlan::cut(5, size(5));
+        let plan = PartPlan::split(5, size(5)).unwrap();
         assert_eq!(
             plan.parts().collect::<Vec<_>>(),
             [Part {
@@ -286,21 +350,59 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_file_of_more_parts_than_numbers_is_not_split() {
+        let one = size(1);
+        assert_eq!(PartPlan::split(1 << 32, one), None);
+        let plan = PartPlan::split(1 << 33, size(1 << 30)).unwrap();
+        assert_eq!(plan.resplit(2, one), None);
+        assert_eq!(plan.with_end_at(0), None);
+        assert_eq!(plan.with_end_at((1 << 33) + 1), None);
+    }
+
     proptest! {
         #[test]
-        fn every_byte_is_in_exactly_one_part_however_often_the_tail_is_recut(
+        fn every_byte_is_in_exactly_one_part_however_often_the_tail_is_split_again(
             file in 1u64..5_000_000, first in 1u64..1_000_000,
             cuts in proptest::collection::vec((1u32..60, 1u64..1_000_000), 0..5),
         ) {
-            let mut plan = PartPlan::cut(file, size(first.max(file / 500)));
+            let mut plan = PartPlan::split(file, size(first.max(file / 500))).unwrap();
             covers_exactly(&plan);
             for (from, part) in cuts {
                 let kept: Vec<Part> = plan.parts().take_while(|p| p.number < from).collect();
-                plan = plan.recut(from, size(part.max(file / 500 + 1)));
+                let before = plan.highest();
+                plan = plan.resplit(from, size(part.max(file / 500 + 1))).unwrap();
+                prop_assert_eq!(plan.highest(), before.max(plan.count()));
                 covers_exactly(&plan);
                 prop_assert!(plan.parts().take(kept.len()).eq(kept));
-                prop_assert_eq!(PartPlan::from_runs(plan.runs().to_vec(), file).unwrap(), plan.clone());
+                let saved = PartPlan::from_runs(plan.runs().to_vec(), file).unwrap();
+                prop_assert_eq!(saved.with_highest(plan.highest()), plan.clone());
             }
+        }
+
+        #[test]
+        fn a_part_ends_at_any_offset_and_the_parts_before_it_stay(
+            file in 1u64..5_000_000, first in 1u64..1_000_000, from in 1u32..60,
+            part in 1u64..1_000_000, at in 0.0..1.0f64,
+        ) {
+            let plan = PartPlan::split(file, size(first.max(file / 500))).unwrap();
+            let plan = plan.resplit(from, size(part.max(file / 500 + 1))).unwrap();
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+            let offset = 1 + (at * (file - 1) as f64) as u64;
+            let (split, number) = plan.with_end_at(offset).unwrap();
+            covers_exactly(&split);
+            prop_assert_eq!(split.part(number).unwrap().range().end, offset);
+            prop_assert!(split.count() - plan.count() <= 1);
+            let before = number as usize - 1;
+            prop_assert!(split.parts().take(before).eq(plan.parts().take(before)));
+            let ends = |plan: &PartPlan| -> std::collections::BTreeSet<u64> {
+                plan.parts().map(|part| part.range().end).collect()
+            };
+            let mut wanted = ends(&plan);
+            wanted.insert(offset);
+            prop_assert_eq!(ends(&split), wanted);
+            let saved = PartPlan::from_runs(split.runs().to_vec(), file).unwrap();
+            prop_assert_eq!(saved.with_highest(split.highest()), split);
         }
     }
 }

@@ -23,7 +23,7 @@ use std::{
 };
 
 use self::{filters::Filters, walk::Walk};
-use crate::{engine::protocol::AddPaths, error::clean};
+use crate::{add_paths::AddPaths, error::clean};
 
 /// A media file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,4 +19,4 @@ pub mod walks;
 pub use folder::Folder;
 pub use record::{Change, Header, Kept, Progress};
 pub use times::{Milestone, Moment, Times};
-pub use walks::{Walk, WalkId, Walks};
+pub use walks::{Walk, Walks};

@@ -316,8 +316,12 @@ fn limits_that_were_set_take_the_place_of_the_vendors_and_stay_in_order() {
         part_default: 50,
         parts_max: 10_000,
         file_max: 1000,
-        recut: true,
-        parts_a_minute: None,
+        multiple_of: 1,
+        uniform: false,
+        ordered: false,
+        first_alone: false,
+        can_replan: true,
+        parts_per_minute: None,
     };
     let applied = |part_min, part_max| {
         let mut limits = vendor.clone();

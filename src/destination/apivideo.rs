@@ -1,5 +1,5 @@
 //! api.video: progressive uploads, several parts at once, its status as the truth. Knows its calls
-//! and what they mean, not what is tried again.
+//! and what they mean, not what is retried.
 
 mod answer;
 mod auth;
@@ -7,39 +7,40 @@ mod form;
 mod received;
 mod request;
 mod status;
+mod upload;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
-use reqwest::Body;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use url::Url;
 
 use super::{
-    Destination, HoldUp, Limits, MediaStatus, NewMedia, Receipt, Received, Ticket,
-    http::{Answer, Call, Http, HttpOptions, heed},
+    Account, Limits, Lookup, MediaStatus, NewMedia, RateLimitWait, RemoteUpload, Ticket,
+    call_limiter::CallRateLimiter,
+    http::{Answer, Call, Http, HttpOptions},
     metadata,
-    pace::Pacer,
-    told::Told,
+    status_batch::StatusBatch,
 };
 use crate::{
-    body::PartBody,
-    error::{Error, Kind, Result},
-    plan::{Part, PartPlan},
+    error::{CallClass, Error, Kind, Result},
+    ids::{AccountId, MediaId},
     secret::Secret,
 };
 use auth::Auth;
-use form::FileForm;
 use status::Status;
+use upload::Upload;
 
 /// How a request says which part of the file it is. One way per upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RangeMode {
-    /// `bytes A-B/TOTAL`: parts may be cut anew while the upload runs.
+    /// `bytes A-B/TOTAL`: the upload can be replanned while it runs.
     #[default]
     Bytes,
-    /// `part N/TOTAL`.
+    /// `part N/TOTAL`: the number of parts is announced with the first, so that it stays.
     Part,
 }
 
@@ -48,6 +49,23 @@ impl RangeMode {
         match self {
             Self::Bytes => "bytes",
             Self::Part => "part",
+        }
+    }
+
+    /// What a ticket says, if it says it: that of the first edition may not.
+    fn of(ticket: &Ticket) -> Option<Self> {
+        match ticket.text("method")?.split(' ').next() {
+            Some("bytes") => Some(Self::Bytes),
+            Some("part") => Some(Self::Part),
+            _ => None,
+        }
+    }
+
+    /// What these limits are for an upload that is sent this way.
+    fn narrow(self, limits: &Limits) -> Limits {
+        Limits {
+            can_replan: limits.can_replan && self == Self::Bytes,
+            ..limits.clone()
         }
     }
 }
@@ -63,7 +81,7 @@ pub struct Budgets {
     pub reads: u32,
 }
 
-/// What an api.video account needs to be told of itself.
+/// What has to be known of an api.video account.
 #[derive(Debug, Clone)]
 pub struct ApiVideoOptions {
     /// The API key.
@@ -101,8 +119,12 @@ impl ApiVideoOptions {
         part_default: 50 << 20,
         parts_max: 10_000,
         file_max: 52_428_800_000,
-        recut: true,
-        parts_a_minute: Some(Self::BUDGETS.uploads),
+        multiple_of: 1,
+        uniform: false,
+        ordered: false,
+        first_alone: false,
+        can_replan: true,
+        parts_per_minute: Some(Self::BUDGETS.uploads),
     };
 
     /// Calls a minute in production.
@@ -139,14 +161,25 @@ impl ApiVideoOptions {
 /// An account at api.video.
 #[derive(Debug)]
 pub struct ApiVideo {
-    http: Http,
-    auth: Auth,
+    api: Arc<Api>,
+    id: AccountId,
+    /// What an upload that is created now allows.
     limits: Limits,
+    /// The way in which new uploads are sent.
     range: RangeMode,
     metadata: Map<String, Value>,
-    uploads: Pacer,
-    writes: Pacer,
-    reads: Pacer,
+}
+
+/// The account's API, as the account and its uploads use it.
+#[derive(Debug)]
+struct Api {
+    http: Http,
+    auth: Auth,
+    /// What an upload allows that is not narrowed by the way it is sent.
+    limits: Limits,
+    uploads: CallRateLimiter,
+    writes: CallRateLimiter,
+    reads: CallRateLimiter,
 }
 
 impl ApiVideo {
@@ -162,73 +195,87 @@ impl ApiVideo {
             allow_http: options.allow_http,
             ca: options.ca,
         })?;
-        let mut limits = options.limits;
-        // Parts by number carry their total: it can't change any more.
-        limits.recut &= options.range == RangeMode::Bytes;
-        limits.parts_a_minute = Some(options.budgets.uploads);
+        let limits = Limits {
+            parts_per_minute: Some(options.budgets.uploads),
+            ..options.limits
+        };
         Ok(Self {
-            http,
-            auth: Auth::new(options.api_key, options.basic)?,
-            limits,
+            id: account_id(&http, &options.api_key),
+            limits: options.range.narrow(&limits),
             range: options.range,
             metadata,
-            uploads: Pacer::new("uploads", options.budgets.uploads),
-            writes: Pacer::new("writes", options.budgets.writes),
-            reads: Pacer::new("reads", options.budgets.reads),
+            api: Arc::new(Api {
+                http,
+                auth: Auth::new(options.api_key, options.basic)?,
+                limits,
+                uploads: CallRateLimiter::new("uploads", options.budgets.uploads),
+                writes: CallRateLimiter::new("writes", options.budgets.writes),
+                reads: CallRateLimiter::new("reads", options.budgets.reads),
+            }),
         })
     }
 
+    /// The ticket of a video whose upload is sent in the configured way.
+    fn ticket(&self, video: String, media: &NewMedia) -> Ticket {
+        let method = format!("{} {}", self.range.word(), media.file_name);
+        Ticket::of(video).with("method", method)
+    }
+}
+
+/// The account that a key opens: nothing else that is known of it says which it is.
+fn account_id(http: &Http, key: &Secret) -> AccountId {
+    use std::fmt::Write as _;
+
+    let digest = Sha256::new()
+        .chain_update(b"reelhaul account\0")
+        .chain_update(key.expose())
+        .finalize();
+    let mut hex = String::new();
+    for byte in digest.iter().take(16) {
+        // Writing to a String can't fail.
+        let _ = write!(hex, "{byte:02x}");
+    }
+    AccountId::new("apivideo", http.host(), http.port(), &hex)
+}
+
+impl Api {
+    /// The budget of a class of call.
+    fn limiter(&self, class: CallClass) -> &CallRateLimiter {
+        match class {
+            CallClass::Read => &self.reads,
+            CallClass::Part => &self.uploads,
+            CallClass::Write | CallClass::Call => &self.writes,
+        }
+    }
+
     /// An authorised call; when its token is refused, once more with a new one.
-    async fn ask(&self, pacer: &Pacer, call: Call) -> Result<Answer> {
-        let (answer, bearer) = self.ask_once(pacer, call.clone()).await?;
+    async fn ask(&self, call: Call) -> Result<Answer> {
+        let (answer, bearer) = self.ask_once(call.clone()).await?;
         if self.auth.is_basic() || !answer::wants_new_token(&answer) {
             return Ok(answer);
         }
         self.auth.refused(&bearer).await;
-        self.ask_once(pacer, call).await.map(|(answer, _)| answer)
+        self.ask_once(call).await.map(|(answer, _)| answer)
     }
 
-    async fn ask_once(
-        &self,
-        pacer: &Pacer,
-        call: Call,
-    ) -> Result<(Answer, reqwest::header::HeaderValue)> {
-        // The turn first: a token could expire while waiting for it.
-        pacer.turn().await;
+    async fn ask_once(&self, call: Call) -> Result<(Answer, reqwest::header::HeaderValue)> {
+        let limiter = self.limiter(call.class);
+        // The place in the budget first: a token could expire while waiting for it.
+        limiter.acquire().await;
         let bearer = self.auth.header(&self.http, &self.writes).await?;
-        let answer = self.http.send(call.authorized(&bearer)).await?;
-        Ok((heed(pacer, answer), bearer))
+        let answer = self.http.send(limiter, call.authorized(&bearer)).await?;
+        Ok((answer, bearer))
+    }
+
+    /// A failure that the answer to a read means.
+    fn error(&self, kind: Kind, words: impl AsRef<str>) -> Error {
+        self.http.api_error(CallClass::Read, kind, words)
     }
 
     /// The status of a video; `None` when there is none.
-    async fn video(&self, id: &str) -> Result<Option<Status>> {
-        answer::read_status(
-            &self
-                .ask(&self.reads, request::status(&self.http, id)?)
-                .await?,
-        )
-    }
-
-    /// The way this upload announces its parts: as it was begun, whatever the config says now.
-    fn mode(&self, ticket: &Ticket) -> RangeMode {
-        match ticket.method.as_deref().and_then(|m| m.split(' ').next()) {
-            Some("bytes") => RangeMode::Bytes,
-            Some("part") => RangeMode::Part,
-            _ => self.range,
-        }
-    }
-
-    fn ticket(&self, media: String, file_name: Option<&str>) -> Ticket {
-        let mode = self.range.word();
-        Ticket {
-            media,
-            upload: None,
-            token: None,
-            method: Some(match file_name {
-                Some(name) => format!("{mode} {name}"),
-                None => mode.to_owned(),
-            }),
-        }
+    async fn video(&self, id: &MediaId) -> Result<Option<Status>> {
+        let call = request::status(&self.http, id.as_str())?;
+        answer::read_status(&self.ask(call).await?)
     }
 }
 
@@ -261,167 +308,91 @@ fn person_metadata(table: &toml::Table) -> Result<Map<String, Value>> {
     Ok(metadata)
 }
 
-fn gone() -> Error {
-    Error::new(Kind::TicketGone, "api.video no longer has this video")
-}
-
 #[async_trait]
-impl Destination for ApiVideo {
+impl Account for ApiVideo {
+    fn id(&self) -> &AccountId {
+        &self.id
+    }
+
     fn describe(&self) -> String {
-        format!("api.video at {}", self.http.host())
+        format!("api.video at {}", self.api.http.host())
     }
 
-    fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
-    async fn check(&self) -> Result<String> {
-        if self.auth.is_basic() {
-            let answer = self.ask(&self.reads, request::check(&self.http)?).await?;
-            answer::read_list(&answer, "check")?;
-        } else {
-            self.auth.check(&self.http, &self.writes).await?;
-        }
-        Ok(format!("{} accepts the key", self.describe()))
-    }
-
-    async fn recover(&self, marker: &str) -> Result<Option<Ticket>> {
-        for call in [
-            request::find(&self.http, marker)?,
-            request::newest(&self.http)?,
-        ] {
-            let doing = call.doing;
-            let videos = answer::read_list(&self.ask(&self.reads, call).await?, doing)?;
-            if let Some(video) = videos.into_iter().find(|video| video.is_marked(marker)) {
-                return Ok(Some(self.ticket(video.id, None)));
-            }
-        }
-        Ok(None)
+    fn page_url(&self, media: &MediaId) -> Option<Url> {
+        request::page(&self.api.http, media.as_str()).ok()
     }
 
     fn metadata(&self, media: &NewMedia) -> Map<String, Value> {
         request::metadata(media, &self.metadata)
     }
 
-    fn address(&self, media: &str) -> Option<String> {
-        request::page(&self.http, media).ok().map(Into::into)
+    fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn rate_limit_wait(&self) -> Option<RateLimitWait> {
+        [&self.api.uploads, &self.api.writes, &self.api.reads]
+            .into_iter()
+            .filter_map(CallRateLimiter::rate_limit_wait)
+            .max_by_key(|wait| wait.remaining)
+    }
+
+    async fn check(&self) -> Result<String> {
+        let Api {
+            http, auth, writes, ..
+        } = &*self.api;
+        if auth.is_basic() {
+            answer::read_list(&self.api.ask(request::check(http)?).await?, "check")?;
+        } else {
+            auth.check(http, writes).await?;
+        }
+        Ok(format!("{} accepts the key", self.describe()))
     }
 
     async fn create(&self, media: &NewMedia) -> Result<Ticket> {
-        let call = request::create(&self.http, media, &self.metadata)?;
-        let id = answer::read_created(&self.ask(&self.writes, call).await?)?;
-        Ok(self.ticket(id, Some(&media.file_name)))
+        let call = request::create(&self.api.http, media, &self.metadata)?;
+        let id = answer::read_created(&self.api.ask(call).await?)?;
+        Ok(self.ticket(id, media))
     }
 
-    async fn put(
-        &self,
-        ticket: &Ticket,
-        plan: &PartPlan,
-        part: Part,
-        body: PartBody,
-    ) -> Result<Receipt> {
-        let boundary = format!("reelhaul-{:032x}", fastrand::u128(..));
-        let mode = self.mode(ticket);
-        let call = request::source(&self.http, &ticket.media, plan, part, mode, &boundary)?;
-        let name = ticket.method.as_deref().and_then(|m| m.split_once(' '));
-        let name = name.map_or("", |(_, name)| name);
-        let mime = mime_guess::from_path(name).first_or_octet_stream();
-        let form = FileForm::new(&boundary, name, mime.as_ref(), body);
-
-        self.uploads.turn().await;
-        let bearer = self.auth.header(&self.http, &self.writes).await?;
-        let sent = self.http.stream(call.authorized(&bearer), Body::wrap(form));
-        let answer = heed(&self.uploads, sent.await?);
-        if answer.is_success() {
-            self.auth.part_accepted();
-            return Ok(Receipt::default());
-        }
-        let failure = answer::failure(&answer, "send");
-        if !self.auth.is_basic() && answer::wants_new_token(&answer) {
-            // The body is spent, so it is the engine's to send it again, with a new token.
-            if !self.auth.part_refused(&bearer).await {
-                let error = Error {
-                    kind: Kind::Credentials,
-                    ..failure
-                };
-                return Err(error.at("api.video refuses every access token, fresh ones too"));
+    async fn find_created(&self, media: &NewMedia) -> Result<Lookup> {
+        let marker = &media.marker;
+        for call in [
+            request::find(&self.api.http, marker)?,
+            request::newest(&self.api.http)?,
+        ] {
+            let doing = call.doing;
+            let videos = answer::read_list(&self.api.ask(call).await?, doing)?;
+            if let Some(video) = videos.into_iter().find(|video| video.is_marked(marker)) {
+                return Ok(Lookup::Found(self.ticket(video.id, media)));
             }
-            return Err(Error {
-                kind: Kind::LinkExpired,
-                ..failure
-            });
         }
-        self.auth.part_accepted();
-        if answer::overlaps(&answer) {
-            // This very part came through before, or is just being taken from a try that was given
-            // up; or bytes of another slicing are there, and always will be.
-            let kind = match self.received(ticket, plan).await? {
-                Received::Complete | Received::Unproven => Kind::AlreadySent,
-                Received::Parts(there) if there.iter().any(|one| one.number == part.number) => {
-                    Kind::AlreadySent
-                }
-                Received::Parts(_) => Kind::Broken,
-                Received::Foreign(_) => Kind::TicketGone,
-            };
-            return Err(Error { kind, ..failure });
-        }
-        match answer.status {
-            404 | 410 => Err(Error {
-                kind: Kind::TicketGone,
-                ..failure
-            }),
-            _ => Err(failure),
-        }
+        Ok(Lookup::Absent)
     }
 
-    async fn received(&self, ticket: &Ticket, plan: &PartPlan) -> Result<Received> {
-        let status = self.video(&ticket.media).await?.ok_or_else(gone)?;
-        Ok(received::received(&status, plan, self.mode(ticket)))
-    }
-
-    /// The upload ends by itself when its last part arrives; this only makes sure that it did.
-    async fn complete(&self, ticket: &Ticket, plan: &PartPlan) -> Result<()> {
-        let missing = match self.received(ticket, plan).await? {
-            Received::Complete | Received::Unproven => return Ok(()),
-            Received::Parts(parts) => plan.count() as usize - parts.len(),
-            Received::Foreign(why) => return Err(Error::new(Kind::TicketGone, why)),
-        };
-        if missing == 0 {
-            return Ok(());
-        }
-        let why = format!(
-            "api.video does not have {missing} of {} parts yet",
-            plan.count()
-        );
-        Err(Error::new(Kind::Server, why))
-    }
-
-    fn verify_before_complete(&self, _ticket: &Ticket, _parts: u32) -> bool {
-        false
-    }
-
-    async fn status(&self, media: &[String]) -> Result<Vec<MediaStatus>> {
-        let mut told = Told::default();
+    async fn status(&self, media: &[MediaId]) -> Result<Vec<MediaStatus>> {
+        let mut batch = StatusBatch::default();
         for id in media {
-            let video = self.video(id).await;
-            told.add(video.map(|video| video.map_or(MediaStatus::Gone, |video| video.media())))?;
+            let video = self.api.video(id).await;
+            batch.add(video.map(|video| video.map_or(MediaStatus::Gone, |video| video.media())))?;
         }
-        told.all()
+        batch.all()
     }
 
-    async fn remove(&self, ticket: &Ticket) -> Result<()> {
-        let call = request::delete(&self.http, &ticket.media)?;
-        let answer = self.ask(&self.writes, call).await?;
+    async fn delete(&self, ticket: &Ticket) -> Result<()> {
+        let Some(media) = &ticket.media else {
+            return Ok(());
+        };
+        let call = request::delete(&self.api.http, media.as_str())?;
+        let answer = self.api.ask(call).await?;
         match answer.status {
             404 | 410 => Ok(()),
             _ => answer::read_done(&answer, "remove"),
         }
     }
 
-    fn hold_up(&self) -> Option<HoldUp> {
-        [&self.uploads, &self.writes, &self.reads]
-            .into_iter()
-            .filter_map(Pacer::hold_up)
-            .max_by_key(|hold_up| hold_up.left)
+    fn open(&self, ticket: Ticket) -> Result<Box<dyn RemoteUpload>> {
+        let mode = RangeMode::of(&ticket).unwrap_or(self.range);
+        Ok(Box::new(Upload::new(Arc::clone(&self.api), ticket, mode)?))
     }
 }

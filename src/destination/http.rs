@@ -1,4 +1,4 @@
-//! HTTP as all destinations need it: a client that follows no redirect, links that lead nowhere they
+//! HTTP as all accounts need it: a client that follows no redirect, links that lead nowhere they
 //! should not, answers that are bounded, failures sorted into kinds. Knows no vendor.
 
 mod answer;
@@ -6,16 +6,20 @@ mod client;
 mod reach;
 
 pub(super) use answer::{Answer, md5};
-pub(super) use client::{Call, Http, HttpOptions, heed, secret_header};
+pub(super) use client::{Call, Http, HttpOptions, observe, secret_header};
 
 /// An answer as a test writes it down.
 #[cfg(test)]
 pub(super) fn answer(status: u16, body: &str) -> Answer {
-    let headers = reqwest::header::HeaderMap::new();
+    let endpoint = crate::error::Endpoint {
+        host: "api.example".into(),
+        class: crate::error::CallClass::Call,
+    };
     Answer::new(
         status,
-        headers,
+        reqwest::header::HeaderMap::new(),
         body.to_owned(),
         jiff::Timestamp::UNIX_EPOCH,
+        endpoint,
     )
 }

@@ -1,5 +1,5 @@
 //! JW Player: multipart uploads through pre-signed links, and single requests for small files.
-//! Knows its calls and what they mean, not what is tried again.
+//! Knows its calls and what they mean, not what is retried.
 
 mod answer;
 mod links;
@@ -7,29 +7,30 @@ mod parts;
 mod request;
 mod whole;
 
-use std::{path::PathBuf, sync::atomic::AtomicBool, sync::atomic::Ordering::Relaxed};
+use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
+use url::Url;
 
 use super::{
-    Destination, HoldUp, Limits, MediaStatus, NewMedia, Receipt, Received, Ticket,
+    Account, Limits, Lookup, MediaStatus, NewMedia, RateLimitWait, RemoteUpload, Ticket,
+    call_limiter::CallRateLimiter,
     http::{Answer, Call, Http, HttpOptions},
     metadata,
-    pace::Pacer,
-    told::Told,
+    status_batch::StatusBatch,
 };
 use crate::{
-    body::PartBody,
-    error::{Error, Kind, Result},
-    plan::{Part, PartPlan},
+    error::{CallClass, Error, Kind, Result},
+    ids::{AccountId, MediaId},
     secret::Secret,
 };
 use answer::Media;
-use links::Links;
+use parts::PartsUpload;
 use request::{Sending, Site};
+use whole::WholeUpload;
 
-/// What a JW Player site needs to be told of itself.
+/// What has to be known of a JW Player site.
 #[derive(Debug, Clone)]
 pub struct JwPlayerOptions {
     /// The site's (property's) id.
@@ -61,8 +62,12 @@ impl JwPlayerOptions {
         part_default: 16 << 20,
         parts_max: answer::SLOTS,
         file_max: 100_000_000_000,
-        recut: true,
-        parts_a_minute: None,
+        multiple_of: 1,
+        uniform: false,
+        ordered: false,
+        first_alone: false,
+        can_replan: true,
+        parts_per_minute: None,
     };
 
     /// A site with everything as the vendor documents it: 60 calls a minute, [`Self::LIMITS`].
@@ -84,13 +89,17 @@ impl JwPlayerOptions {
 /// A site of JW Player's.
 #[derive(Debug)]
 pub struct JwPlayer {
+    api: Arc<Api>,
+    id: AccountId,
+    metadata: Map<String, Value>,
+}
+
+/// The API of a site, as the account and its uploads use it.
+#[derive(Debug)]
+struct Api {
     site: Site,
     limits: Limits,
-    metadata: Map<String, Value>,
-    pacer: Pacer,
-    links: Links,
-    /// Whether the server showed that it can't list media by ids.
-    asks_one_by_one: AtomicBool,
+    limiter: CallRateLimiter,
 }
 
 impl JwPlayer {
@@ -121,254 +130,211 @@ impl JwPlayer {
             ca: options.ca,
         })?;
         Ok(Self {
-            site: Site {
-                http,
-                id: options.site_id,
-                secret: request::bearer(options.secret.expose())?,
-            },
-            limits: options.limits,
+            id: AccountId::new("jwplayer", http.host(), http.port(), &options.site_id),
             metadata: metadata::json(&options.metadata),
-            pacer: Pacer::new("API calls", options.calls_per_minute),
-            links: Links::default(),
-            asks_one_by_one: AtomicBool::new(false),
+            api: Arc::new(Api {
+                site: Site {
+                    http,
+                    id: options.site_id,
+                    secret: request::bearer(options.secret.expose())?,
+                },
+                limits: options.limits,
+                limiter: CallRateLimiter::new("API calls", options.calls_per_minute),
+            }),
         })
     }
 
-    async fn ask(&self, call: Call) -> Result<Answer> {
-        self.site.http.ask(&self.pacer, call).await
-    }
-
-    /// The media object, by the site's secret; `None` when there is none.
-    async fn media(&self, id: &str) -> Result<Option<Media>> {
-        answer::read_media(&self.ask(self.site.status(id)?).await?)
-    }
-
-    /// What a failed call on an upload means, by what became of its media object: the upload's
-    /// token says nothing once it is complete.
-    async fn by_media(&self, ticket: &Ticket, failure: Option<Error>) -> Result<Received> {
-        let Some(media) = self.media(&ticket.media).await? else {
-            return Err(gone());
+    /// A refusal of a call on the site itself: an unknown site is a wrong setting, like a wrong
+    /// secret.
+    fn of_site(&self, mut error: Error) -> Error {
+        let site = &self.api.site.id;
+        let place = match error.status {
+            Some(404) => format!("JW Player knows no site {site} for this secret"),
+            Some(403) => format!("JW Player gives this secret no access to the site {site}"),
+            _ => return error,
         };
-        if !media.is_unfinished()? {
-            return Ok(Received::Complete);
-        }
-        Err(match failure {
-            Some(failure) => still_unfinished(failure),
-            None => Error::new(Kind::TicketGone, "the upload's token is not known here"),
-        })
+        error.kind = Kind::Credentials;
+        error = error.at(&place);
+        error
     }
 
-    /// Statuses by one list. `None` where the list did not tell.
-    async fn listed(&self, ids: &[String]) -> Result<Vec<Option<MediaStatus>>> {
-        if ids.len() < 2 || self.asks_one_by_one.load(Relaxed) {
+    /// Statuses by one list; `None` for each media object that it does not have.
+    async fn listed(&self, ids: &[MediaId]) -> Result<Vec<Option<MediaStatus>>> {
+        if ids.len() < 2 {
             return Ok(vec![None; ids.len()]);
         }
-        let answer = self.ask(self.site.statuses(ids)?).await?;
+        let answer = self.api.ask(self.api.site.statuses(ids)?).await?;
         if matches!(answer.status, 400 | 404 | 405 | 422) {
-            self.asks_one_by_one.store(true, Relaxed);
             return Ok(vec![None; ids.len()]);
         }
         let found = answer::read_list(&answer, "status")?;
-        if found.iter().all(|media| !ids.contains(&media.id)) {
-            self.asks_one_by_one.store(true, Relaxed);
-        }
-        let status = |id: &String| {
-            found
-                .iter()
-                .find(|media| media.id == *id)
-                .map(Media::status)
+        let status = |id: &MediaId| {
+            let media = found.iter().find(|media| media.id == id.as_str());
+            media.map(Media::status)
         };
         Ok(ids.iter().map(status).collect())
     }
 }
 
-fn gone() -> Error {
-    Error::new(
-        Kind::TicketGone,
-        "JW Player no longer has this media object",
-    )
+impl Api {
+    async fn ask(&self, call: Call) -> Result<Answer> {
+        self.site.http.ask(&self.limiter, call).await
+    }
+
+    /// A failure of the API's.
+    fn error(&self, kind: Kind, words: impl AsRef<str>) -> Error {
+        self.site.http.api_error(CallClass::Call, kind, words)
+    }
+
+    fn gone(&self) -> Error {
+        let why = "JW Player no longer has this media object";
+        self.error(Kind::TicketGone, why)
+    }
+
+    /// The media object, by the site's secret; `None` when there is none.
+    async fn media(&self, id: &MediaId) -> Result<Option<Media>> {
+        answer::read_media(&self.ask(self.site.status(id.as_str())?).await?)
+    }
+
+    /// Whether no byte of a media object was completed yet.
+    async fn is_unfinished(&self, id: &MediaId) -> Result<bool> {
+        let media = self.media(id).await?.ok_or_else(|| self.gone())?;
+        self.was_unfinished(&media)
+    }
+
+    /// The same of one that was just read.
+    fn was_unfinished(&self, media: &Media) -> Result<bool> {
+        media.is_unfinished().ok_or_else(|| {
+            let why = format!("JW Player names no status of the media object {}", media.id);
+            self.error(Kind::Server, why)
+        })
+    }
+
+    /// Checks that a link from the API leads where a part may go.
+    fn check_link(&self, link: &str) -> Result<()> {
+        let checked = self.site.http.link(link).map(drop);
+        checked.map_err(|error| self.error(error.kind, error.message))
+    }
 }
 
-/// What a refused call on an upload means whose media object is unfinished all the same.
-fn still_unfinished(refused: Error) -> Error {
-    let kind = match refused.status {
-        Some(401..=404 | 410) => Kind::TicketGone,
-        // A complete is only accepted at first (202): it may still be on its way.
-        Some(409) => Kind::Server,
-        _ => refused.kind,
-    };
-    Error { kind, ..refused }
-}
-
-/// A refusal of a call on the site itself: an unknown site is a wrong setting, like a wrong secret.
-fn of_site(mut error: Error, site: &str) -> Error {
-    let place = match error.status {
-        Some(404) => format!("JW Player knows no site {site} for this secret"),
-        Some(403) => format!("JW Player gives this secret no access to the site {site}"),
-        _ => return error,
-    };
-    error.kind = Kind::Credentials;
-    error = error.at(&place);
-    error
+/// A part that was handed in without the link it needs.
+fn no_link() -> Error {
+    Error::new(Kind::LinkExpired, "there is no link to send this part to")
 }
 
 #[async_trait]
-impl Destination for JwPlayer {
+impl Account for JwPlayer {
+    fn id(&self) -> &AccountId {
+        &self.id
+    }
+
     fn describe(&self) -> String {
-        format!("JW Player site {}", self.site.id)
+        format!("JW Player site {}", self.api.site.id)
     }
 
-    fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
-    async fn check(&self) -> Result<String> {
-        let answer = self.ask(self.site.check()?).await?;
-        let read = answer::read_list(&answer, "check");
-        read.map_err(|error| of_site(error, &self.site.id))?;
-        Ok(format!(
-            "JW Player accepts the key for site {}",
-            self.site.id
-        ))
-    }
-
-    async fn recover(&self, marker: &str) -> Result<Option<Ticket>> {
-        let mut found: Option<Ticket> = None;
-        for call in [self.site.find(marker)?, self.site.newest()?] {
-            let doing = call.doing;
-            let listed = answer::read_list(&self.ask(call).await?, doing)
-                .map_err(|error| of_site(error, &self.site.id))?;
-            let mut any = false;
-            for media in listed.into_iter().filter(|media| media.is_marked(marker)) {
-                any = true;
-                let ticket = Ticket {
-                    media: media.id.clone(),
-                    upload: None,
-                    token: None,
-                    method: None,
-                };
-                if media.is_unfinished()? {
-                    // Its token went with the lost answer and can't be had again.
-                    self.remove(&ticket).await?;
-                } else {
-                    found = Some(ticket);
-                }
-            }
-            if any {
-                break;
-            }
-        }
-        Ok(found)
+    fn page_url(&self, media: &MediaId) -> Option<Url> {
+        self.api.site.page(media.as_str()).ok()
     }
 
     fn metadata(&self, media: &NewMedia) -> Map<String, Value> {
         Site::metadata(media, &self.metadata)
     }
 
-    fn address(&self, media: &str) -> Option<String> {
-        self.site.page(media).ok().map(Into::into)
-    }
-
-    async fn create(&self, media: &NewMedia) -> Result<Ticket> {
-        let answer = self.ask(self.site.create(media, &self.metadata)?).await?;
-        answer::read_created(&answer, &media.mime).map_err(|error| of_site(error, &self.site.id))
-    }
-
-    async fn put(
-        &self,
-        ticket: &Ticket,
-        plan: &PartPlan,
-        part: Part,
-        body: PartBody,
-    ) -> Result<Receipt> {
-        let mime = match Sending::of(ticket) {
-            Sending::Multipart => return self.put_part(ticket, plan, part, body).await,
-            Sending::Direct(mime) => mime,
-        };
-        if plan.count() != 1 {
-            let why =
-                "this media object was made for one request, and the file is now cut in parts";
-            return Err(Error::new(Kind::TicketGone, why));
-        }
-        self.put_whole(ticket, mime, part, body).await
-    }
-
-    async fn received(&self, ticket: &Ticket, plan: &PartPlan) -> Result<Received> {
-        if let Sending::Direct(_) = Sending::of(ticket) {
-            return self.received_whole(ticket).await;
-        }
-        if ticket.upload.is_none() || ticket.token.is_none() {
-            return self.by_media(ticket, None).await;
-        }
-        match self.list_all(ticket, plan).await {
-            Err(error) if matches!(error.status, Some(400..=404 | 409 | 410 | 422)) => {
-                self.by_media(ticket, Some(error)).await
-            }
-            other => other,
-        }
-    }
-
-    async fn complete(&self, ticket: &Ticket, _plan: &PartPlan) -> Result<()> {
-        let (Sending::Multipart, Some(upload), Some(token)) =
-            (Sending::of(ticket), &ticket.upload, &ticket.token)
-        else {
-            // A direct upload ends with its one request.
-            self.links.forget(&ticket.media);
-            return Ok(());
-        };
-        let answer = self.ask(self.site.complete(upload, token)?).await?;
-        if let Err(refused) = answer::read_done(&answer, "complete") {
-            if !matches!(answer.status, 400..=404 | 409 | 410 | 422) {
-                return Err(refused);
-            }
-            // Perhaps it was completed before and only the answer was lost.
-            let media = self.media(&ticket.media).await?.ok_or_else(gone)?;
-            if media.is_unfinished()? {
-                return Err(still_unfinished(refused));
-            }
-        }
-        self.links.forget(upload);
-        Ok(())
-    }
-
-    fn verify_before_complete(&self, ticket: &Ticket, _parts: u32) -> bool {
-        Sending::of(ticket) == Sending::Multipart
-    }
-
-    async fn status(&self, media: &[String]) -> Result<Vec<MediaStatus>> {
-        let mut told = Told::default();
-        for ids in media.chunks(request::STATUS_BATCH) {
-            for (id, status) in ids.iter().zip(self.listed(ids).await?) {
-                told.add(match status {
-                    Some(status) => Ok(status),
-                    // Not on the list is no proof that it is gone: lists lag behind.
-                    None => self
-                        .media(id)
-                        .await
-                        .map(|media| media.map_or(MediaStatus::Gone, |media| media.status())),
-                })?;
-            }
-        }
-        told.all()
-    }
-
-    async fn remove(&self, ticket: &Ticket) -> Result<()> {
-        let answer = self.ask(self.site.delete(&ticket.media)?).await?;
-        self.links.forget(&ticket.media);
-        if let Some(upload) = &ticket.upload {
-            self.links.forget(upload);
-        }
-        match answer.status {
-            404 | 410 => Ok(()),
-            _ => answer::read_done(&answer, "remove"),
-        }
+    fn limits(&self) -> &Limits {
+        &self.api.limits
     }
 
     fn parts_go_elsewhere(&self) -> bool {
         true
     }
 
-    fn hold_up(&self) -> Option<HoldUp> {
-        self.pacer.hold_up()
+    fn rate_limit_wait(&self) -> Option<RateLimitWait> {
+        self.api.limiter.rate_limit_wait()
+    }
+
+    async fn check(&self) -> Result<String> {
+        let answer = self.api.ask(self.api.site.check()?).await?;
+        let read = answer::read_list(&answer, "check");
+        read.map_err(|error| self.of_site(error))?;
+        Ok(format!(
+            "JW Player accepts the key for site {}",
+            self.api.site.id
+        ))
+    }
+
+    async fn create(&self, media: &NewMedia) -> Result<Ticket> {
+        let call = self.api.site.create(media, &self.metadata)?;
+        let answer = self.api.ask(call).await?;
+        answer::read_created(&answer, &media.mime).map_err(|error| self.of_site(error))
+    }
+
+    /// The search first, then the newest media objects: the search may not know those yet, or not that
+    /// one was completed. The token of one that is unfinished went with the lost answer and can't be
+    /// had again.
+    async fn find_created(&self, media: &NewMedia) -> Result<Lookup> {
+        let mut lost = Vec::new();
+        for call in [self.api.site.find(&media.marker)?, self.api.site.newest()?] {
+            let doing = call.doing;
+            let listed = answer::read_list(&self.api.ask(call).await?, doing)
+                .map_err(|error| self.of_site(error))?;
+            for found in listed.iter().filter(|one| one.is_marked(&media.marker)) {
+                let ticket = Ticket::of(found.id.as_str());
+                if !self.api.was_unfinished(found)? {
+                    return Ok(Lookup::Found(ticket));
+                }
+                if !lost.contains(&ticket) {
+                    lost.push(ticket);
+                }
+            }
+        }
+        Ok(if lost.is_empty() {
+            Lookup::Absent
+        } else {
+            Lookup::Lost(lost)
+        })
+    }
+
+    async fn status(&self, media: &[MediaId]) -> Result<Vec<MediaStatus>> {
+        let mut batch = StatusBatch::default();
+        for ids in media.chunks(request::STATUS_BATCH) {
+            for (id, status) in ids.iter().zip(self.listed(ids).await?) {
+                batch.add(match status {
+                    Some(status) => Ok(status),
+                    // Not on the list is no proof that it is gone: lists lag behind.
+                    None => self
+                        .api
+                        .media(id)
+                        .await
+                        .map(|media| media.map_or(MediaStatus::Gone, |media| media.status())),
+                })?;
+            }
+        }
+        batch.all()
+    }
+
+    async fn delete(&self, ticket: &Ticket) -> Result<()> {
+        let Some(media) = &ticket.media else {
+            return Ok(());
+        };
+        let answer = self.api.ask(self.api.site.delete(media.as_str())?).await?;
+        match answer.status {
+            404 | 410 => Ok(()),
+            _ => answer::read_done(&answer, "remove"),
+        }
+    }
+
+    fn open(&self, ticket: Ticket) -> Result<Box<dyn RemoteUpload>> {
+        let media = ticket.media.clone().ok_or_else(|| {
+            let why = "the session has no media object for this file";
+            Error::new(Kind::TicketGone, why)
+        })?;
+        let api = Arc::clone(&self.api);
+        Ok(match Sending::of(&ticket) {
+            Sending::Multipart => Box::new(PartsUpload::new(api, media, ticket)),
+            Sending::Direct(mime) => {
+                let mime = mime.to_owned();
+                Box::new(WholeUpload::new(api, media, mime, &ticket))
+            }
+        })
     }
 }

@@ -1,4 +1,5 @@
-//! What a destination allows, and how a file is cut within that, by what was seen of the line; pure.
+//! What an account or one of its uploads allows, and how a file is split within that, by what was seen
+//! of the network; pure.
 
 use std::{cmp::Ordering, num::NonZeroU64};
 
@@ -8,8 +9,11 @@ use crate::{
     settings::PartSize,
 };
 
-/// What a destination allows. Numbers are settings with the vendors' documented defaults.
+/// What an account allows, or one of its uploads. Numbers are settings with the vendors' documented
+/// defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
+// Each is a rule of its own, and they combine freely.
+#[allow(clippy::struct_excessive_bools)]
 pub struct Limits {
     /// The smallest part in bytes (the last of an upload may be smaller).
     pub part_min: u64,
@@ -21,10 +25,18 @@ pub struct Limits {
     pub parts_max: u32,
     /// The largest file in bytes.
     pub file_max: u64,
-    /// Whether the tail of an upload may be cut anew once parts of it were sent.
-    pub recut: bool,
-    /// How many parts a minute the destination takes, where it counts them.
-    pub parts_a_minute: Option<u32>,
+    /// Each size of a part but the last's is a multiple of this many bytes; at least 1.
+    pub multiple_of: u64,
+    /// Whether all parts but the last are of one size.
+    pub uniform: bool,
+    /// Whether parts go out one after another, each when the one before it was acknowledged.
+    pub ordered: bool,
+    /// Whether nothing else goes out before the first part was acknowledged.
+    pub first_alone: bool,
+    /// Whether the parts that have not started may be split again once others were sent.
+    pub can_replan: bool,
+    /// How many parts per minute the account takes, where it counts them.
+    pub parts_per_minute: Option<u32>,
 }
 
 /// What was seen of the line, for choosing a part size.
@@ -70,8 +82,19 @@ impl Limits {
             .div_ceil(u64::from(parts_left.max(1)))
             .next_multiple_of(MIB);
         let size = wished
-            .clamp(self.part_min, self.part_max)
-            .max(needed.min(self.part_max));
+            .max(needed)
+            .clamp(self.part_min, self.part_max.max(self.part_min));
+        self.rounded(size)
+    }
+
+    /// The nearest size that is a multiple of [`Self::multiple_of`]: the next larger one, unless that is
+    /// larger than allowed.
+    fn rounded(&self, size: u64) -> NonZeroU64 {
+        let unit = self.multiple_of.max(1);
+        let up = size.checked_next_multiple_of(unit);
+        let size = up
+            .filter(|up| *up <= self.part_max)
+            .unwrap_or(size - size % unit);
         NonZeroU64::new(size).unwrap_or(NonZeroU64::MIN)
     }
 
@@ -96,11 +119,12 @@ impl Limits {
     /// The smallest part with which the parts a minute that the destination takes are not the limit
     /// at this rate; four fifths of them, so that retries have room.
     fn counted(&self, rate: u64) -> u64 {
-        self.parts_a_minute
+        self.parts_per_minute
             .map_or(0, |most| rate.saturating_mul(75) / u64::from(most.max(1)))
     }
 
-    /// How a whole file of `file_size` bytes is cut, when `at_once` parts go out at once.
+    /// How a whole file of `file_size` bytes is split, when `at_once` parts go out at once. `None` where
+    /// it can't be split into as few parts as are allowed.
     #[must_use]
     pub fn plan(
         &self,
@@ -108,34 +132,47 @@ impl Limits {
         file_size: u64,
         at_once: u16,
         line: Option<LineSeen>,
-    ) -> PartPlan {
+    ) -> Option<PartPlan> {
         let size = self.part_size(wish, file_size, self.parts_max, line);
-        let plan = PartPlan::cut(file_size, size);
-        match wish {
-            PartSize::Fixed(_) => plan,
-            PartSize::Auto => self.taper(plan, 1, at_once, line),
-        }
+        let plan = PartPlan::split(file_size, size)?;
+        let plan = self.tapered(plan, wish, 1, at_once, line);
+        (plan.count() <= self.parts_max).then_some(plan)
     }
 
-    /// The same plan with everything from part `from` on cut anew.
+    /// The same plan with everything from part `from` on split again. `None` where that is not allowed.
     #[must_use]
-    pub fn recut(
+    pub fn replan(
         &self,
         plan: &PartPlan,
         from: PartNumber,
         wish: PartSize,
         at_once: u16,
         line: Option<LineSeen>,
-    ) -> PartPlan {
-        let Some(first) = plan.part(from) else {
-            return plan.clone();
-        };
+    ) -> Option<PartPlan> {
+        if !self.can_replan || (self.uniform && from > 1) {
+            return None;
+        }
+        let first = plan.part(from)?;
         let tail = plan.file_size() - first.offset;
-        let left = self.parts_max.saturating_sub(from - 1);
-        let plan = plan.recut(from, self.part_size(wish, tail, left, line));
+        let remaining = self.parts_max.saturating_sub(from - 1);
+        let plan = plan.resplit(from, self.part_size(wish, tail, remaining, line))?;
+        let plan = self.tapered(plan, wish, from, at_once, line);
+        (plan.count() <= self.parts_max).then_some(plan)
+    }
+
+    fn tapered(
+        &self,
+        plan: PartPlan,
+        wish: PartSize,
+        from: PartNumber,
+        at_once: u16,
+        line: Option<LineSeen>,
+    ) -> PartPlan {
         match wish {
-            PartSize::Fixed(_) => plan,
-            PartSize::Auto => self.taper(plan, from, at_once, line),
+            PartSize::Auto if !self.uniform && !self.ordered => {
+                self.taper(plan, from, at_once, line)
+            }
+            _ => plan,
         }
     }
 
@@ -155,18 +192,14 @@ impl Limits {
             return plan;
         };
         let counted = line.map_or(0, |line| self.counted(line.rate));
-        let small = (size / 4).max(counted).max(self.part_min);
-        match NonZeroU64::new(small) {
-            Some(small) if small.get() < size => {
-                let tapered = plan.recut(first, small);
-                if tapered.count() <= self.parts_max {
-                    tapered
-                } else {
-                    plan
-                }
-            }
-            _ => plan,
+        let small = self.rounded((size / 4).max(counted).max(self.part_min));
+        if small.get() >= size {
+            return plan;
         }
+        let tapered = plan.resplit(first, small);
+        tapered
+            .filter(|tapered| tapered.count() <= self.parts_max)
+            .unwrap_or(plan)
     }
 }
 
@@ -178,21 +211,25 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    fn limits(parts_a_minute: Option<u32>) -> Limits {
+    fn limits(parts_per_minute: Option<u32>) -> Limits {
         Limits {
             part_min: 5 * MIB,
             part_max: 200 * MIB,
             part_default: 16 * MIB,
             parts_max: 10_000,
             file_max: 50_000_000_000,
-            recut: true,
-            parts_a_minute,
+            multiple_of: 1,
+            uniform: false,
+            ordered: false,
+            first_alone: false,
+            can_replan: true,
+            parts_per_minute,
         }
     }
 
-    fn auto(file: u64, rate: u64, parts: u16, parts_a_minute: Option<u32>) -> u64 {
+    fn auto(file: u64, rate: u64, parts: u16, parts_per_minute: Option<u32>) -> u64 {
         let line = Some(LineSeen { rate, parts });
-        limits(parts_a_minute)
+        limits(parts_per_minute)
             .part_size(PartSize::Auto, file, 10_000, line)
             .get()
             / MIB
@@ -225,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn auto_leaves_a_budget_of_parts_a_minute_some_room() {
+    fn auto_leaves_a_budget_of_parts_per_minute_some_room() {
         assert_eq!(auto(8000 * MIB, 80 * MIB, 32, Some(100)), 60);
     }
 
@@ -243,7 +280,7 @@ mod tests {
 
     #[test]
     fn the_parts_that_go_out_last_are_small_so_that_they_end_together() {
-        let plan = |file| limits(None).plan(PartSize::Auto, file, 8, None);
+        let plan = |file| limits(None).plan(PartSize::Auto, file, 8, None).unwrap();
         assert_eq!(runs(&plan(1024 * MIB)), [(56, 16), (26, 5)]);
         assert_eq!(
             runs(&plan(64 * MIB)),
@@ -255,7 +292,9 @@ mod tests {
             rate: 80 * MIB,
             parts: 8,
         };
-        let counted = limits(Some(100)).plan(PartSize::Auto, 8000 * MIB, 8, Some(line));
+        let counted = limits(Some(100))
+            .plan(PartSize::Auto, 8000 * MIB, 8, Some(line))
+            .unwrap();
         assert_eq!(
             runs(&counted),
             [(46, 150), (19, 60)],
@@ -280,8 +319,36 @@ mod tests {
     #[test]
     fn a_fixed_part_size_is_kept_to_the_end() {
         let wish = PartSize::Fixed(NonZeroU64::new(16 * MIB).unwrap());
-        let plan = limits(None).plan(wish, 1024 * MIB, 8, None);
+        let plan = limits(None).plan(wish, 1024 * MIB, 8, None).unwrap();
         assert_eq!(runs(&plan), [(64, 16)]);
+    }
+
+    #[test]
+    fn a_file_that_needs_more_parts_than_are_allowed_has_no_plan() {
+        let tiny = Limits {
+            part_min: 1,
+            part_max: 1,
+            ..limits(None)
+        };
+        assert_eq!(tiny.plan(PartSize::Auto, 25_000_000_000, 8, None), None);
+        assert_eq!(tiny.plan(PartSize::Auto, 10_001, 8, None), None);
+        let plan = tiny.plan(PartSize::Auto, 10_000, 8, None).unwrap();
+        assert_eq!(plan.count(), 10_000);
+    }
+
+    #[test]
+    fn parts_of_one_size_stay_so_and_sizes_are_multiples_where_that_is_wanted() {
+        let limits = Limits {
+            multiple_of: 3 * MIB,
+            uniform: true,
+            ..limits(None)
+        };
+        let plan = limits.plan(PartSize::Auto, 1024 * MIB, 8, None).unwrap();
+        assert_eq!(runs(&plan), [(57, 18)]);
+        assert_eq!(limits.replan(&plan, 7, PartSize::Auto, 8, None), None);
+        let largest = PartSize::Fixed(NonZeroU64::new(200 * MIB).unwrap());
+        let plan = limits.plan(largest, 1024 * MIB, 8, None).unwrap();
+        assert_eq!(runs(&plan), [(6, 198)], "no larger than allowed");
     }
 
     proptest! {
@@ -293,8 +360,9 @@ mod tests {
             let limits = limits(a_minute);
             let wish = wish.and_then(NonZeroU64::new).map_or(PartSize::Auto, PartSize::Fixed);
             let line = Some(LineSeen { rate, parts });
-            let plan = limits.plan(wish, file, at_once, line);
-            let again = limits.recut(&plan, from, PartSize::Auto, at_once, line);
+            let plan = limits.plan(wish, file, at_once, line).unwrap();
+            let again = limits.replan(&plan, from, PartSize::Auto, at_once, line);
+            let again = again.unwrap_or_else(|| plan.clone());
             let kept = usize::try_from(from - 1).unwrap();
             prop_assert!(plan.parts().take(kept).eq(again.parts().take(kept)));
             for plan in [plan, again] {

@@ -28,17 +28,17 @@ fn value_json(value: &toml::Value) -> Value {
 pub fn in_words(metadata: &Map<String, Value>) -> Vec<(String, String)> {
     let mut out = Vec::new();
     for (name, value) in metadata {
-        tell(&mut out, name.clone(), value);
+        add_lines(&mut out, name.clone(), value);
     }
     out.sort_by_key(|(name, _)| name != "title");
     out
 }
 
-fn tell(out: &mut Vec<(String, String)>, name: String, value: &Value) {
+fn add_lines(out: &mut Vec<(String, String)>, name: String, value: &Value) {
     match value {
         Value::Object(inner) => {
             for (key, value) in inner {
-                tell(out, format!("{name}.{key}"), value);
+                add_lines(out, format!("{name}.{key}"), value);
             }
         }
         // A list of names and values, as api.video wants its own.
@@ -46,7 +46,7 @@ fn tell(out: &mut Vec<(String, String)>, name: String, value: &Value) {
             if !pairs.is_empty() && pairs.iter().all(|pair| pair["key"].is_string()) =>
         {
             for pair in pairs {
-                tell(
+                add_lines(
                     out,
                     format!("{name}.{}", plain(&pair["key"])),
                     &pair["value"],

@@ -16,7 +16,11 @@ mod tests;
 mod turns;
 mod walks;
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -32,7 +36,7 @@ use super::{
     incidents::Incidents,
     protocol::{Event, Summary, UploadId},
     queue::Queue,
-    rate::{Cap, Meter, Steady, Stopwatch},
+    rate::{Meter, Steady, Stopwatch},
     retry::{Backoff, Gates},
     tune::Tuner,
     window::Orders,
@@ -40,8 +44,9 @@ use super::{
 };
 use crate::{
     body::Reading,
-    destination::Destination,
+    destination::{Account, RemoteUpload},
     error::Error,
+    limiter::BandwidthLimiter,
     session::{Change, folder::Open, record},
     settings::Settings,
 };
@@ -93,7 +98,7 @@ pub struct Parts {
     /// Its uploads.
     pub queue: Queue,
     /// Where they go.
-    pub destination: Arc<dyn Destination>,
+    pub account: Arc<dyn Account>,
     /// How long to wait for things.
     pub timing: Timing,
     /// Where to tell what happens, one by one.
@@ -109,14 +114,16 @@ pub struct Parts {
 pub(super) struct Actor {
     session: Open,
     queue: Queue,
-    destination: Arc<dyn Destination>,
+    account: Arc<dyn Account>,
+    /// The uploads that have a place and a ticket, opened: what they own of links goes with the place.
+    remotes: HashMap<UploadId, Arc<dyn RemoteUpload>>,
     timing: Timing,
     events: Option<mpsc::UnboundedSender<Event>>,
     elsewhere: Arc<Elsewhere>,
     settings: Settings,
     clock: Clock,
     reading: Reading,
-    cap: Cap,
+    cap: BandwidthLimiter,
     scheduled: Scheduled,
     /// Uploads that take one of the places of `files_in_flight`.
     active: Vec<UploadId>,
@@ -186,24 +193,25 @@ impl Actor {
         let Parts {
             session,
             queue,
-            destination,
+            account,
             timing,
             events,
             elsewhere,
             clock,
         } = parts;
         let now = Instant::now();
-        let parts_apart = destination.parts_go_elsewhere();
+        let parts_apart = account.parts_go_elsewhere();
         let settings = session.header.settings.clone();
         let mut actor = Self {
             session,
             queue,
-            destination,
+            account,
+            remotes: HashMap::new(),
             timing,
             events,
             elsewhere,
             reading: Reading::default(),
-            cap: Cap::new(settings.bandwidth),
+            cap: BandwidthLimiter::new(settings.bandwidth),
             scheduled: Scheduled::default(),
             tuner: Tuner::within(settings.parts_in_flight.most()),
             settings,

@@ -124,7 +124,9 @@ impl Elsewhere {
                     key: self.key(&kept.path, &kept.identity),
                     by_inode: self.key_by_inode(&kept.identity),
                     path: kept.path.into(),
-                    media: ticket.map_or_else(Box::default, |ticket| ticket.media.into()),
+                    media: ticket
+                        .and_then(|ticket| ticket.media)
+                        .map_or_else(Box::default, |media| media.as_str().into()),
                     held: match kept.state {
                         State::Done => Held::Done(Box::default()),
                         State::Failed | State::Changed => Held::Failed,
@@ -145,7 +147,11 @@ impl Elsewhere {
 
     fn changed(&self, upload: &mut Upload, change: Change) {
         match change {
-            Change::Ticket(ticket) => upload.media = ticket.media.into(),
+            Change::Ticket(ticket) => {
+                if let Some(media) = ticket.media {
+                    upload.media = media.as_str().into();
+                }
+            }
             Change::Done => upload.held = Held::Done(Box::default()),
             Change::Released | Change::Clearing | Change::Paused => upload.held = Held::Left,
             Change::Failed(_) | Change::Changed(_) => upload.held = Held::Failed,
@@ -155,7 +161,7 @@ impl Elsewhere {
                 upload.by_inode = self.key_by_inode(&identity);
                 upload.held = Held::Left;
             }
-            Change::Begun(_)
+            Change::Begun(..)
             | Change::Plan(_)
             | Change::Part(..)
             | Change::Lost(_)
@@ -278,6 +284,7 @@ mod tests {
             identity: file(u64::from(id)),
             state,
             reason: None,
+            account: None,
             progress: None,
             unread: None,
             times: Times::default(),
@@ -285,12 +292,7 @@ mod tests {
     }
 
     fn ticket(media: &str) -> Change {
-        Change::Ticket(Ticket {
-            media: media.into(),
-            upload: None,
-            token: None,
-            method: None,
-        })
+        Change::Ticket(Ticket::of(media))
     }
 
     fn take(elsewhere: &mut Elsewhere, name: &str, runs: bool, records: Vec<Record>) {

@@ -8,7 +8,7 @@
 //! | `window`, `line` | a stretch of the queue, and what stands in one line of it |
 //! | `details` | one upload from near: its parts, and the rest |
 //! | `summary` | the session at a glance |
-//! | `state` | where uploads stand, and how many stand where |
+//! | `state` | how many uploads stand where |
 //! | `event` | what happened, for those who write it down |
 
 mod command;
@@ -20,20 +20,16 @@ mod state;
 mod summary;
 mod window;
 
-pub use command::{AddPaths, Command, Outcome, Place, Targets};
+pub use command::{Command, Outcome, Place, Targets};
 pub use details::{Details, FailedPart, Incident, PartState, Parts, RunningPart};
 pub use event::Event;
 pub use line::{Entry, FolderRow, Line, LineId, Row};
 pub use query::{Preview, Query, Reply};
-pub use state::{Counts, State, Totals};
+pub use state::{Counts, Totals};
 pub use summary::{ByteTotals, LimitedBy, Phase, Summary, Walk};
 pub use window::{Filter, Folds, Show, Sort, SortBy, Window, WindowQuery};
 
-/// The number of an upload, unique within its session and never used again as long as that is open:
-/// what is known by it (a screen's marked rows, lines) does not outlive the engine. The numbers of
-/// the last ones may be given anew after they were taken out, once the session was written without
-/// them and opened again.
-pub type UploadId = u32;
+pub use crate::{add_paths::AddPaths, ids::UploadId, state::State};
 
 /// The number of a folder in a session's queue: as lasting as that of an upload.
 pub type FolderId = u32;

@@ -20,12 +20,14 @@ use std::{
 
 use self::{taken_out::TakenOut, twins::Twins, walks::Unread};
 use super::{
+    accounts::Accounts,
     folders::{Folders, Share},
     protocol::{ByteTotals, Counts, ROOT, State, UploadId},
     upload::{Begun, Hold, Phase, Upload},
 };
 use crate::{
     identity::Identity,
+    ids::MediaId,
     session::{Kept, Progress, Times, Walks},
 };
 
@@ -43,6 +45,7 @@ pub struct Queue {
     unread: Unread,
     twins: Twins,
     taken_out: BTreeMap<UploadId, TakenOut>,
+    accounts: Accounts,
     /// What was to be walked.
     pub walks: Walks,
     /// Bytes acknowledged in this run.
@@ -167,6 +170,7 @@ impl Queue {
             times,
             state,
             reason,
+            account,
             progress,
             unread,
         } = kept;
@@ -174,13 +178,11 @@ impl Queue {
         let reason = reason.map(Box::new);
         let media = |progress: Option<Progress>| {
             progress
-                .and_then(|progress| progress.ticket)
-                .map_or_else(String::new, |t| t.media)
+                .and_then(|progress| progress.ticket?.media)
+                .unwrap_or_else(|| MediaId::from(""))
         };
         let (hold, phase) = match (state, reason) {
-            (State::Done, _) if unread.is_none() => {
-                (Hold::None, Phase::Done(media(progress).into()))
-            }
+            (State::Done, _) if unread.is_none() => (Hold::None, Phase::Done(media(progress))),
             (state, reason) => {
                 let hold = match (state, reason) {
                     (State::Paused, _) => Hold::Paused,
@@ -206,6 +208,7 @@ impl Queue {
             identity,
             times,
             attempts: 0,
+            account: self.accounts.index(account.as_ref()),
             hold,
             phase,
         };
@@ -272,6 +275,7 @@ fn queued(id: UploadId, path: PathBuf, identity: Identity) -> Kept {
         times: Times::default(),
         state: State::Queued,
         reason: None,
+        account: None,
         progress: None,
         unread: None,
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::error::{Error, Kind};
+use crate::error::{CallClass, Error, Kind};
 
 /// How long to wait before tries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,11 +87,25 @@ pub enum Way {
     Parts,
 }
 
-/// A gate for each way; one for both where parts go to the host that is called.
+impl Way {
+    /// The way that an error came by: as its endpoint says, else as what failed went out.
+    #[must_use]
+    pub fn of(error: &Error, went: Self) -> Self {
+        match error.endpoint.as_ref().map(|endpoint| endpoint.class) {
+            Some(CallClass::Part) => Self::Parts,
+            Some(CallClass::Call | CallClass::Read | CallClass::Write) => Self::Calls,
+            None => went,
+        }
+    }
+}
+
+/// A gate for each way. Where both lead to the same host, it is down for both; that it asks to wait
+/// holds for one way alone.
 #[derive(Debug, Default)]
 pub struct Gates {
     calls: Gate,
-    parts: Option<Gate>,
+    parts: Gate,
+    parts_apart: bool,
 }
 
 impl Gates {
@@ -99,53 +113,108 @@ impl Gates {
     #[must_use]
     pub fn new(parts_apart: bool) -> Self {
         Self {
-            calls: Gate::default(),
-            parts: parts_apart.then(Gate::default),
+            parts_apart,
+            ..Self::default()
         }
     }
 
-    /// The gate of this way.
+    fn at(&self, way: Way) -> &Gate {
+        match way {
+            Way::Calls => &self.calls,
+            Way::Parts => &self.parts,
+        }
+    }
+
+    fn at_mut(&mut self, way: Way) -> &mut Gate {
+        match way {
+            Way::Calls => &mut self.calls,
+            Way::Parts => &mut self.parts,
+        }
+    }
+
+    /// The way whose gate says whether the host behind this way is down.
+    fn host(&self, way: Way) -> Way {
+        if self.parts_apart { way } else { Way::Calls }
+    }
+
+    /// The host behind this way can't be reached ([`Gate::line_is_down`]).
+    pub fn line_is_down(
+        &mut self,
+        way: Way,
+        now: Instant,
+        why: &str,
+        backoff: &Backoff,
+        random: f64,
+    ) {
+        let host = self.host(way);
+        self.at_mut(host).line_is_down(now, why, backoff, random);
+    }
+
+    /// Something came back this way: the line is up.
+    pub fn line_is_up(&mut self, way: Way) {
+        let host = self.host(way);
+        self.at_mut(host).line_is_up();
+    }
+
+    /// An answer came this way that does not ask to wait.
+    pub fn came_through(&mut self, way: Way) {
+        self.line_is_up(way);
+        self.at_mut(way).came_through();
+    }
+
+    /// Everyone who goes this way is asked to wait ([`Gate::asks_to_wait`]).
+    pub fn asks_to_wait(
+        &mut self,
+        way: Way,
+        now: Instant,
+        error: &Error,
+        backoff: &Backoff,
+        random: f64,
+    ) -> Duration {
+        self.at_mut(way).asks_to_wait(now, error, backoff, random)
+    }
+
+    /// For how long the host behind this way has been down.
     #[must_use]
-    pub fn of(&self, way: Way) -> &Gate {
-        match (&self.parts, way) {
-            (Some(parts), Way::Parts) => parts,
-            _ => &self.calls,
-        }
+    pub fn down_for(&self, way: Way, now: Instant) -> Option<Duration> {
+        self.at(self.host(way)).down_for(now)
     }
 
-    /// The same, to be opened or closed.
-    pub fn at(&mut self, way: Way) -> &mut Gate {
-        match (&mut self.parts, way) {
-            (Some(parts), Way::Parts) => parts,
-            _ => &mut self.calls,
-        }
+    /// Why nothing may go this way, if so.
+    #[must_use]
+    pub fn closed(&self, way: Way, now: Instant) -> Option<Closed> {
+        let down = self.at(self.host(way)).offline(now);
+        down.or_else(|| self.at(way).closed(now))
     }
 
     /// Whether something may be begun that goes this way, with so many parts and so much else of ours
-    /// under way.
+    /// under way: while the host is down, one try at a time.
     #[must_use]
     pub fn may_start(&self, way: Way, now: Instant, parts: usize, calls: usize) -> bool {
-        let busy = match (&self.parts, way) {
-            (None, _) => parts + calls,
-            (Some(_), Way::Calls) => calls,
-            (Some(_), Way::Parts) => parts,
+        let busy = match (self.parts_apart, way) {
+            (false, _) => parts + calls,
+            (true, Way::Calls) => calls,
+            (true, Way::Parts) => parts,
         };
-        self.of(way).may_start(now, busy)
+        let down = self.down_for(way, now).is_some();
+        self.closed(way, now).is_none() && (!down || busy == 0)
     }
 
     /// Forgets every wait: the person wants a try now.
     pub fn open(&mut self, now: Instant) {
         self.calls.open(now);
-        if let Some(parts) = &mut self.parts {
-            parts.open(now);
-        }
+        self.parts.open(now);
     }
 
     /// When the first of them opens that is closed.
     #[must_use]
     pub fn opens(&self, now: Instant) -> Option<Instant> {
-        let parts = self.parts.as_ref().and_then(|gate| gate.opens(now));
-        parts.into_iter().chain(self.calls.opens(now)).min()
+        let opens = |gate: &Gate| gate.opens(now);
+        self.calls
+            .opens(now)
+            .into_iter()
+            .chain(opens(&self.parts))
+            .min()
     }
 }
 
@@ -258,13 +327,16 @@ impl Gate {
     /// Why nothing may be begun, if so.
     #[must_use]
     pub fn closed(&self, now: Instant) -> Option<Closed> {
-        match (&self.down, &self.wait) {
-            (Some(down), _) if down.until > now => {
-                Some(Closed::Offline(down.until, down.why.clone()))
-            }
-            (_, Some((until, why))) if *until > now => Some(Closed::Wait(*until, why.clone())),
+        self.offline(now).or_else(|| match &self.wait {
+            Some((until, why)) if *until > now => Some(Closed::Wait(*until, why.clone())),
             _ => None,
-        }
+        })
+    }
+
+    /// Until when the host is left alone because it is down, if so.
+    fn offline(&self, now: Instant) -> Option<Closed> {
+        let down = self.down.as_ref().filter(|down| down.until > now)?;
+        Some(Closed::Offline(down.until, down.why.clone()))
     }
 
     /// When it opens, if it is closed.
@@ -285,6 +357,7 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Endpoint;
 
     const BACKOFF: Backoff = Backoff {
         first: Duration::from_secs(1),
@@ -392,13 +465,29 @@ mod tests {
         let now = Instant::now();
         let closed = |apart: bool| {
             let mut gates = Gates::new(apart);
-            gates
-                .at(Way::Parts)
-                .line_is_down(now, "no route", &BACKOFF, 1.0);
-            gates.at(Way::Calls).came_through();
-            [Way::Calls, Way::Parts].map(|way| gates.of(way).closed(now).is_some())
+            gates.line_is_down(Way::Parts, now, "no route", &BACKOFF, 1.0);
+            gates.came_through(Way::Calls);
+            [Way::Calls, Way::Parts].map(|way| gates.closed(way, now).is_some())
         };
         assert_eq!(closed(true), [false, true]);
-        assert_eq!(closed(false), [false, false], "one host is one gate");
+        assert_eq!(closed(false), [false, false], "one host is one line");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_asks_to_wait_means_the_class_of_call_it_refused() {
+        let now = Instant::now();
+        for apart in [true, false] {
+            let mut gates = Gates::new(apart);
+            let endpoint = Endpoint {
+                host: "api.example".into(),
+                class: CallClass::Read,
+            };
+            let error = Error::new(Kind::Throttled, "busy").from_endpoint(endpoint);
+            // It was met on the way of a part, while its link was asked for.
+            let way = Way::of(&error, Way::Parts);
+            gates.asks_to_wait(way, now, &error, &BACKOFF, 1.0);
+            let closed = [Way::Calls, Way::Parts].map(|way| gates.closed(way, now).is_some());
+            assert_eq!(closed, [true, false]);
+        }
     }
 }

@@ -18,7 +18,7 @@ pub struct Room {
     pub parts_running: usize,
     /// How many files may be under way.
     pub files: usize,
-    /// Whether steps that are no parts may be begun.
+    /// Whether steps that are no parts may be begun, or a part for which the API has to be asked.
     pub steps: bool,
 }
 
@@ -54,6 +54,10 @@ pub fn next(queue: &mut Queue, active: &[UploadId], room: Room, now: Instant) ->
     let ready = |id: &UploadId| {
         let begun = queue.begun(*id)?;
         if begun.step != Step::Sending || begun.saving_plan || begun.doubtful {
+            return None;
+        }
+        // One part asks the API, for all of its upload.
+        if begun.needs_api && (!room.steps || !begun.running.is_empty()) {
             return None;
         }
         Some((begun.running.len(), *id, begun.next_part(now)?))
@@ -120,8 +124,8 @@ mod tests {
                 Some(Start::Upload) => {
                     let id = queue.next_queued().unwrap();
                     let size = queue.get(id).unwrap().identity.size;
-                    let plan = PartPlan::cut(size, NonZeroU64::new(MIB).unwrap());
-                    queue.apply(id, &Change::Begun(format!("marker{id}")));
+                    let plan = PartPlan::split(size, NonZeroU64::new(MIB).unwrap()).unwrap();
+                    queue.apply(id, &Change::Begun(format!("marker{id}"), None));
                     queue.apply(id, &Change::Plan(plan));
                     queue.with_begun(id, |begun| begun.step = Step::Sending);
                     active.push(id);
@@ -141,7 +145,7 @@ mod tests {
                     let Some((id, part)) = flying.pop_front() else {
                         return ended;
                     };
-                    queue.apply(id, &Change::Part(part.number, None));
+                    queue.apply(id, &Change::Part(part.number, None.into()));
                     ended.push(id);
                 }
             }

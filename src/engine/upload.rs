@@ -7,14 +7,15 @@ mod parts;
 
 use std::path::Path;
 
-pub use begun::{Begun, Step};
+pub use begun::{Begun, Sequence, Step};
 pub use parts::{NextPart, Trouble};
 
 use crate::{
-    engine::protocol::State,
+    engine::{accounts::AccountIndex, protocol::State},
     error::Error,
     identity::Identity,
-    session::{Times, WalkId},
+    ids::{MediaId, WalkId},
+    session::Times,
 };
 
 /// One upload. A million of these are held, so it is small until it is begun and again when done.
@@ -28,6 +29,8 @@ pub struct Upload {
     pub times: Times,
     /// How many requests for its parts were begun in this run.
     pub attempts: u32,
+    /// The account it was started at.
+    pub account: AccountIndex,
     /// What keeps it from going on, if anything.
     pub hold: Hold,
     /// How far it is.
@@ -58,7 +61,7 @@ pub enum Phase {
     /// Under way.
     Begun(Box<Begun>),
     /// Done; the media object's id.
-    Done(Box<str>),
+    Done(MediaId),
     /// No file at all, but a path that this walk could not read.
     Unread(WalkId),
 }
@@ -133,10 +136,10 @@ impl Upload {
 
     /// The media object's id, once there is one.
     #[must_use]
-    pub fn media(&self) -> Option<&str> {
+    pub fn media(&self) -> Option<&MediaId> {
         match &self.phase {
             Phase::Waiting | Phase::Unread(_) => None,
-            Phase::Begun(begun) => begun.progress.ticket.as_ref().map(|ticket| &*ticket.media),
+            Phase::Begun(begun) => begun.progress.ticket.as_ref()?.media.as_ref(),
             Phase::Done(media) => Some(media),
         }
     }

@@ -258,7 +258,7 @@ mod tests {
     };
 
     fn send(queue: &mut Queue, flights: &mut Flights, id: UploadId) {
-        queue.apply(id, &Change::Begun("marker".into()));
+        queue.apply(id, &Change::Begun("marker".into(), None));
         queue.with_begun(id, |begun| begun.step = Step::Sending);
         fly(flights, id, 1);
     }

@@ -21,9 +21,13 @@ use super::{
 };
 use crate::{
     body::Reading,
-    destination::{Destination, Md5, MediaStatus, NewMedia, Received, Ticket, UNPROVEN},
+    destination::{
+        Account, Completed, Lookup, Md5, MediaStatus, NewMedia, Receipts, Received, RemoteUpload,
+        Ticket, UNVERIFIABLE,
+    },
     error::{Error, Kind, Result},
     fault_point::fault_point,
+    format,
     identity::Identity,
     plan::{Part, PartNumber, PartPlan},
 };
@@ -43,10 +47,14 @@ pub enum Done {
     Checked(UploadId, Result<Checked>),
     /// A part came back; with its MD5, and whether the destination confirmed that.
     Part(UploadId, Flown, Result<Sent>),
+    /// A part was not sent: the API did not say where it goes.
+    Unprepared(UploadId, Flown, Error),
     /// A part was not sent: another file stands where the one was that is being sent.
     Replaced(UploadId, Flown),
+    /// A part was not sent: the account has bytes up to the middle of it.
+    Misplaced(UploadId, Flown),
     /// The destination was told that all is there.
-    Completed(UploadId, Result<Completion>),
+    Completed(UploadId, Result<Completed>),
     /// What became of media objects.
     Status(Vec<UploadId>, Result<Vec<MediaStatus>>),
     /// An unfinished media object was removed, for a fresh start; the file as it is now.
@@ -69,8 +77,10 @@ impl Done {
             | Self::TicketSaved(_)
             | Self::PlanSaved(_)
             | Self::Replaced(..)
+            | Self::Misplaced(..)
             | Self::Placed(_)
             | Self::Saved(..) => return None,
+            Self::Unprepared(_, _, error) => Err(error),
             Self::Created(_, result) => of(result),
             Self::Checked(_, result) => of(result),
             Self::Part(_, _, result) => of(result),
@@ -93,6 +103,8 @@ impl Done {
             Self::PlanSaved(_)
             | Self::Part(..)
             | Self::Replaced(..)
+            | Self::Misplaced(..)
+            | Self::Unprepared(..)
             | Self::Status(..)
             | Self::Placed(_)
             | Self::Saved(..) => None,
@@ -107,8 +119,8 @@ pub struct Flown {
     pub next: NextPart,
     /// The number of its flight: another may be under way by now.
     pub flight: u64,
-    /// The media object it was sent to: the upload may have another by now.
-    pub media: String,
+    /// The marker of the upload it was sent to: the file may be started over by now, under another.
+    pub marker: String,
 }
 
 /// What came of comparing.
@@ -122,15 +134,9 @@ pub struct Checked {
     pub verified: Vec<PartNumber>,
     /// All of it is there, and complete.
     pub complete: bool,
-}
-
-/// What came of completing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Completion {
-    /// The destination agreed.
-    Agreed,
-    /// These parts have to be sent again first.
-    Missing(BTreeSet<PartNumber>),
+    /// The plan from now on, where the account has bytes up to the middle of a part. `found` and `lost`
+    /// have numbers of this plan.
+    pub plan: Option<PartPlan>,
 }
 
 /// How long steps may take.
@@ -160,25 +166,59 @@ pub async fn look(path: PathBuf) -> Result<Identity> {
     .await
 }
 
-/// Makes the media object once its marker is on disk; with `recover`, looks first for the one that a
-/// create with this marker may have made.
+/// Creates the media object once its marker is on disk; with `look_first`, looks first for what a create
+/// with this marker may have made.
 ///
 /// # Errors
-/// The destination's.
+/// The account's; [`Kind::Server`] where it can't be found out whether there is one already, and what
+/// was made would last for ever.
 pub async fn create(
-    destination: &dyn Destination,
+    account: &dyn Account,
     saved: oneshot::Receiver<()>,
     media: &NewMedia,
-    recover: bool,
+    look_first: bool,
 ) -> Result<Ticket> {
     on_disk(saved).await?;
     fault_point("marker-saved");
-    if recover && let Some(ticket) = destination.recover(&media.marker).await? {
+    if look_first && let Some(ticket) = look_for(account, media).await? {
         return Ok(ticket);
     }
-    let ticket = destination.create(media).await?;
+    let ticket = account.create(media).await?;
     fault_point("created");
     Ok(ticket)
+}
+
+/// Looks for what an earlier create made. What can't be resumed is deleted.
+async fn look_for(account: &dyn Account, media: &NewMedia) -> Result<Option<Ticket>> {
+    match account.find_created(media).await? {
+        Lookup::Found(ticket) => Ok(Some(ticket)),
+        Lookup::Lost(tickets) => {
+            for ticket in &tickets {
+                account.delete(ticket).await?;
+            }
+            Ok(None)
+        }
+        Lookup::Absent => Ok(None),
+        Lookup::CannotTell {
+            orphan_expires: Some(after),
+        } => {
+            let words =
+                "a media object may have been created for it before, which can't be found out";
+            tracing::warn!(
+                "{}: {words}; it expires by itself after {}",
+                media.file_name,
+                format::duration(after.as_secs())
+            );
+            Ok(None)
+        }
+        Lookup::CannotTell {
+            orphan_expires: None,
+        } => {
+            let words = "a media object may have been created for this file before, and the \
+                         destination has no way to find out";
+            Err(Error::new(Kind::Refused, words))
+        }
+    }
 }
 
 /// Waits until something is on disk.
@@ -191,91 +231,132 @@ pub async fn on_disk(saved: oneshot::Receiver<()>) -> Result<()> {
         .map_err(|_| Error::new(Kind::Storage, "the session can't be saved any more"))
 }
 
-/// Asks what the destination has, and compares. With `rehash`, the parts that were sent are read and
-/// hashed again, to see whether the file is still the one they came from.
+/// Asks what the account has, and compares. With `rehash`, the parts that were sent are read and hashed
+/// again, to see whether the file is still the one they came from.
 ///
 /// # Errors
-/// The destination's, [`Kind::Changed`] where the bytes of the file are others now, and
-/// [`Kind::TicketGone`] where the destination has bytes that are not of this plan.
+/// The account's, [`Kind::Changed`] where the bytes of the file are others now, and
+/// [`Kind::TicketGone`] where the account has bytes that are not of this plan.
 pub async fn check(
-    destination: &dyn Destination,
-    ticket: &Ticket,
+    remote: &dyn RemoteUpload,
     plan: PartPlan,
-    receipts: BTreeMap<PartNumber, Option<Md5>>,
+    receipts: Receipts,
     path: PathBuf,
     reading: Reading,
     rehash: bool,
 ) -> Result<Checked> {
-    let there = match destination.received(ticket, &plan).await? {
-        // What was acknowledged was held against its MD5 when the answer came.
-        Received::Unproven if receipts.len() < plan.count() as usize => {
-            return Err(Error::new(Kind::TicketGone, UNPROVEN));
+    let (plan, there, new_plan) = match remote.received(&plan).await? {
+        // What was acknowledged was compared with its MD5 when the answer came.
+        Received::Unverifiable if receipts.len() < plan.count() as usize => {
+            return Err(Error::new(Kind::TicketGone, UNVERIFIABLE));
         }
-        Received::Complete | Received::Unproven => {
+        Received::Complete | Received::Unverifiable => {
             return Ok(Checked {
                 complete: true,
                 ..Checked::default()
             });
         }
-        Received::Foreign(what) => return Err(foreign(&what)),
-        Received::Parts(parts) => parts,
+        Received::Conflict(what) => return Err(conflict(&what)),
+        Received::Parts(parts) => {
+            let parts = parts.into_iter().map(|part| (part.number, part.md5));
+            (plan, parts.collect(), None)
+        }
+        Received::Offset(offset) => up_to(offset, plan)?,
     };
     blocking(move || {
         let file = File::open(&path).map_err(|error| Error::local("it can't be opened", &error))?;
-        let local = |number: PartNumber| match plan.part(number) {
-            Some(part) => hash(&reading, &file, part).map(Some),
-            None => Ok(None),
-        };
-        let mut checked = Checked::default();
-        if rehash {
-            for (number, md5) in receipts.iter().filter_map(|(n, md5)| Some((*n, (*md5)?))) {
-                if local(number)? != Some(md5) {
-                    let words = format!("part {number} was sent with other bytes than it has now");
-                    return Err(Error::new(Kind::Changed, words));
-                }
-            }
-        }
-        let there: BTreeMap<PartNumber, Option<Md5>> = there
-            .into_iter()
-            .map(|part| (part.number, part.md5))
-            .collect();
-        for (number, theirs) in &there {
-            let known = receipts.get(number);
-            if rehash && theirs.is_none() && known.is_none_or(Option::is_none) {
-                // Another file may stand in its place, and nothing tells whose bytes these are.
-                let words =
-                    format!("it was replaced, and nobody knows which bytes part {number} has");
-                return Err(Error::new(Kind::Changed, words));
-            }
-            let ours = match (known, theirs) {
-                (Some(Some(md5)), _) => Some(*md5),
-                (_, Some(_)) => local(*number)?,
-                (_, None) => None,
-            };
-            match (theirs, ours) {
-                (Some(theirs), Some(ours)) if *theirs != ours => {
-                    checked.lost.insert(*number);
-                }
-                (theirs, ours) => {
-                    if theirs.is_some() {
-                        checked.verified.push(*number);
-                    }
-                    if known.is_none() {
-                        checked.found.push((*number, ours));
-                    }
-                }
-            }
-        }
-        checked
-            .lost
-            .extend(receipts.keys().filter(|number| !there.contains_key(number)));
+        let hash = |part| hash(&reading, &file, part);
+        let mut checked = compare(&plan, &there, &receipts, rehash, hash)?;
+        checked.plan = new_plan;
         Ok(checked)
     })
     .await
 }
 
-/// Bytes of another slicing are there: whatever is added would be mixed with them.
-fn foreign(what: &str) -> Error {
+/// What an account has that tells it as bytes from the beginning: the plan with a part that ends there,
+/// its parts up to there, and the plan once more if it is a new one.
+///
+/// # Errors
+/// [`Kind::TicketGone`] for more bytes than the file has.
+#[allow(clippy::type_complexity, reason = "three values for one caller")]
+fn up_to(
+    offset: u64,
+    plan: PartPlan,
+) -> Result<(
+    PartPlan,
+    BTreeMap<PartNumber, Option<Md5>>,
+    Option<PartPlan>,
+)> {
+    if offset > plan.file_size() {
+        let words = format!(
+            "{offset} bytes are there, and the file has {}",
+            plan.file_size()
+        );
+        return Err(conflict(&words));
+    }
+    let Some((split, last)) = plan.with_end_at(offset) else {
+        return Ok((plan, BTreeMap::new(), None));
+    };
+    let there = (1..=last).map(|number| (number, None)).collect();
+    let new_plan = (split != plan).then(|| split.clone());
+    Ok((split, there, new_plan))
+}
+
+/// Compares what is there with the receipts. `hash` reads a part of the file.
+///
+/// # Errors
+/// Those of reading, and [`Kind::Changed`] where the file has other bytes now.
+fn compare(
+    plan: &PartPlan,
+    there: &BTreeMap<PartNumber, Option<Md5>>,
+    receipts: &Receipts,
+    rehash: bool,
+    hash: impl Fn(Part) -> Result<Md5>,
+) -> Result<Checked> {
+    let local = |number: PartNumber| plan.part(number).map(&hash).transpose();
+    let mut checked = Checked::default();
+    if rehash {
+        let known = receipts.iter();
+        for (number, md5) in known.filter_map(|(number, known)| Some((*number, known.md5?))) {
+            if local(number)? != Some(md5) {
+                let words = format!("part {number} was sent with other bytes than it has now");
+                return Err(Error::new(Kind::Changed, words));
+            }
+        }
+    }
+    for (number, theirs) in there {
+        let known = receipts.get(number);
+        let ours = known.and_then(|known| known.md5);
+        if rehash && theirs.is_none() && ours.is_none() {
+            // Another file may stand in its place, and nothing tells whose bytes these are.
+            let words = format!("it was replaced, and nobody knows which bytes part {number} has");
+            return Err(Error::new(Kind::Changed, words));
+        }
+        let ours = match (ours, theirs) {
+            (None, Some(_)) => local(*number)?,
+            (ours, _) => ours,
+        };
+        match (theirs, ours) {
+            (Some(theirs), Some(ours)) if *theirs != ours => {
+                checked.lost.insert(*number);
+            }
+            (theirs, ours) => {
+                if theirs.is_some() {
+                    checked.verified.push(*number);
+                }
+                if known.is_none() {
+                    checked.found.push((*number, ours));
+                }
+            }
+        }
+    }
+    let missing = receipts.keys().filter(|number| !there.contains_key(number));
+    checked.lost.extend(missing);
+    Ok(checked)
+}
+
+/// Bytes of another plan are there: whatever is added would be mixed with them.
+fn conflict(what: &str) -> Error {
     let words = format!("the destination has bytes that are not of this upload ({what})");
     Error::new(Kind::TicketGone, words)
 }
@@ -291,36 +372,19 @@ async fn open(path: PathBuf) -> Result<(File, Identity)> {
     .await
 }
 
-/// Tells the destination that all is there, after making sure where that is ours to do.
+/// Completes an upload.
 ///
 /// # Errors
-/// The destination's.
+/// The account's.
 pub async fn complete(
-    destination: &dyn Destination,
-    ticket: &Ticket,
+    remote: &dyn RemoteUpload,
     plan: &PartPlan,
-    receipts: &BTreeMap<PartNumber, Option<Md5>>,
-) -> Result<Completion> {
-    if destination.verify_before_complete(ticket, plan.count()) {
-        let there: BTreeMap<_, _> = match destination.received(ticket, plan).await? {
-            Received::Complete | Received::Unproven => return Ok(Completion::Agreed),
-            Received::Foreign(what) => return Err(foreign(&what)),
-            Received::Parts(parts) => parts.into_iter().map(|p| (p.number, p.md5)).collect(),
-        };
-        let good = |number: &PartNumber| match (there.get(number), receipts.get(number)) {
-            (Some(Some(theirs)), Some(Some(ours))) => theirs == ours,
-            (there, _) => there.is_some(),
-        };
-        let missing: BTreeSet<PartNumber> =
-            (1..=plan.count()).filter(|number| !good(number)).collect();
-        if !missing.is_empty() {
-            return Ok(Completion::Missing(missing));
-        }
-    }
+    receipts: &Receipts,
+) -> Result<Completed> {
     fault_point("all-sent");
-    destination.complete(ticket, plan).await?;
+    let completed = remote.complete(plan, receipts).await?;
     fault_point("complete-answered");
-    Ok(Completion::Agreed)
+    Ok(completed)
 }
 
 /// Removes what an upload made at the destination, once it is on disk that this is to be done, and
@@ -329,9 +393,9 @@ pub async fn complete(
 /// # Errors
 /// The destination's, or that the file can't be opened.
 pub async fn clear(
-    destination: &dyn Destination,
+    account: &dyn Account,
     saved: oneshot::Receiver<()>,
-    marker: &str,
+    media: &NewMedia,
     ticket: Option<Ticket>,
     path: PathBuf,
 ) -> Result<Identity> {
@@ -339,10 +403,10 @@ pub async fn clear(
     on_disk(saved).await?;
     let ticket = match ticket {
         Some(ticket) => Some(ticket),
-        None => destination.recover(marker).await?,
+        None => look_for(account, media).await?,
     };
     if let Some(ticket) = ticket {
-        destination.remove(&ticket).await?;
+        account.delete(&ticket).await?;
     }
     Ok(identity)
 }

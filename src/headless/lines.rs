@@ -163,11 +163,16 @@ impl Lines {
             }
             Event::Started {
                 path, media, parts, ..
-            } => format!(
-                "started     {} as {media} in {parts} {}",
-                shown(path),
-                if *parts == 1 { "part" } else { "parts" }
-            ),
+            } => {
+                let name = media
+                    .as_ref()
+                    .map_or_else(String::new, |id| format!(" as {id}"));
+                format!(
+                    "started     {}{name} in {parts} {}",
+                    shown(path),
+                    if *parts == 1 { "part" } else { "parts" }
+                )
+            }
             // A person is told by progress: a big file has thousands.
             Event::Part { .. } => return None,
             Event::Retrying {

@@ -15,6 +15,7 @@ use crate::{
         protocol::{Counts, Outcome, Walk},
     },
     error::{Error, Kind},
+    ids::MediaId,
 };
 
 /// A place for lines that the test can read while they are written.
@@ -135,7 +136,7 @@ fn path() -> PathBuf {
 
 /// One event of each sort.
 fn all_events() -> Vec<Event> {
-    let (id, path, media) = (7, path(), "abcd".to_owned());
+    let (id, path, media) = (7, path(), MediaId::from("abcd"));
     vec![
         Event::Queued {
             id,
@@ -153,7 +154,7 @@ fn all_events() -> Vec<Event> {
         Event::Started {
             id,
             path: path.clone(),
-            media: media.clone(),
+            media: Some(media.clone()),
             parts: 2,
         },
         Event::Retrying {

@@ -13,7 +13,7 @@ use super::Stopped;
 use crate::{
     config::{self, Auth, Choice, Config, DestinationConfig, Kind, Range},
     destination::{
-        Destination,
+        Account,
         apivideo::{ApiVideo, ApiVideoOptions, RangeMode},
         jwplayer::{JwPlayer, JwPlayerOptions},
     },
@@ -26,8 +26,8 @@ use crate::{
 pub(super) struct Chosen {
     /// Its name in the config, or `sandbox`.
     pub(super) name: String,
-    /// The destination.
-    pub(super) destination: Arc<dyn Destination>,
+    /// The account that it points at.
+    pub(super) account: Arc<dyn Account>,
     /// The embedded sandbox, held as long as it is needed.
     pub(super) sandbox: Option<Sandbox>,
 }
@@ -47,10 +47,10 @@ pub(super) async fn choose(config: &Config, name: Option<&str>) -> Result<Chosen
             let asked = configured.clone();
             // Fetching a secret may run a command that asks the person.
             let built = tokio::task::spawn_blocking(move || build(&asked)).await;
-            let destination = built.map_err(Stopped::left)??;
+            let account = built.map_err(Stopped::left)??;
             Ok(Chosen {
                 name: configured.name.clone(),
-                destination,
+                account,
                 sandbox: None,
             })
         }
@@ -88,16 +88,16 @@ pub(super) async fn embedded(options: sandbox::Options) -> Result<Chosen, Stoppe
         calls_per_minute: u32::MAX,
         ..JwPlayerOptions::new(sandbox::SITE, Secret::new(sandbox::SECRET))
     };
-    let destination = JwPlayer::new(options).map_err(Stopped::left)?;
+    let account = JwPlayer::new(options).map_err(Stopped::left)?;
     let name = config::SANDBOX.to_owned();
     Ok(Chosen {
         name,
-        destination: Arc::new(destination),
+        account: Arc::new(account),
         sandbox: Some(sandbox),
     })
 }
 
-fn build(configured: &DestinationConfig) -> Result<Arc<dyn Destination>, Stopped> {
+fn build(configured: &DestinationConfig) -> Result<Arc<dyn Account>, Stopped> {
     let secret = configured.secret()?;
     let metadata = toml::Table::try_from(&configured.metadata).map_err(Stopped::usage)?;
     let bad = |error: error::Error| {

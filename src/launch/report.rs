@@ -18,6 +18,7 @@ use crate::{
         upload::Upload,
     },
     error::clean,
+    ids::MediaId,
     path::shown,
 };
 
@@ -55,7 +56,7 @@ impl<'a> Reported<'a> {
                 (State::Queued, Some(_)) => "begun",
                 (state, _) => state.word(),
             },
-            media: upload.media(),
+            media: upload.media().map(MediaId::as_str),
             queued: upload.times.queued.known(),
             begun: upload.times.begun.known(),
             done: upload.times.done.known(),

@@ -58,11 +58,11 @@ pub(super) async fn run(
     let file = session.path.clone();
     let (told, events) = mpsc::unbounded_channel::<Event>();
     let events_wanted = screen.is_headless().then_some(told);
-    let destination = Arc::clone(&chosen.destination);
+    let account = Arc::clone(&chosen.account);
     let parts = engine::Parts {
         session,
         queue,
-        destination,
+        account,
         timing,
         events: events_wanted,
         elsewhere: Arc::clone(&elsewhere),

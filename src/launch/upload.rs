@@ -184,7 +184,7 @@ async fn reach(chosen: &Chosen, screen: &Shown) -> Result<(), Stopped> {
     let watched = !screen.is_headless() || screen.asked.background;
     let mut stumbles = STUMBLES.into_iter();
     loop {
-        let error = match chosen.destination.check().await {
+        let error = match chosen.account.check().await {
             Ok(words) => {
                 tracing::info!("{words}");
                 return Ok(());
@@ -207,7 +207,7 @@ async fn reach(chosen: &Chosen, screen: &Shown) -> Result<(), Stopped> {
 
 /// A part size that the destination does not take is not taken in silence.
 fn say_of_part_size(chosen: &Chosen, settings: &Settings) {
-    let limits = chosen.destination.limits();
+    let limits = chosen.account.limits();
     if let Some(words) = limits.not_as_wished(settings.part_size) {
         tracing::warn!("{words}");
     }

@@ -8,14 +8,14 @@ use std::{
 };
 
 use crate::{
-    engine::rate::{Cap, Pace},
+    limiter::{BandwidthLimiter, LimiterShare},
     settings::Bandwidth,
 };
 
 /// A line that can be changed while it is in use.
 #[derive(Debug)]
 pub(super) struct Line {
-    cap: Cap,
+    cap: BandwidthLimiter,
     state: Mutex<State>,
 }
 
@@ -37,7 +37,7 @@ fn bandwidth(speed: Option<u64>) -> Bandwidth {
 impl Line {
     pub(super) fn new(speed: Option<u64>, latency: Duration) -> Self {
         Self {
-            cap: Cap::new(bandwidth(speed)),
+            cap: BandwidthLimiter::new(bandwidth(speed)),
             state: Mutex::new(State { speed, latency }),
         }
     }
@@ -54,12 +54,12 @@ impl Line {
     }
 
     /// One connection's way to take from it.
-    pub(super) fn pace(&self) -> Pace {
-        self.cap.pace()
+    pub(super) fn pace(&self) -> LimiterShare {
+        self.cap.share()
     }
 }
 
 /// The pace of one body on a line of its own.
-pub(super) fn slow(speed: u64) -> Pace {
-    Cap::new(bandwidth(Some(speed))).pace()
+pub(super) fn slow(speed: u64) -> LimiterShare {
+    BandwidthLimiter::new(bandwidth(Some(speed))).share()
 }

@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use super::{faults::Fault, house::House};
-use crate::engine::rate::Pace;
+use crate::limiter::LimiterShare;
 
 /// How long a stalled connection is held before it is let go.
 const STALL: Duration = Duration::from_mins(10);
@@ -59,7 +59,7 @@ pub(super) struct Wire {
     stream: TcpStream,
     house: Arc<House>,
     fate: Arc<Fate>,
-    pace: Pace,
+    pace: LimiterShare,
     /// Bytes read that the line has not been charged for.
     owed: usize,
 }
@@ -155,7 +155,7 @@ pub(super) type Released = Pin<Box<dyn Future<Output = ()> + Send>>;
 #[derive(Default)]
 pub(super) struct Tamper {
     /// Comes in at this pace.
-    pub(super) pace: Option<Pace>,
+    pub(super) pace: Option<LimiterShare>,
     /// Is cut after so many bytes, by a reset or a stall.
     pub(super) cut: Option<(u64, Fault)>,
     /// Waits after so many bytes until it is released.

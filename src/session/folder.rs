@@ -1,17 +1,20 @@
 //! The folder with all sessions: making, finding, listing and opening them.
 
 use std::{
-    fs::DirBuilder,
-    io,
+    fs::{DirBuilder, OpenOptions},
+    io::{self, Seek as _, SeekFrom, Write as _},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
+use serde::Deserialize;
+use toml::Spanned;
+
 use super::{
     lock::{Lock, Locked},
-    read::{Opened, Unreadable, read, read_head},
-    record::{self, BadTable, Header, Record},
+    read::{self, Opened, Unreadable, read, read_head},
+    record::{self, BadTable, FORMAT, Header, Record},
     store::Store,
 };
 
@@ -184,6 +187,13 @@ pub fn open(
         record => each(record),
     })?;
     header.settings = settings.unwrap_or(header.settings);
+    if header.format < FORMAT {
+        upgrade(&path).map_err(|error| Failed::Io {
+            path: path.display().to_string(),
+            error,
+        })?;
+        header.format = FORMAT;
+    }
     let store = Store::open(&path, good).map_err(|error| Failed::Io {
         path: path.display().to_string(),
         error,
@@ -195,6 +205,30 @@ pub fn open(
         torn,
         lock,
     })
+}
+
+/// Has the head of a session say the newest format, which holds all that the older ones do, before
+/// anything is appended that an older program would not understand. One digit is written in its place,
+/// so that there is no moment at which the file is no session.
+fn upgrade(path: &Path) -> io::Result<()> {
+    #[derive(Deserialize)]
+    struct Head {
+        format: Spanned<u32>,
+    }
+    const { assert!(FORMAT == 2, "format 2 has to be upgraded as well") };
+    let bad = |words: String| io::Error::new(io::ErrorKind::InvalidData, words);
+    let head = read::head_text(path)?;
+    let head: Head = toml::from_str(&head).map_err(|error| bad(error.message().to_owned()))?;
+    let digit = head.format.span();
+    if digit.len() != 1 {
+        return Err(bad(
+            "its head does not say `format = 1` with one digit".to_owned()
+        ));
+    }
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    file.seek(SeekFrom::Start(digit.start as u64))?;
+    file.write_all(FORMAT.to_string().as_bytes())?;
+    file.sync_all()
 }
 
 /// The id of a session begun on this day for this destination: `2026-11-23-archive-k3f9`.

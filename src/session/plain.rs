@@ -10,7 +10,12 @@ use super::{
     record::{Change, Kept, Progress, Record, read_md5},
     times::{Moment, Times},
 };
-use crate::{destination::Ticket, engine::protocol::State, identity::Identity};
+use crate::{
+    destination::{PartReceipt, Ticket},
+    identity::Identity,
+    ids::AccountId,
+    state::State,
+};
 
 /// The table, if it is one of those. `None` says nothing against it.
 pub(super) fn read(text: &str) -> Option<Record> {
@@ -38,10 +43,10 @@ fn upload(mut lines: Lines<'_>) -> Option<Record> {
         begun: lines.moment("begun_at")?,
         done: lines.moment("done_at")?,
     };
-    let progress = if lines.has("marker") {
-        Some(begun(&mut lines)?)
+    let (account, progress) = if lines.has("marker") {
+        begun(&mut lines)?
     } else {
-        None
+        (None, None)
     };
     let state = match lines.text("state")? {
         "queued" => State::Queued,
@@ -61,27 +66,28 @@ fn upload(mut lines: Lines<'_>) -> Option<Record> {
         times,
         state,
         reason: None,
+        account,
         progress,
         unread: None,
     })))
 }
 
 /// As much as is kept of a done upload.
-fn begun(lines: &mut Lines<'_>) -> Option<Progress> {
+fn begun(lines: &mut Lines<'_>) -> Option<(Option<AccountId>, Option<Progress>)> {
     let marker = lines.text("marker")?.to_owned();
+    let account = if lines.has("account") {
+        Some(AccountId::saved(lines.text("account")?))
+    } else {
+        None
+    };
     let ticket = lines.value("ticket")?;
     let media = ticket.strip_prefix("{ media = ")?.strip_suffix(" }")?;
-    let ticket = Ticket {
-        media: plain_text(media)?.to_owned(),
-        upload: None,
-        token: None,
-        method: None,
-    };
-    Some(Progress {
+    let progress = Progress {
         marker,
-        ticket: Some(ticket),
+        ticket: Some(Ticket::of(plain_text(media)?)),
         ..Progress::default()
-    })
+    };
+    Some((account, Some(progress)))
 }
 
 fn receipt(mut lines: Lines<'_>) -> Option<Record> {
@@ -93,7 +99,10 @@ fn receipt(mut lines: Lines<'_>) -> Option<Record> {
         None
     };
     lines.end()?;
-    Some(Record::Log(upload, Change::Part(part, md5)))
+    Some(Record::Log(
+        upload,
+        Change::Part(part, PartReceipt::from(md5)),
+    ))
 }
 
 /// The lines that are still to be read.
@@ -177,6 +186,7 @@ mod tests {
             },
             state: State::Queued,
             reason: None,
+            account: None,
             progress: None,
             unread: None,
         }
@@ -186,13 +196,14 @@ mod tests {
         kept.state = State::Done;
         kept.times.begun = kept.times.queued;
         kept.times.done = kept.times.queued;
+        kept.account = Some(AccountId::new(
+            "jwplayer",
+            "api.jwplayer.com",
+            443,
+            "AbCd1234",
+        ));
         kept.progress = Some(Progress {
-            ticket: Some(Ticket {
-                media: media.into(),
-                upload: None,
-                token: None,
-                method: None,
-            }),
+            ticket: Some(Ticket::of(media)),
             ..Progress::default()
         });
         kept
@@ -218,7 +229,8 @@ mod tests {
             let expected = Record::Upload(Box::new(kept.clone()));
             assert_eq!(read(&written(&kept)), Some(expected));
         }
-        for change in [Change::Part(3, Some([9; 16])), Change::Part(3, None)] {
+        for md5 in [Some([9; 16]), None] {
+            let change = Change::Part(3, md5.into());
             let mut text = String::new();
             write_change(&mut text, 5, &change);
             assert_eq!(read(&text), Some(Record::Log(5, change)));

@@ -53,14 +53,22 @@ pub struct Opened {
 /// # Errors
 /// [`Unreadable`] when it is none, or one of a newer format.
 pub fn read_head(path: &Path) -> Result<Header, Unreadable> {
-    let io = |error| Unreadable::Io {
+    let head = head_table(path).map_err(|error| Unreadable::Io {
         path: path.display().to_string(),
         error,
-    };
-    let file = File::open(path).map_err(io)?;
-    let mut tables = Tables::new(BufReader::new(file.take(HEAD)));
-    let head = tables.next().map_err(io)?.unwrap_or_default();
+    })?;
     read_header(&head.text).map_err(|error| bad(path, &head, error))
+}
+
+/// The text of the head of a session file.
+pub(super) fn head_text(path: &Path) -> io::Result<String> {
+    head_table(path).map(|head| head.text)
+}
+
+fn head_table(path: &Path) -> io::Result<Table> {
+    let file = File::open(path)?;
+    let mut tables = Tables::new(BufReader::new(file.take(HEAD)));
+    Ok(tables.next()?.unwrap_or_default())
 }
 
 /// Reads a session file, handing each table to `each` in order.
@@ -236,7 +244,7 @@ mod tests {
             let (records, opened) = read_text(&text).unwrap();
             assert_eq!(
                 records,
-                [Record::Log(1, Change::Part(38, None))],
+                [Record::Log(1, Change::Part(38, None.into()))],
                 "cut at {cut}"
             );
             assert_eq!(opened.good, (HEAD.len() + ONE.len()) as u64);

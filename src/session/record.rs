@@ -6,10 +6,7 @@ mod read;
 mod receipts;
 mod write;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-};
+use std::{collections::BTreeSet, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,19 +20,23 @@ pub use write::{write_change, write_header, write_settings, write_upload};
 
 use super::{
     times::{Milestone, Moment, Times},
-    walks::{Walk, WalkId},
+    walks::Walk,
 };
 use crate::{
-    destination::{Md5, Ticket},
-    engine::protocol::{State, UploadId},
+    destination::{PartReceipt, Receipts, Ticket},
     error::Error,
     identity::Identity,
+    ids::{AccountId, UploadId, WalkId},
     plan::{PartNumber, PartPlan},
     settings::Settings,
+    state::State,
 };
 
-/// The newest format this program knows; a newer one is refused, never guessed at.
-pub const FORMAT: u32 = 1;
+/// The newest format this program knows; a newer one is refused, never guessed at. Format 2 adds to
+/// format 1: the `account` of a started upload, tickets without a `media` and with any keys, opaque
+/// `tag`s of parts, and the `highest` part number of a plan that was made from another. Format 1 is
+/// read; a session is written in format 2 from the first rewrite on.
+pub const FORMAT: u32 = 2;
 
 /// The head of a session file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,9 +62,8 @@ pub struct Progress {
     pub ticket: Option<Ticket>,
     /// How the file is cut; decided no later than the ticket is saved.
     pub plan: Option<PartPlan>,
-    /// The parts that were acknowledged, with their MD5 as taken on the way; `None` where the part
-    /// was found there and its MD5 never seen.
-    pub receipts: BTreeMap<PartNumber, Option<Md5>>,
+    /// What is known of the parts that were acknowledged.
+    pub receipts: Receipts,
     /// Whether the destination was told that the upload is complete, and agreed.
     pub completed: bool,
     /// Whether it is to be begun anew: what was made of it is to be removed first.
@@ -86,7 +86,10 @@ pub struct Kept {
     pub state: State,
     /// Why it is in that state.
     pub reason: Option<Error>,
-    /// What was begun of it; of a done one only the media object's id is kept.
+    /// The account that it was started at; `None` before that, and where a session of format 1 does
+    /// not say.
+    pub account: Option<AccountId>,
+    /// What was started of it; of a done one only the media object's id is kept.
     pub progress: Option<Progress>,
     /// Where it is no file, but a path that this walk could not read.
     pub unread: Option<WalkId>,
@@ -95,14 +98,14 @@ pub struct Kept {
 /// A change of one upload: a `[[log]]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// It is begun under this marker.
-    Begun(String),
+    /// It is started under this marker, at this account.
+    Begun(String, Option<AccountId>),
     /// The destination gave this.
     Ticket(Ticket),
     /// It is cut like this from now on.
     Plan(PartPlan),
-    /// A part was acknowledged; with the MD5 taken on the way.
-    Part(PartNumber, Option<Md5>),
+    /// A part was acknowledged.
+    Part(PartNumber, PartReceipt),
     /// The destination lacks these parts after all.
     Lost(BTreeSet<PartNumber>),
     /// All parts are there and the destination agreed.

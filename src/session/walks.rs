@@ -9,10 +9,7 @@ use std::{
 use serde::Deserialize;
 
 use super::record::{BadTable, Record, Writer, quoted};
-use crate::{engine::protocol::AddPaths, path};
-
-/// The number of a walk, from 1, that is its own as long as the session lives.
-pub type WalkId = u32;
+use crate::{add_paths::AddPaths, ids::WalkId, path};
 
 /// A walk: a `[[walk]]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::{num::NonZeroU64, path::Path, sync::Arc, time::Duration};
 use crate::support::{MIB, an_hour_ago};
 use reelhaul::{
     destination::{
-        Destination,
+        Account,
         jwplayer::{JwPlayer, JwPlayerOptions},
     },
     engine::{
@@ -102,7 +102,7 @@ impl Run {
     }
 }
 
-fn engine(folder: &Path, destination: Arc<dyn Destination>) -> Handle {
+fn engine(folder: &Path, account: Arc<dyn Account>) -> Handle {
     let header = Header {
         format: FORMAT,
         id: "budget".into(),
@@ -116,7 +116,7 @@ fn engine(folder: &Path, destination: Arc<dyn Destination>) -> Handle {
     let parts = engine::Parts {
         session,
         queue: Queue::default(),
-        destination,
+        account,
         timing: Timing {
             poll_first: POLL,
             ..Timing::default()

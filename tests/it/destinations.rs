@@ -1,4 +1,4 @@
-//! Each destination, step by step, against the sandbox, which tells what it received.
+//! Each kind of account, step by step, against the sandbox, which reports what it received.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,18 +6,19 @@ use crate::support::{MIB, upload::Upload};
 use futures_util::future::try_join_all;
 use reelhaul::{
     destination::{
-        Destination, MediaStatus, Received, Ticket,
+        Account, Completed, Lookup, MediaStatus, NewMedia, Received, RemoteUpload, Target, Ticket,
         apivideo::{ApiVideo, ApiVideoOptions, RangeMode},
         jwplayer::{JwPlayer, JwPlayerOptions},
     },
-    error::Kind,
+    error::{CallClass, Kind},
+    ids::MediaId,
     plan::PartPlan,
     sandbox::{API_KEY, Options, SECRET, SITE, Sandbox, Storage},
     secret::Secret,
 };
 use serde_json::{Value, json};
 
-/// A sandbox and a way to each destination in it.
+/// A sandbox and the accounts in it.
 struct House {
     sandbox: Sandbox,
     _folder: tempfile::TempDir,
@@ -53,8 +54,8 @@ impl House {
         ApiVideo::new(options).unwrap()
     }
 
-    /// Every destination in every mode.
-    fn all(&self) -> Vec<Arc<dyn Destination>> {
+    /// Every kind of account in every mode.
+    fn all(&self) -> Vec<Arc<dyn Account>> {
         vec![
             Arc::new(self.jwplayer()),
             Arc::new(self.apivideo(RangeMode::Bytes, false)),
@@ -63,7 +64,7 @@ impl House {
         ]
     }
 
-    async fn tell(&self, method: &str, path: &str, body: Value) -> Value {
+    async fn call(&self, method: &str, path: &str, body: Value) -> Value {
         let url = format!("{}/_sandbox/{path}", self.sandbox.url());
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let method = method.parse().unwrap();
@@ -74,18 +75,37 @@ impl House {
     }
 
     async fn fault(&self, fault: Value) {
-        self.tell("POST", "faults", json!([fault])).await;
+        self.call("POST", "faults", json!([fault])).await;
     }
 
     async fn report(&self) -> Value {
-        self.tell("GET", "report", Value::Null).await
+        self.call("GET", "report", Value::Null).await
     }
 
-    async fn media(&self, id: &str) -> Value {
+    async fn media(&self, ticket: &Ticket) -> Value {
         let report = self.report().await;
         let all = report["media"].as_array().unwrap();
-        all.iter().find(|media| media["id"] == id).unwrap().clone()
+        let id = media_id(ticket);
+        let mut found = all.iter().filter(|media| media["id"] == id.as_str());
+        found.next().unwrap().clone()
     }
+}
+
+fn media_id(ticket: &Ticket) -> MediaId {
+    ticket.media.clone().unwrap()
+}
+
+/// A media object for this file, and its upload.
+async fn start(to: &dyn Account, upload: &Upload, marker: &str) -> (Ticket, Box<dyn RemoteUpload>) {
+    let ticket = to.create(&upload.media(marker)).await.unwrap();
+    let opened = to.open(ticket.clone()).unwrap();
+    (ticket, opened)
+}
+
+/// Completes an upload whose parts are all there.
+async fn complete(opened: &dyn RemoteUpload, ticket: &Ticket, upload: &Upload) {
+    let completed = opened.complete(&upload.plan, &upload.receipts()).await;
+    assert_eq!(completed.unwrap(), Completed::Complete(media_id(ticket)));
 }
 
 fn numbers(received: &Received) -> Vec<u32> {
@@ -99,9 +119,13 @@ fn numbers(received: &Received) -> Vec<u32> {
     }
 }
 
-async fn settled(to: &dyn Destination, media: &str) -> MediaStatus {
+async fn settled(to: &dyn Account, media: &MediaId) -> MediaStatus {
     loop {
-        let status = to.status(&[media.to_owned()]).await.unwrap().remove(0);
+        let status = to
+            .status(std::slice::from_ref(media))
+            .await
+            .unwrap()
+            .remove(0);
         if !matches!(status, MediaStatus::Processing(_)) {
             return status;
         }
@@ -121,34 +145,29 @@ async fn a_file_in_parts_arrives_whole_however_the_parts_overtake_each_other() {
     let house = House::open(quick()).await;
     for to in house.all() {
         let upload = Upload::new(22 * MIB + 7, 5 * MIB);
-        let ticket = to.create(&upload.media("m1")).await.unwrap();
-        let none = to.received(&ticket, &upload.plan).await.unwrap();
+        let (ticket, opened) = start(&*to, &upload, "m1").await;
+        let none = opened.received(&upload.plan).await.unwrap();
         assert_eq!(numbers(&none), [] as [u32; 0]);
 
-        try_join_all([5, 3, 1].map(|n| upload.put(&*to, &ticket, n)))
+        try_join_all([5, 3, 1].map(|n| upload.put(&*opened, n)))
             .await
             .unwrap();
-        let some = to.received(&ticket, &upload.plan).await.unwrap();
+        let some = opened.received(&upload.plan).await.unwrap();
         assert_eq!(numbers(&some), [1, 3, 5], "{}", to.describe());
 
-        try_join_all([2, 4].map(|n| upload.put(&*to, &ticket, n)))
+        try_join_all([2, 4].map(|n| upload.put(&*opened, n)))
             .await
             .unwrap();
-        if to.verify_before_complete(&ticket, 5) {
-            let all = to.received(&ticket, &upload.plan).await.unwrap();
-            assert_eq!(numbers(&all), [1, 2, 3, 4, 5]);
+        for _ in ["once", "twice is no error"] {
+            complete(&*opened, &ticket, &upload).await;
         }
-        to.complete(&ticket, &upload.plan).await.unwrap();
-        to.complete(&ticket, &upload.plan)
-            .await
-            .expect("ending twice is no error");
         assert_eq!(
-            to.received(&ticket, &upload.plan).await.unwrap(),
+            opened.received(&upload.plan).await.unwrap(),
             Received::Complete
         );
-        assert_eq!(settled(&*to, &ticket.media).await, MediaStatus::Ready);
+        assert_eq!(settled(&*to, &media_id(&ticket)).await, MediaStatus::Ready);
 
-        let media = house.media(&ticket.media).await;
+        let media = house.media(&ticket).await;
         assert_eq!(media["sha256"], upload.sha256, "{}", to.describe());
         assert!(
             media["parts"]
@@ -167,15 +186,14 @@ async fn a_file_of_one_part_takes_one_request() {
     let house = House::open(quick()).await;
     for to in house.all() {
         let upload = Upload::new(70_000, 5 * MIB);
-        let ticket = to.create(&upload.media("m1")).await.unwrap();
-        assert!(!to.verify_before_complete(&ticket, 1));
-        upload.put(&*to, &ticket, 1).await.unwrap();
+        let (ticket, opened) = start(&*to, &upload, "m1").await;
+        upload.put(&*opened, 1).await.unwrap();
         assert_eq!(
-            to.received(&ticket, &upload.plan).await.unwrap(),
+            opened.received(&upload.plan).await.unwrap(),
             Received::Complete
         );
-        to.complete(&ticket, &upload.plan).await.unwrap();
-        let media = house.media(&ticket.media).await;
+        complete(&*opened, &ticket, &upload).await;
+        let media = house.media(&ticket).await;
         assert_eq!(media["sha256"], upload.sha256, "{}", to.describe());
         assert_eq!(media["parts"].as_array().unwrap().len(), 1);
     }
@@ -186,17 +204,19 @@ async fn bytes_of_a_small_file_that_another_process_sent_prove_nothing() {
     let house = House::open(quick()).await;
     let to = house.jwplayer();
     let small = Upload::new(1000, 5 * MIB);
-    let ticket = to.create(&small.media("m")).await.unwrap();
-    let none = to.received(&ticket, &small.plan).await.unwrap();
+    let (ticket, opened) = start(&to, &small, "m").await;
+    let none = opened.received(&small.plan).await.unwrap();
     assert_eq!(numbers(&none), [] as [u32; 0]);
-    small.put(&to, &ticket, 1).await.unwrap();
-    let other = house.jwplayer();
-    let there = other.received(&ticket, &small.plan).await.unwrap();
-    assert_eq!(there, Received::Unproven);
+    small.put(&*opened, 1).await.unwrap();
+    let other = house.jwplayer().open(ticket).unwrap();
+    let there = other.received(&small.plan).await.unwrap();
+    assert_eq!(there, Received::Unverifiable);
     house
         .fault(json!({"fault": "link-expired", "on": "part"}))
         .await;
-    let error = small.put(&other, &ticket, 1).await.unwrap_err();
+    let error = small.put(&*other, 1).await.unwrap_err();
+    assert_eq!(error.kind, Kind::LinkExpired, "{error}");
+    let error = small.put(&*other, 1).await.unwrap_err();
     assert_eq!(error.kind, Kind::TicketGone, "{error}");
 }
 
@@ -205,27 +225,28 @@ async fn a_small_file_that_arrived_otherwise_goes_to_the_same_media_object_by_a_
     let house = House::open(quick()).await;
     let to = house.jwplayer();
     let small = Upload::new(1000, 5 * MIB);
-    let ticket = to.create(&small.media("m")).await.unwrap();
+    let (ticket, opened) = start(&to, &small, "m").await;
     house
         .fault(json!({"fault": "wrong-etag", "on": "part"}))
         .await;
+    let target = opened.prepare(&small.plan, small.part(1)).await.unwrap();
     let (body, progress) = small.body(1);
-    let receipt = to
-        .put(&ticket, &small.plan, small.part(1), body)
+    let receipt = opened
+        .put(target, &small.plan, small.part(1), body)
         .await
         .unwrap();
     assert_ne!(receipt.md5, progress.md5());
-    let there = to.received(&ticket, &small.plan).await.unwrap();
+    let there = opened.received(&small.plan).await.unwrap();
     assert_eq!(numbers(&there), [] as [u32; 0], "what is there is not it");
     // The new link is no better when it expires: what is there is still not the file.
     house
         .fault(json!({"fault": "link-expired", "on": "part"}))
         .await;
-    let error = small.put(&to, &ticket, 1).await.unwrap_err();
+    let error = small.put(&*opened, 1).await.unwrap_err();
     assert_eq!(error.kind, Kind::LinkExpired, "{error}");
-    small.put(&to, &ticket, 1).await.unwrap();
-    assert_eq!(house.media(&ticket.media).await["sha256"], small.sha256);
-    let there = to.received(&ticket, &small.plan).await.unwrap();
+    small.put(&*opened, 1).await.unwrap();
+    assert_eq!(house.media(&ticket).await["sha256"], small.sha256);
+    let there = opened.received(&small.plan).await.unwrap();
     assert_eq!(there, Received::Complete);
     let report = house.report().await;
     assert_eq!(report["media"].as_array().unwrap().len(), 1);
@@ -236,17 +257,16 @@ async fn jw_player_costs_four_calls_for_a_file_in_parts_and_one_for_a_small_one(
     let house = House::open(quick()).await;
     let to = house.jwplayer();
     let upload = Upload::new(16 * MIB, 5 * MIB);
-    let ticket = to.create(&upload.media("m1")).await.unwrap();
-    try_join_all([1, 2, 3, 4].map(|n| upload.put(&to, &ticket, n)))
+    let (ticket, opened) = start(&to, &upload, "m1").await;
+    try_join_all([1, 2, 3, 4].map(|n| upload.put(&*opened, n)))
         .await
         .unwrap();
-    to.received(&ticket, &upload.plan).await.unwrap();
-    to.complete(&ticket, &upload.plan).await.unwrap();
+    complete(&*opened, &ticket, &upload).await;
 
     let small = Upload::new(1000, 5 * MIB);
-    let ticket = to.create(&small.media("m2")).await.unwrap();
-    small.put(&to, &ticket, 1).await.unwrap();
-    to.complete(&ticket, &small.plan).await.unwrap();
+    let (ticket, opened) = start(&to, &small, "m2").await;
+    small.put(&*opened, 1).await.unwrap();
+    complete(&*opened, &ticket, &small).await;
 
     let requests = house.report().await["requests"]["jwplayer"].clone();
     let count = |step: &str| requests[step].as_u64().unwrap_or(0);
@@ -260,21 +280,20 @@ async fn a_create_whose_answer_was_lost_leaves_one_media_object() {
     for (n, to) in house.all().into_iter().enumerate() {
         let marker = format!("reelhaul-marker-{n}");
         let upload = Upload::new(6 * MIB, 5 * MIB);
-        assert_eq!(to.recover(&marker).await.unwrap(), None);
+        let media = upload.media(&marker);
+        assert_eq!(to.find_created(&media).await.unwrap(), Lookup::Absent);
         house
             .fault(json!({"fault": "lost-answer", "on": "create"}))
             .await;
-        let error = to.create(&upload.media(&marker)).await.unwrap_err();
+        let error = to.create(&media).await.unwrap_err();
         assert_eq!(error.kind, Kind::Broken, "{error}");
 
-        let ticket = match to.recover(&marker).await.unwrap() {
-            Some(ticket) => ticket,
-            None => to.create(&upload.media(&marker)).await.unwrap(),
-        };
-        try_join_all([1, 2].map(|n| upload.put(&*to, &ticket, n)))
+        let ticket = found_or_created(&*to, &media).await;
+        let opened = to.open(ticket.clone()).unwrap();
+        try_join_all([1, 2].map(|n| upload.put(&*opened, n)))
             .await
             .unwrap();
-        to.complete(&ticket, &upload.plan).await.unwrap();
+        complete(&*opened, &ticket, &upload).await;
 
         let report = house.report().await;
         let left = report["media"].as_array().unwrap().iter();
@@ -283,13 +302,34 @@ async fn a_create_whose_answer_was_lost_leaves_one_media_object() {
             .collect();
         assert_eq!(left.len(), 1, "{}", to.describe());
         assert_eq!(left[0]["sha256"], upload.sha256);
-        let found = to.recover(&marker).await.unwrap().unwrap();
+        let Lookup::Found(found) = to.find_created(&media).await.unwrap() else {
+            panic!("it is complete, and not found by {}", to.describe());
+        };
         assert_eq!(found.media, ticket.media);
+        let opened = to.open(found).unwrap();
         assert_eq!(
-            to.received(&found, &upload.plan).await.unwrap(),
+            opened.received(&upload.plan).await.unwrap(),
             Received::Complete
         );
+        complete(&*opened, &ticket, &upload).await;
     }
+}
+
+/// What the upload does after a create whose answer was lost.
+async fn found_or_created(to: &dyn Account, media: &NewMedia) -> Ticket {
+    match to.find_created(media).await.unwrap() {
+        Lookup::Found(ticket) => return ticket,
+        Lookup::Lost(tickets) => {
+            let again = to.find_created(media).await.unwrap();
+            assert_eq!(again, Lookup::Lost(tickets.clone()), "it deletes nothing");
+            for ticket in tickets {
+                to.delete(&ticket).await.unwrap();
+            }
+        }
+        Lookup::Absent => {}
+        Lookup::CannotTell { .. } => panic!("{}", to.describe()),
+    }
+    to.create(media).await.unwrap()
 }
 
 #[tokio::test]
@@ -297,75 +337,86 @@ async fn a_part_whose_answer_was_lost_is_known_to_be_there() {
     let house = House::open(quick()).await;
     for to in house.all() {
         let upload = Upload::new(16 * MIB, 5 * MIB);
-        let ticket = to.create(&upload.media("m")).await.unwrap();
+        let (_, opened) = start(&*to, &upload, "m").await;
         house
             .fault(json!({"fault": "lost-answer", "on": "part", "part": 2}))
             .await;
-        let error = upload.put(&*to, &ticket, 2).await.unwrap_err();
+        let error = upload.put(&*opened, 2).await.unwrap_err();
         assert_eq!(error.kind, Kind::Broken);
-        let there = to.received(&ticket, &upload.plan).await.unwrap();
+        let there = opened.received(&upload.plan).await.unwrap();
         assert_eq!(numbers(&there), [2], "{}", to.describe());
     }
 }
 
 #[tokio::test]
-async fn api_video_tells_a_part_that_was_sent_already() {
+async fn api_video_recognizes_a_part_that_was_sent_already() {
     let house = House::open(quick()).await;
     for range in [RangeMode::Bytes, RangeMode::Part] {
         let to = house.apivideo(range, false);
         let upload = Upload::new(11 * MIB, 5 * MIB);
-        let ticket = to.create(&upload.media("m")).await.unwrap();
-        upload.put(&to, &ticket, 1).await.unwrap();
-        let error = upload.put(&to, &ticket, 1).await.unwrap_err();
+        let (_, opened) = start(&to, &upload, "m").await;
+        upload.put(&*opened, 1).await.unwrap();
+        let error = upload.put(&*opened, 1).await.unwrap_err();
         assert_eq!(error.kind, Kind::AlreadySent, "{range:?} {error}");
-        try_join_all([2, 3].map(|n| upload.put(&to, &ticket, n)))
+        try_join_all([2, 3].map(|n| upload.put(&*opened, n)))
             .await
             .unwrap();
-        let error = upload.put(&to, &ticket, 3).await.unwrap_err();
+        let error = upload.put(&*opened, 3).await.unwrap_err();
         assert_eq!(error.kind, Kind::AlreadySent, "{range:?} {error}");
     }
 }
 
 #[tokio::test]
-async fn bytes_of_another_slicing_are_noticed() {
+async fn bytes_of_another_split_are_noticed() {
     let house = House::open(quick()).await;
     // Bytes that overlap, and a number with another total.
     for (range, unfit) in [(RangeMode::Bytes, 2), (RangeMode::Part, 3)] {
         let to = house.apivideo(range, false);
         let fine = Upload::new(30 * MIB, 5 * MIB);
         let coarse = Upload::new(30 * MIB, 7 * MIB);
-        let ticket = to.create(&fine.media("m")).await.unwrap();
-        fine.put(&to, &ticket, 2).await.unwrap();
-        let received = to.received(&ticket, &coarse.plan).await.unwrap();
-        assert!(matches!(received, Received::Foreign(_)), "{received:?}");
+        let (_, opened) = start(&to, &fine, "m").await;
+        fine.put(&*opened, 2).await.unwrap();
+        let received = opened.received(&coarse.plan).await.unwrap();
+        assert!(matches!(received, Received::Conflict(_)), "{received:?}");
         // To send what can never fit would be in vain, however often.
-        let error = coarse.put(&to, &ticket, unfit).await.unwrap_err();
+        let error = coarse.put(&*opened, unfit).await.unwrap_err();
         assert_eq!(error.kind, Kind::TicketGone, "{error}");
     }
     let to = house.jwplayer();
     let fine = Upload::new(30 * MIB, 5 * MIB);
-    let ticket = to.create(&fine.media("m")).await.unwrap();
-    fine.put(&to, &ticket, 6).await.unwrap();
-    let coarse = PartPlan::cut(30 * MIB, (6 * MIB).try_into().unwrap());
-    let received = to.received(&ticket, &coarse).await.unwrap();
-    assert!(matches!(received, Received::Foreign(_)), "{received:?}");
+    let (_, opened) = start(&to, &fine, "m").await;
+    fine.put(&*opened, 6).await.unwrap();
+    let coarse = PartPlan::split(30 * MIB, (6 * MIB).try_into().unwrap()).unwrap();
+    let received = opened.received(&coarse).await.unwrap();
+    assert!(matches!(received, Received::Conflict(_)), "{received:?}");
 }
 
 #[tokio::test]
 async fn a_part_of_a_longer_plan_that_comes_late_is_noticed() {
-    let house = House::open(quick()).await;
-    let to = house.jwplayer();
-    let fine = Upload::new(200 * MIB, 5 * MIB);
-    let ticket = to.create(&fine.media("m")).await.unwrap();
-    fine.put(&to, &ticket, 1).await.unwrap();
-    // Cut anew before it came, into so few parts that none of the pages asked for held it.
-    let coarse = fine.plan.recut(2, (50 * MIB).try_into().unwrap());
-    assert_eq!(coarse.count(), 5);
-    let there = to.received(&ticket, &coarse).await.unwrap();
-    assert_eq!(numbers(&there), [1]);
-    fine.put(&to, &ticket, 33).await.unwrap();
-    let there = to.received(&ticket, &coarse).await.unwrap();
-    assert!(matches!(there, Received::Foreign(_)), "{there:?}");
+    // On the one page that was asked for, and on the last of many.
+    for page_length_max in [1000, 7] {
+        let house = House::open(Options {
+            page_length_max,
+            ..quick()
+        })
+        .await;
+        let to = house.jwplayer();
+        let fine = Upload::new(200 * MIB, 5 * MIB);
+        let (_, opened) = start(&to, &fine, "m").await;
+        fine.put(&*opened, 1).await.unwrap();
+        // Replanned twice before it came, into so few parts that none of them is near it.
+        let coarse = fine.plan.resplit(2, (50 * MIB).try_into().unwrap());
+        let coarse = coarse.unwrap().resplit(2, (100 * MIB).try_into().unwrap());
+        let coarse = coarse.unwrap();
+        assert_eq!((coarse.count(), coarse.highest()), (3, 40));
+        let there = opened.received(&coarse).await.unwrap();
+        assert_eq!(numbers(&there), [1]);
+        fine.put(&*opened, 40).await.unwrap();
+        let there = opened.received(&coarse).await.unwrap();
+        assert!(matches!(there, Received::Conflict(_)), "{there:?}");
+        let completed = opened.complete(&coarse, &fine.receipts()).await;
+        assert_eq!(completed.unwrap_err().kind, Kind::TicketGone);
+    }
 }
 
 #[tokio::test]
@@ -373,17 +424,17 @@ async fn an_expired_link_is_replaced_by_a_fresh_one() {
     let house = House::open(quick()).await;
     let to = house.jwplayer();
     let upload = Upload::new(11 * MIB, 5 * MIB);
-    let ticket = to.create(&upload.media("m")).await.unwrap();
+    let (ticket, opened) = start(&to, &upload, "m").await;
     house
         .fault(json!({"fault": "link-expired", "on": "part", "part": 2}))
         .await;
-    upload.put(&to, &ticket, 1).await.unwrap();
-    let error = upload.put(&to, &ticket, 2).await.unwrap_err();
+    upload.put(&*opened, 1).await.unwrap();
+    let error = upload.put(&*opened, 2).await.unwrap_err();
     assert_eq!(error.kind, Kind::LinkExpired, "{error}");
-    upload.put(&to, &ticket, 2).await.unwrap();
-    upload.put(&to, &ticket, 3).await.unwrap();
-    to.complete(&ticket, &upload.plan).await.unwrap();
-    assert_eq!(house.media(&ticket.media).await["sha256"], upload.sha256);
+    upload.put(&*opened, 2).await.unwrap();
+    upload.put(&*opened, 3).await.unwrap();
+    complete(&*opened, &ticket, &upload).await;
+    assert_eq!(house.media(&ticket).await["sha256"], upload.sha256);
 }
 
 #[tokio::test]
@@ -391,20 +442,17 @@ async fn an_expired_direct_link_is_replaced_by_a_fresh_one_for_the_same_media_ob
     let house = House::open(quick()).await;
     let to = house.jwplayer();
     let small = Upload::new(1000, 5 * MIB);
-    let ticket = to.create(&small.media("m")).await.unwrap();
+    let (ticket, opened) = start(&to, &small, "m").await;
     house
         .fault(json!({"fault": "link-expired", "on": "part"}))
         .await;
-    let error = small.put(&to, &ticket, 1).await.unwrap_err();
+    let error = small.put(&*opened, 1).await.unwrap_err();
     assert_eq!(error.kind, Kind::LinkExpired, "{error}");
-    small.put(&to, &ticket, 1).await.unwrap();
-    assert_eq!(house.media(&ticket.media).await["sha256"], small.sha256);
-    // One that came through after all needs no link.
-    house
-        .fault(json!({"fault": "link-expired", "on": "part"}))
-        .await;
-    let error = small.put(&to, &ticket, 1).await.unwrap_err();
-    assert_eq!(error.kind, Kind::AlreadySent, "{error}");
+    small.put(&*opened, 1).await.unwrap();
+    assert_eq!(house.media(&ticket).await["sha256"], small.sha256);
+    // What arrived as it was sent needs no link.
+    let target = opened.prepare(&small.plan, small.part(1)).await.unwrap();
+    assert_eq!(target, Target::Received(Some(small.md5(1))));
 }
 
 #[tokio::test]
@@ -412,23 +460,23 @@ async fn an_expired_upload_token_ends_the_upload() {
     let house = House::open(quick()).await;
     let to = house.jwplayer();
     let upload = Upload::new(11 * MIB, 5 * MIB);
-    let ticket = to.create(&upload.media("m2")).await.unwrap();
+    let (ticket, opened) = start(&to, &upload, "m2").await;
     house
         .fault(json!({"fault": "token-expired", "on": "list"}))
         .await;
-    let error = upload.put(&to, &ticket, 1).await.unwrap_err();
+    let error = upload.put(&*opened, 1).await.unwrap_err();
     assert_eq!(error.kind, Kind::TicketGone, "{error}");
-    let error = to.received(&ticket, &upload.plan).await.unwrap_err();
+    let error = opened.received(&upload.plan).await.unwrap_err();
     assert_eq!(error.kind, Kind::TicketGone, "{error}");
-    to.remove(&ticket).await.unwrap();
-    assert_eq!(house.media(&ticket.media).await["state"], "deleted");
-    to.remove(&ticket)
+    to.delete(&ticket).await.unwrap();
+    assert_eq!(house.media(&ticket).await["state"], "deleted");
+    to.delete(&ticket)
         .await
         .expect("one that is gone is no error");
-    let error = to.received(&ticket, &upload.plan).await.unwrap_err();
+    let error = opened.received(&upload.plan).await.unwrap_err();
     assert_eq!(error.kind, Kind::TicketGone, "{error}");
     assert_eq!(
-        to.status(&[ticket.media]).await.unwrap(),
+        to.status(&[media_id(&ticket)]).await.unwrap(),
         [MediaStatus::Gone]
     );
 }
@@ -445,15 +493,16 @@ async fn an_access_token_that_is_refused_is_renewed() {
         .create(&upload.media("m"))
         .await
         .expect("asked once more with a new token");
+    let opened = to.open(ticket.clone()).unwrap();
     house
         .fault(json!({"fault": "token-expired", "on": "part"}))
         .await;
-    let error = upload.put(&to, &ticket, 1).await.unwrap_err();
+    let error = upload.put(&*opened, 1).await.unwrap_err();
     assert_eq!(error.kind, Kind::LinkExpired, "{error}");
-    try_join_all([1, 2, 3].map(|n| upload.put(&to, &ticket, n)))
+    try_join_all([1, 2, 3].map(|n| upload.put(&*opened, n)))
         .await
         .unwrap();
-    assert_eq!(house.media(&ticket.media).await["sha256"], upload.sha256);
+    assert_eq!(house.media(&ticket).await["sha256"], upload.sha256);
 }
 
 #[tokio::test]
@@ -478,27 +527,28 @@ async fn what_arrived_otherwise_than_it_was_sent_shows_and_can_be_sent_again() {
     let house = House::open(quick()).await;
     let to = house.jwplayer();
     let upload = Upload::new(6 * MIB, 5 * MIB);
-    let ticket = to.create(&upload.media("m")).await.unwrap();
+    let (ticket, opened) = start(&to, &upload, "m").await;
     house
         .fault(json!({"fault": "wrong-etag", "on": "part", "part": 1}))
         .await;
+    let target = opened.prepare(&upload.plan, upload.part(1)).await.unwrap();
     let (body, progress) = upload.body(1);
-    let receipt = to
-        .put(&ticket, &upload.plan, upload.part(1), body)
+    let receipt = opened
+        .put(target, &upload.plan, upload.part(1), body)
         .await
         .unwrap();
     assert_ne!(receipt.md5, progress.md5());
 
     // Another process knows no link, and JW Player gives none for a part that is there.
-    let other = house.jwplayer();
-    let error = upload.put(&other, &ticket, 1).await.unwrap_err();
+    let other = house.jwplayer().open(ticket.clone()).unwrap();
+    let error = upload.put(&*other, 1).await.unwrap_err();
     assert_eq!(error.kind, Kind::TicketGone, "{error}");
-    upload.put(&to, &ticket, 1).await.unwrap();
+    upload.put(&*opened, 1).await.unwrap();
     upload
-        .put(&other, &ticket, 1)
+        .put(&*other, 1)
         .await
         .expect("the same bytes are there");
-    assert_eq!(house.media(&ticket.media).await["parts"][0]["tries"], 2);
+    assert_eq!(house.media(&ticket).await["parts"][0]["tries"], 2);
 }
 
 #[tokio::test]
@@ -510,20 +560,20 @@ async fn short_pages_are_followed_to_the_part_that_is_wanted() {
     .await;
     let to = house.jwplayer();
     let upload = Upload::new(33 * MIB, 5 * MIB);
-    let ticket = to.create(&upload.media("m")).await.unwrap();
-    try_join_all([7, 1, 4].map(|n| upload.put(&to, &ticket, n)))
+    let (ticket, opened) = start(&to, &upload, "m").await;
+    try_join_all([7, 1, 4].map(|n| upload.put(&*opened, n)))
         .await
         .unwrap();
-    let fresh = house.jwplayer();
+    let fresh = house.jwplayer().open(ticket.clone()).unwrap();
     assert_eq!(
-        numbers(&fresh.received(&ticket, &upload.plan).await.unwrap()),
+        numbers(&fresh.received(&upload.plan).await.unwrap()),
         [1, 4, 7]
     );
-    try_join_all([2, 3, 5, 6].map(|n| upload.put(&fresh, &ticket, n)))
+    try_join_all([2, 3, 5, 6].map(|n| upload.put(&*fresh, n)))
         .await
         .unwrap();
-    fresh.complete(&ticket, &upload.plan).await.unwrap();
-    assert_eq!(house.media(&ticket.media).await["sha256"], upload.sha256);
+    complete(&*fresh, &ticket, &upload).await;
+    assert_eq!(house.media(&ticket).await["sha256"], upload.sha256);
 }
 
 #[tokio::test]
@@ -533,16 +583,16 @@ async fn many_statuses_come_in_their_order_with_what_is_gone_and_what_failed() {
         let upload = Upload::new(1000, 5 * MIB);
         let mut tickets: Vec<Ticket> = Vec::new();
         for n in 0..4 {
-            let ticket = to.create(&upload.media(&n.to_string())).await.unwrap();
+            let (ticket, opened) = start(&*to, &upload, &n.to_string()).await;
             if n == 2 {
                 let script = json!({"fault": "bad-media", "file": ticket.media});
                 house.fault(script).await;
             }
-            upload.put(&*to, &ticket, 1).await.unwrap();
+            upload.put(&*opened, 1).await.unwrap();
             tickets.push(ticket);
         }
-        to.remove(&tickets[1]).await.unwrap();
-        let ids: Vec<_> = tickets.iter().map(|ticket| ticket.media.clone()).collect();
+        to.delete(&tickets[1]).await.unwrap();
+        let ids: Vec<_> = tickets.iter().map(media_id).collect();
         settled(&*to, &ids[3]).await;
         let statuses = to.status(&ids).await.unwrap();
         assert_eq!(
@@ -558,7 +608,7 @@ async fn many_statuses_come_in_their_order_with_what_is_gone_and_what_failed() {
 }
 
 #[tokio::test]
-async fn wrong_keys_and_sites_are_told_as_such() {
+async fn wrong_keys_and_sites_are_reported_as_such() {
     let house = House::open(quick()).await;
     for to in house.all() {
         let words = to.check().await.unwrap();
@@ -574,7 +624,7 @@ async fn wrong_keys_and_sites_are_told_as_such() {
         (options.url, options.basic) = (house.sandbox.url(), basic);
         ApiVideo::new(options).unwrap()
     };
-    let wrong: [Arc<dyn Destination>; 4] = [
+    let wrong: [Arc<dyn Account>; 4] = [
         Arc::new(jwplayer(SITE, "WRONG-KEY")),
         Arc::new(jwplayer("Other001", SECRET)),
         Arc::new(apivideo(false)),
@@ -592,19 +642,116 @@ async fn wrong_keys_and_sites_are_told_as_such() {
 }
 
 #[tokio::test]
-async fn a_429_is_throttled_and_tells_how_long_and_why() {
+async fn a_429_is_throttled_and_left_to_the_engine_with_its_wait_host_and_class() {
     let house = House::open(quick()).await;
+    let host = house.sandbox.addr().to_string();
     for to in house.all() {
         to.check().await.unwrap();
-        assert_eq!(to.hold_up(), None);
         house
             .fault(json!({"fault": "rate-limit", "on": "create"}))
             .await;
         let upload = Upload::new(1000, 5 * MIB);
         let error = to.create(&upload.media("m")).await.unwrap_err();
         assert_eq!(error.kind, Kind::Throttled, "{error}");
-        assert!(error.wait.unwrap() >= Duration::from_secs(1));
-        assert!(to.hold_up().unwrap().why.contains("too many"));
+        let endpoint = error.endpoint.unwrap();
+        assert_eq!(*endpoint.host, *host);
+        let api_video = to.describe().contains("api.video");
+        let (class, named) = if api_video {
+            (CallClass::Write, true)
+        } else {
+            (CallClass::Call, false)
+        };
+        assert_eq!((endpoint.class, error.wait.is_some()), (class, named));
+        assert_eq!(to.rate_limit_wait(), None);
+        let again = tokio::time::timeout(Duration::from_secs(10), to.check()).await;
+        again.expect("the limiter does not wait for it").unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_upload_says_what_it_allows_by_how_it_was_created() {
+    let house = House::open(quick()).await;
+    let many = Upload::new(11 * MIB, 5 * MIB);
+    let [by_range, by_number] =
+        [RangeMode::Bytes, RangeMode::Part].map(|mode| house.apivideo(mode, false));
+    assert!(by_range.limits().can_replan && !by_number.limits().can_replan);
+    for (created_by, opened_by, can_replan) in [
+        (&by_range, &by_number, true),
+        (&by_number, &by_range, false),
+    ] {
+        let ticket = created_by.create(&many.media("m")).await.unwrap();
+        let opened = opened_by.open(ticket.clone()).unwrap();
+        assert_eq!(opened.limits().can_replan, can_replan);
+        try_join_all([3, 1, 2].map(|n| many.put(&*opened, n)))
+            .await
+            .unwrap();
+        complete(&*opened, &ticket, &many).await;
+        assert_eq!(house.media(&ticket).await["sha256"], many.sha256);
+        let first_edition = Ticket::of(media_id(&ticket).as_str());
+        let opened = opened_by.open(first_edition).unwrap();
+        assert_eq!(
+            opened.limits().can_replan,
+            opened_by.limits().can_replan,
+            "the config's mode where the ticket has none"
+        );
+    }
+    let to = house.jwplayer();
+    let small = Upload::new(1000, 5 * MIB);
+    for (upload, can_replan) in [(&many, true), (&small, false)] {
+        let (_, opened) = start(&to, upload, "m").await;
+        assert_eq!(opened.limits().can_replan, can_replan);
+    }
+}
+
+#[tokio::test]
+async fn a_part_that_is_missing_at_the_end_is_named_and_nothing_is_completed() {
+    let house = House::open(quick()).await;
+    let to = house.jwplayer();
+    let upload = Upload::new(16 * MIB, 5 * MIB);
+    let (ticket, opened) = start(&to, &upload, "m").await;
+    try_join_all([1, 2, 4].map(|n| upload.put(&*opened, n)))
+        .await
+        .unwrap();
+    let mut receipts = upload.receipts();
+    receipts.insert(2, Some([7; 16]).into());
+    let completed = opened.complete(&upload.plan, &receipts).await.unwrap();
+    assert_eq!(completed, Completed::Missing([2, 3].into()));
+    assert_eq!(house.media(&ticket).await["complete"], false);
+    try_join_all([2, 3].map(|n| upload.put(&*opened, n)))
+        .await
+        .unwrap();
+    complete(&*opened, &ticket, &upload).await;
+    assert_eq!(house.media(&ticket).await["sha256"], upload.sha256);
+}
+
+#[tokio::test]
+async fn an_expired_link_is_the_storages_error_and_a_refused_list_the_apis() {
+    let house = House::open(quick()).await;
+    let to = house.jwplayer();
+    let upload = Upload::new(11 * MIB, 5 * MIB);
+    let (_, opened) = start(&to, &upload, "m").await;
+    house
+        .fault(json!({"fault": "error-before", "on": "list"}))
+        .await;
+    house
+        .fault(json!({"fault": "link-expired", "on": "part"}))
+        .await;
+    for class in [CallClass::Call, CallClass::Part] {
+        let error = upload.put(&*opened, 1).await.unwrap_err();
+        assert_eq!(error.endpoint.unwrap().class, class);
+    }
+    let video = Upload::new(1000, 5 * MIB);
+    let to = house.apivideo(RangeMode::Bytes, false);
+    let (_, opened) = start(&to, &video, "m").await;
+    for (step, class) in [("part", CallClass::Part), ("status", CallClass::Read)] {
+        house
+            .fault(json!({"fault": "error-before", "on": step}))
+            .await;
+        let error = match step {
+            "part" => video.put(&*opened, 1).await.map(drop),
+            _ => opened.received(&video.plan).await.map(drop),
+        };
+        assert_eq!(error.unwrap_err().endpoint.unwrap().class, class, "{step}");
     }
 }
 

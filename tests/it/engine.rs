@@ -9,7 +9,7 @@ use crate::support::{
 use jiff::Timestamp;
 use reelhaul::{
     destination::{
-        Destination,
+        Account,
         jwplayer::{JwPlayer, JwPlayerOptions},
     },
     engine::{
@@ -23,7 +23,7 @@ use reelhaul::{
 use serde_json::{Value, json};
 
 /// A site of the sandbox's, with metadata of ours.
-fn site(sandbox: &Sandbox) -> Arc<dyn Destination> {
+fn site(sandbox: &Sandbox) -> Arc<dyn Account> {
     Arc::new(
         JwPlayer::new(JwPlayerOptions {
             metadata: "tags = ['archive', 'family']".parse().unwrap(),

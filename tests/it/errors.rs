@@ -246,9 +246,9 @@ fn a_broken_session_is_told_by_line_and_column_and_left_as_it_is() {
                 whole.replacen("[[log]]\n", "[[log]]\nupload = nonsense\n", 1),
                 "line ",
             ),
-            (whole.replacen("format = 1", "format = 2", 1), "newer"),
+            (whole.replacen("format = 2", "format = 3", 1), "newer"),
             (
-                whole.replacen("format = 1", "no session at all", 1),
+                whole.replacen("format = 2", "no session at all", 1),
                 "column 4",
             ),
             (String::from("\0\0\0\0"), "line 1"),

@@ -1,7 +1,10 @@
 //! Servers that are broken or mean harm: every answer ends in a clear, short error of the right
 //! kind, after a bounded number of requests, and nothing secret goes where it should not.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use crate::support::{
     MIB,
@@ -10,11 +13,12 @@ use crate::support::{
 };
 use reelhaul::{
     destination::{
-        Destination, MediaStatus, Received, Ticket,
+        Account, Completed, Lookup, MediaStatus, Received, ReceivedPart, RemoteUpload, Target,
+        Ticket,
         apivideo::{ApiVideo, ApiVideoOptions, RangeMode},
         jwplayer::{JwPlayer, JwPlayerOptions},
     },
-    error::{Error, Kind},
+    error::{CallClass, Endpoint, Error, Kind},
     secret::Secret,
 };
 
@@ -35,12 +39,21 @@ fn apivideo(server: &Scripted) -> ApiVideo {
 }
 
 fn multipart() -> Ticket {
-    Ticket {
-        media: "abcd1234".into(),
-        upload: Some("u1".into()),
-        token: Some("TOKEN-1".into()),
-        method: Some("multipart".into()),
-    }
+    Ticket::of("abcd1234")
+        .with("upload", "u1")
+        .with("token", "TOKEN-1")
+        .with("method", "multipart")
+}
+
+fn direct(link: &str) -> Ticket {
+    Ticket::of("abcd1234")
+        .with("token", link)
+        .with("method", "direct video/mp4")
+}
+
+/// The upload of the multipart ticket at JW Player.
+fn opened(server: &Scripted) -> Box<dyn RemoteUpload> {
+    jwplayer(server).open(multipart()).unwrap()
 }
 
 /// What every error has to be, whatever the server did.
@@ -58,16 +71,22 @@ async fn every_call(bytes: Vec<u8>) -> Vec<Error> {
     let upload = Upload::new(12 * MIB, 5 * MIB);
     let media = upload.media("m");
     let mut errors = Vec::new();
-    let all: [Arc<dyn Destination>; 2] = [Arc::new(jwplayer(&server)), Arc::new(apivideo(&server))];
+    let all: [Arc<dyn Account>; 2] = [Arc::new(jwplayer(&server)), Arc::new(apivideo(&server))];
     for to in all {
         errors.extend(to.check().await.err());
         errors.extend(to.create(&media).await.err());
-        errors.extend(to.recover("m").await.err());
-        errors.extend(to.received(&multipart(), &upload.plan).await.err());
+        errors.extend(to.find_created(&media).await.err());
+        let opened = to.open(multipart()).unwrap();
+        errors.extend(opened.received(&upload.plan).await.err());
         errors.extend(to.status(&["a1".into(), "b2".into()]).await.err());
     }
     assert_eq!(errors.len(), 10, "each call fails: {errors:?}");
     errors.iter().for_each(decent);
+    let host = server.url.trim_start_matches("http://");
+    for error in &errors {
+        let endpoint = error.endpoint.as_ref().unwrap();
+        assert_eq!(&*endpoint.host, host, "{error}");
+    }
     errors
 }
 
@@ -153,7 +172,7 @@ async fn a_part_takes_neither_key_nor_token_along_and_says_its_length() {
     })
     .await;
     let upload = Upload::new(6 * MIB, 5 * MIB);
-    upload.put(&jwplayer(&api), &multipart(), 2).await.unwrap();
+    upload.put(&*opened(&api), 2).await.unwrap();
     let asked = storage.asked().remove(0);
     assert_eq!(asked.line, "PUT /p?partNumber=2&Signature=1 HTTP/1.1");
     assert_eq!(asked.header("content-length"), Some("1048576"));
@@ -175,47 +194,51 @@ async fn a_part_takes_neither_key_nor_token_along_and_says_its_length() {
 
 #[tokio::test]
 async fn a_yes_without_an_etag_is_no_storages() {
-    for direct in [false, true] {
-        // A portal that answers everything well.
-        let storage = Scripted::start(|_| answer(200, "", "<h1>Welcome</h1>")).await;
-        let link = format!("{}/p?Signature=1", storage.url);
-        let ticket = if direct {
-            Ticket {
-                upload: None,
-                token: Some(link.clone()),
-                method: Some("direct video/mp4".into()),
-                ..multipart()
-            }
-        } else {
-            multipart()
-        };
+    // A portal that answers everything well.
+    let storage = Scripted::start(|_| answer(200, "", "<h1>Welcome</h1>")).await;
+    let link = format!("{}/p?Signature=1", storage.url);
+    for ticket in [direct(&link), multipart()] {
         let parts = format!(r#"{{"parts":[{{"id":1,"upload_link":"{link}"}}]}}"#);
         let api = Scripted::start(move |_| answer(200, "", &parts)).await;
         let upload = Upload::new(MIB, 5 * MIB);
-        let error = upload.put(&jwplayer(&api), &ticket, 1).await.unwrap_err();
+        let opened = jwplayer(&api).open(ticket).unwrap();
+        let error = upload.put(&*opened, 1).await.unwrap_err();
         assert_eq!(error.kind, Kind::Server, "{error}");
         assert!(error.message.contains("no ETag"), "{error}");
         decent(&error);
+        let storage = Endpoint {
+            host: storage.url.trim_start_matches("http://").into(),
+            class: CallClass::Part,
+        };
+        assert_eq!(error.endpoint, Some(storage));
     }
 }
 
 #[tokio::test]
 async fn a_complete_says_that_it_has_no_body() {
-    let api = Scripted::start(|_| answer(202, "", "{}")).await;
+    let parts = r#"{"parts":[{"id":1,"etag":"x"},{"id":2,"etag":"x"},{"id":3}]}"#;
+    let api = Scripted::start(move |_| answer(202, "", parts)).await;
     let upload = Upload::new(6 * MIB, 5 * MIB);
-    let to = jwplayer(&api);
-    to.complete(&multipart(), &upload.plan).await.unwrap();
-    let asked = api.asked().remove(0);
+    let to = opened(&api);
+    to.complete(&upload.plan, &upload.receipts()).await.unwrap();
+    let asked = api.asked().remove(1);
     assert_eq!(asked.line, "PUT /v2/uploads/u1/complete HTTP/1.1");
     assert_eq!(asked.header("content-length"), Some("0"));
     assert_eq!(asked.header("authorization"), Some("Bearer TOKEN-1"));
 }
 
-/// A media object of this status, behind calls on its upload that are answered with this.
-async fn with_media(status: u16, media: &'static str) -> Scripted {
+/// A media object, and an upload whose complete is answered with this status; the list of its parts
+/// likewise, or with both parts of a file.
+async fn with_media(status: u16, media: &'static str, lists: bool) -> Scripted {
     Scripted::start(move |asked| {
         if asked.line.contains("/media/") {
             answer(200, "", media)
+        } else if lists && asked.line.contains("/parts") {
+            answer(
+                200,
+                "",
+                r#"{"parts":[{"id":1,"etag":"x"},{"id":2,"etag":"x"}]}"#,
+            )
         } else {
             answer(
                 status,
@@ -230,42 +253,48 @@ async fn with_media(status: u16, media: &'static str) -> Scripted {
 #[tokio::test]
 async fn a_complete_that_is_still_on_its_way_is_not_given_up() {
     let upload = Upload::new(6 * MIB, 5 * MIB);
-    for (status, kind) in [
-        (409, Kind::Server),
-        (404, Kind::TicketGone),
-        (400, Kind::Refused),
-    ] {
-        let api = with_media(status, r#"{"id":"abcd1234","status":"created"}"#).await;
-        let to = jwplayer(&api);
-        let error = to.complete(&multipart(), &upload.plan).await.unwrap_err();
-        assert_eq!(error.kind, kind, "{status}: {error}");
-        let error = to.received(&multipart(), &upload.plan).await.unwrap_err();
-        assert_eq!(error.kind, kind, "{status}: {error}");
+    let receipts = upload.receipts();
+    for lists in [true, false] {
+        for (status, kind) in [
+            (409, Kind::Server),
+            (404, Kind::TicketGone),
+            (400, Kind::Refused),
+        ] {
+            let media = r#"{"id":"abcd1234","status":"created"}"#;
+            let to = opened(&with_media(status, media, lists).await);
+            let error = to.complete(&upload.plan, &receipts).await.unwrap_err();
+            assert_eq!(error.kind, kind, "{status}: {error}");
+            if !lists {
+                let error = to.received(&upload.plan).await.unwrap_err();
+                assert_eq!(error.kind, kind, "{status}: {error}");
+            }
+        }
+        let media = r#"{"id":"abcd1234","status":"updating"}"#;
+        let to = opened(&with_media(409, media, lists).await);
+        let completed = to.complete(&upload.plan, &receipts).await.unwrap();
+        assert_eq!(completed, Completed::Complete("abcd1234".into()));
+        if !lists {
+            let there = to.received(&upload.plan).await.unwrap();
+            assert_eq!(there, Received::Complete);
+        }
     }
-    let api = with_media(409, r#"{"id":"abcd1234","status":"updating"}"#).await;
-    let to = jwplayer(&api);
-    to.complete(&multipart(), &upload.plan).await.unwrap();
-    let there = to.received(&multipart(), &upload.plan).await.unwrap();
-    assert_eq!(there, Received::Complete);
 }
 
 #[tokio::test]
-async fn a_media_object_without_a_status_is_neither_complete_nor_removed() {
+async fn a_media_object_without_a_status_is_neither_complete_nor_deleted() {
     let upload = Upload::new(6 * MIB, 5 * MIB);
     let media = r#"{"id":"abcd1234","metadata":{"external_id":"m"},
         "media":[{"id":"abcd1234","metadata":{"external_id":"m"}}]}"#;
-    let api = with_media(404, media).await;
-    let to = jwplayer(&api);
-    let direct = Ticket {
-        upload: None,
-        method: Some("direct video/mp4".into()),
-        ..multipart()
-    };
+    let api = with_media(404, media, false).await;
+    let account = jwplayer(&api);
+    let to = opened(&api);
+    let direct = account.open(direct("https://x/")).unwrap();
+    let receipts = upload.receipts();
     let errors = [
-        to.received(&multipart(), &upload.plan).await.unwrap_err(),
-        to.received(&direct, &upload.plan).await.unwrap_err(),
-        to.complete(&multipart(), &upload.plan).await.unwrap_err(),
-        to.recover("m").await.unwrap_err(),
+        to.received(&upload.plan).await.unwrap_err(),
+        direct.received(&upload.plan).await.unwrap_err(),
+        to.complete(&upload.plan, &receipts).await.unwrap_err(),
+        account.find_created(&upload.media("m")).await.unwrap_err(),
     ];
     for error in &errors {
         assert_eq!(error.kind, Kind::Server, "{error}");
@@ -279,17 +308,54 @@ async fn a_media_object_without_a_status_is_neither_complete_nor_removed() {
 }
 
 #[tokio::test]
+async fn media_objects_whose_token_is_lost_are_all_named_and_none_is_deleted() {
+    let of = |status: &str, id: &str| {
+        format!(r#"{{"id":"{id}","status":"{status}","metadata":{{"external_id":"m"}}}}"#)
+    };
+    let media = Upload::new(6 * MIB, 5 * MIB).media("m");
+    let [a, b, b_done, c_done] = [
+        of("created", "a1"),
+        of("created", "b2"),
+        of("processing", "b2"),
+        of("ready", "c3"),
+    ];
+    let lost = |ids: &[&str]| Lookup::Lost(ids.iter().map(|id| Ticket::of(*id)).collect());
+    let found = |id: &str| Lookup::Found(Ticket::of(id));
+    for (search, newest, expected, calls) in [
+        (vec![], vec![&b, &a], lost(&["b2", "a1"]), 2),
+        (vec![&a], vec![&b, &a], lost(&["a1", "b2"]), 2),
+        // The search may lag behind.
+        (vec![&b], vec![&a, &b_done], found("b2"), 2),
+        (vec![&a, &c_done], vec![], found("c3"), 1),
+        (vec![], vec![], Lookup::Absent, 2),
+    ] {
+        let page = |all: &[&String]| {
+            let all: Vec<&str> = all.iter().map(|one| one.as_str()).collect();
+            format!(r#"{{"media":[{}]}}"#, all.join(","))
+        };
+        let (search, newest) = (page(&search), page(&newest));
+        let api = Scripted::start(move |asked| {
+            let searched = asked.line.contains("q=");
+            answer(200, "", if searched { &search } else { &newest })
+        })
+        .await;
+        assert_eq!(jwplayer(&api).find_created(&media).await.unwrap(), expected);
+        let asked = api.asked();
+        assert_eq!(asked.len(), calls);
+        assert!(asked.iter().all(|asked| asked.line.starts_with("GET")));
+    }
+}
+
+#[tokio::test]
 async fn a_token_that_can_not_be_sent_is_no_fault_of_the_secret() {
     let api = Scripted::start(|_| answer(200, "", r#"{"parts":[]}"#)).await;
-    let ticket = Ticket {
-        token: Some("TOKEN-1\n".into()),
-        ..multipart()
-    };
+    let ticket = multipart().with("token", "TOKEN-1\n");
     let upload = Upload::new(6 * MIB, 5 * MIB);
-    let to = jwplayer(&api);
+    let to = jwplayer(&api).open(ticket).unwrap();
+    let receipts = upload.receipts();
     let errors = [
-        upload.put(&to, &ticket, 1).await.unwrap_err(),
-        to.complete(&ticket, &upload.plan).await.unwrap_err(),
+        upload.put(&*to, 1).await.unwrap_err(),
+        to.complete(&upload.plan, &receipts).await.unwrap_err(),
     ];
     for error in &errors {
         assert_eq!(error.kind, Kind::TicketGone, "{error}");
@@ -299,9 +365,9 @@ async fn a_token_that_can_not_be_sent_is_no_fault_of_the_secret() {
 }
 
 #[tokio::test]
-async fn one_status_that_is_never_told_does_not_hold_the_others_back() {
+async fn one_status_that_never_comes_does_not_hold_the_others_back() {
     let server = Scripted::start(|asked| {
-        let told = if asked.line.contains("auth") {
+        let status = if asked.line.contains("auth") {
             LOGIN
         } else if asked.line.contains("/bad/") {
             return answer(500, "", "");
@@ -310,12 +376,12 @@ async fn one_status_that_is_never_told_does_not_hold_the_others_back() {
         } else {
             r#"{"id":"a1","status":"ready","encoding":{"playable":true,"qualities":null}}"#
         };
-        answer(200, "", told)
+        answer(200, "", status)
     })
     .await;
-    let all: [Arc<dyn Destination>; 2] = [Arc::new(jwplayer(&server)), Arc::new(apivideo(&server))];
+    let all: [Arc<dyn Account>; 2] = [Arc::new(jwplayer(&server)), Arc::new(apivideo(&server))];
     for to in all {
-        let ids = ["bad".to_owned(), "a1".to_owned()];
+        let ids = ["bad".into(), "a1".into()];
         let statuses = to.status(&ids).await.unwrap();
         assert!(matches!(statuses[0], MediaStatus::Processing(_)));
         assert_eq!(statuses[1], MediaStatus::Ready);
@@ -335,7 +401,8 @@ async fn a_status_with_nulls_is_understood() {
     })
     .await;
     let upload = Upload::new(6 * MIB, 5 * MIB);
-    let there = apivideo(&server).received(&multipart(), &upload.plan).await;
+    let opened = apivideo(&server).open(multipart()).unwrap();
+    let there = opened.received(&upload.plan).await;
     assert_eq!(there.unwrap(), Received::Parts(Vec::new()));
 }
 
@@ -351,12 +418,10 @@ async fn a_link_that_leads_astray_is_not_used() {
         let parts = format!(r#"{{"parts":[{{"id":1,"upload_link":"{link}"}},{{"id":2}}]}}"#);
         let api = Scripted::start(move |_| answer(200, "", &parts)).await;
         let upload = Upload::new(6 * MIB, 5 * MIB);
-        let error = upload
-            .put(&jwplayer(&api), &multipart(), 1)
-            .await
-            .unwrap_err();
+        let error = upload.put(&*opened(&api), 1).await.unwrap_err();
         assert_eq!(error.kind, Kind::Server, "{error}");
         decent(&error);
+        assert_eq!(error.endpoint.unwrap().class, CallClass::Call, "the API's");
         assert_eq!(api.asked().len(), 1);
     }
 }
@@ -371,18 +436,60 @@ async fn lists_without_end_or_sense_are_given_up() {
         (r#"{"parts":[{"id":-1}]}"#, 2),
     ] {
         let api = Scripted::start(move |_| answer(200, "", parts)).await;
-        let to = jwplayer(&api);
+        let to = opened(&api);
         let upload = Upload::new(12 * MIB, 5 * MIB);
-        let error = to.received(&multipart(), &upload.plan).await.unwrap_err();
+        let error = to.received(&upload.plan).await.unwrap_err();
         assert_eq!(error.kind, Kind::Server, "{parts}: {error}");
-        let error = upload.put(&to, &multipart(), 2).await.unwrap_err();
+        let error = upload.put(&*to, 2).await.unwrap_err();
         assert_eq!(error.kind, Kind::Server, "{parts}: {error}");
         assert!(api.asked().len() <= 2 * most, "{parts}");
     }
 }
 
 #[tokio::test]
-async fn absurd_ranges_are_foreign_and_not_a_panic() {
+async fn a_list_may_end_before_parts_that_only_an_earlier_plan_had() {
+    let api = Scripted::start(|asked| {
+        let first = r#"{"parts":[{"id":1,"etag":"x"},{"id":2},{"id":3}]}"#;
+        let page = if asked.line.contains("page=1&") {
+            first
+        } else {
+            r#"{"parts":[]}"#
+        };
+        answer(200, "", page)
+    })
+    .await;
+    let upload = Upload::new(12 * MIB, 5 * MIB);
+    let plan = upload.plan.clone().with_highest(20);
+    let received = opened(&api).received(&plan).await.unwrap();
+    let only = ReceivedPart {
+        number: 1,
+        md5: None,
+    };
+    assert_eq!(received, Received::Parts(vec![only]));
+    let asked = &api.asked()[0].line;
+    assert!(asked.contains("page_length=21"), "{asked}");
+}
+
+#[tokio::test]
+async fn no_account_and_no_upload_shows_a_key_a_token_or_a_link() {
+    let server = Scripted::start(|_| answer(200, "", LOGIN)).await;
+    let (jwplayer, apivideo) = (jwplayer(&server), apivideo(&server));
+    apivideo.check().await.unwrap();
+    let link = "https://s3.example/p?Signature=1";
+    let opened = [
+        jwplayer.open(multipart()).unwrap(),
+        jwplayer.open(direct(link)).unwrap(),
+        apivideo.open(multipart()).unwrap(),
+    ];
+    let target = Target::Link(link.into());
+    let shown = format!("{jwplayer:?} {apivideo:?} {opened:?} {target:?}");
+    for secret in ["SECRET-0", "TOKEN-1", "TOKEN-2", "Signature"] {
+        assert!(!shown.contains(secret), "{secret}: {shown}");
+    }
+}
+
+#[tokio::test]
+async fn absurd_ranges_conflict_and_do_not_panic() {
     let status = r#"{"ingest":{"status":"uploading","receivedBytes":[
         {"from":0,"to":18446744073709551615,"total":18446744073709551615}]}}"#;
     let server = Scripted::start(move |asked| {
@@ -398,33 +505,39 @@ async fn absurd_ranges_are_foreign_and_not_a_panic() {
     })
     .await;
     let upload = Upload::new(12 * MIB, 5 * MIB);
-    let received = apivideo(&server)
-        .received(&multipart(), &upload.plan)
-        .await
-        .unwrap();
-    assert!(matches!(received, Received::Foreign(_)), "{received:?}");
+    let opened = apivideo(&server).open(multipart()).unwrap();
+    let received = opened.received(&upload.plan).await.unwrap();
+    assert!(matches!(received, Received::Conflict(_)), "{received:?}");
 }
 
 #[tokio::test]
-async fn a_list_that_ignores_what_is_asked_is_replaced_by_single_calls() {
-    let server = Scripted::start(|asked| {
+async fn media_objects_that_the_list_lacks_are_asked_for_singly_and_only_this_once() {
+    let calls = Arc::new(AtomicU64::new(0));
+    let server = Scripted::start(move |asked| {
         let body = if asked.line.contains("q=") {
-            r#"{"media":[{"id":"other","status":"ready"}]}"#
+            match calls.fetch_add(1, Ordering::Relaxed) {
+                0 => r#"{"media":[{"id":"other","status":"ready"}]}"#,
+                1 => return answer(400, "", "{}"),
+                2 => r#"{"media":[]}"#,
+                3 => r#"{"media":[{"id":"b2","status":"ready"}]}"#,
+                _ => r#"{"media":[{"id":"b2","status":"ready"},{"id":"a1","status":"ready"}]}"#,
+            }
         } else if asked.line.contains("/a1/") {
             r#"{"id":"a1","status":"ready"}"#
         } else {
-            r#"{"id":"b2","status":"processing"}"#
+            r#"{"id":"b2","status":"ready"}"#
         };
         answer(200, "", body)
     })
     .await;
     let to = jwplayer(&server);
-    let ids = ["a1".to_owned(), "b2".to_owned()];
-    for calls in [3, 5] {
-        let statuses = to.status(&ids).await.unwrap();
-        let processing = MediaStatus::Processing("processing".into());
-        assert_eq!(statuses, [MediaStatus::Ready, processing]);
-        assert_eq!(server.asked().len(), calls);
+    let mut before = 0;
+    for calls in [3, 3, 3, 2, 1] {
+        let statuses = to.status(&["a1".into(), "b2".into()]).await.unwrap();
+        assert_eq!(statuses, [MediaStatus::Ready, MediaStatus::Ready]);
+        let asked = server.asked().len();
+        assert_eq!(asked - before, calls);
+        before = asked;
     }
 }
 
@@ -437,7 +550,9 @@ async fn a_search_that_finds_others_is_not_believed() {
         answer(200, "", body)
     })
     .await;
-    assert_eq!(jwplayer(&server).recover("mine-1").await.unwrap(), None);
+    let media = Upload::new(9, 9).media("mine-1");
+    let found = jwplayer(&server).find_created(&media).await.unwrap();
+    assert_eq!(found, Lookup::Absent);
     assert_eq!(server.asked().len(), 2, "the search, then the newest");
 }
 
@@ -451,7 +566,12 @@ async fn a_form_has_an_exact_length_and_one_file() {
     let to = apivideo(&server);
     let upload = Upload::new(6 * MIB, 5 * MIB);
     let ticket = to.create(&upload.media("m")).await.unwrap();
-    upload.put(&to, &ticket, 2).await.unwrap();
+    let opened = to.open(ticket).unwrap();
+    assert_eq!(
+        opened.prepare(&upload.plan, upload.part(2)).await.unwrap(),
+        Target::Account
+    );
+    upload.put(&*opened, 2).await.unwrap();
     let asked = server.asked().pop().unwrap();
     assert_eq!(asked.line, "POST /videos/vi1/source HTTP/1.1");
     assert_eq!(
@@ -484,7 +604,8 @@ async fn a_token_at_its_end_is_renewed_before_it_is_used_and_only_once_for_all()
     .await;
     let to = apivideo(&server);
     to.check().await.unwrap();
-    futures_util::future::try_join_all((0..8).map(|_| to.recover("m")))
+    let media = Upload::new(9, 9).media("m");
+    futures_util::future::try_join_all((0..8).map(|_| to.find_created(&media)))
         .await
         .unwrap();
     let asked = server.asked();
@@ -526,7 +647,8 @@ async fn a_refused_refresh_falls_back_on_the_key() {
     .await;
     let to = apivideo(&server);
     to.check().await.unwrap();
-    assert_eq!(to.recover("m").await.unwrap(), None);
+    let media = Upload::new(9, 9).media("m");
+    assert_eq!(to.find_created(&media).await.unwrap(), Lookup::Absent);
 }
 
 #[test]
@@ -555,5 +677,59 @@ fn what_may_not_be_configured_is_refused_at_once() {
     }
     let mut options = ApiVideoOptions::new(Secret::new("SECRET-0"));
     options.range = RangeMode::Part;
-    assert!(!ApiVideo::new(options).unwrap().limits().recut);
+    assert!(!ApiVideo::new(options).unwrap().limits().can_replan);
+}
+
+#[tokio::test]
+async fn a_refused_login_is_the_apis_error_though_it_is_met_with_a_part() {
+    let server = Scripted::start(|_| answer(401, "", r#"{"title":"No."}"#)).await;
+    let upload = Upload::new(6 * MIB, 5 * MIB);
+    let opened = apivideo(&server).open(Ticket::of("vi1")).unwrap();
+    let error = upload.put(&*opened, 1).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Credentials, "{error}");
+    assert_eq!(error.endpoint.unwrap().class, CallClass::Write);
+}
+
+#[test]
+fn an_account_is_the_same_whatever_its_path_and_another_by_host_port_site_or_key() {
+    let jwplayer = |url: &str, site: &str| {
+        let mut options = JwPlayerOptions::new(site, Secret::new("SECRET-0"));
+        options.url = url.into();
+        options.metadata = "tags = [\"x\"]".parse().unwrap();
+        JwPlayer::new(options).unwrap().id().clone()
+    };
+    let apivideo = |url: &str, key: &str| {
+        let mut options = ApiVideoOptions::new(Secret::new(key));
+        options.url = url.into();
+        ApiVideo::new(options).unwrap().id().clone()
+    };
+    let site = jwplayer("https://api.jwplayer.com", "AbCd1234");
+    assert_eq!(site.as_str(), "jwplayer:api.jwplayer.com:443/AbCd1234");
+    for same in [
+        "https://API.jwplayer.com:443/",
+        "https://api.jwplayer.com/v2",
+    ] {
+        assert_eq!(jwplayer(same, "AbCd1234"), site);
+    }
+    let key = apivideo("https://ws.api.video", "SECRET-0");
+    assert_eq!(apivideo("https://WS.api.video/x", "SECRET-0"), key);
+    let hash = key
+        .as_str()
+        .strip_prefix("apivideo:ws.api.video:443/")
+        .unwrap();
+    assert_eq!(hash.len(), 32);
+    assert!(!key.as_str().contains("SECRET-0"));
+    let mut all = vec![
+        site,
+        jwplayer("https://api.jwplayer.com", "abcd1234"),
+        jwplayer("https://api.jwplayer.com:8443", "AbCd1234"),
+        jwplayer("https://jw.example", "AbCd1234"),
+        key,
+        apivideo("https://ws.api.video", "SECRET-1"),
+        apivideo("https://ws.api.video:8443", "SECRET-0"),
+        apivideo("https://sandbox.api.video", "SECRET-0"),
+    ];
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 8, "{all:?}");
 }

@@ -2,108 +2,29 @@
 
 use std::{
     fs,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
 
 use crate::support::{
-    MIB, an_hour_ago,
+    MIB,
+    altered::Altered,
+    an_hour_ago,
     engine::{Making, World, all, apivideo, jwplayer},
     side_by_side,
 };
-use async_trait::async_trait;
 use reelhaul::{
-    body::PartBody,
-    destination::{Destination, Limits, MediaStatus, NewMedia, Receipt, Received, Ticket},
+    destination::{Account, Receipt},
     engine::{
         protocol::{Command, LimitedBy, State},
         queue::Queue,
     },
     error::{Error, Kind, Result},
     identity::Identity,
-    plan::{Part, PartPlan},
+    plan::Part,
     session::{Kept, Times, record::Record},
     settings::Settings,
 };
-use serde_json::{Map, Value, json};
-
-/// A destination that does with a part what a test wants, and everything else as the one within.
-#[derive(Debug)]
-struct Odd<F> {
-    within: Arc<dyn Destination>,
-    /// How many parts were to be sent so far.
-    puts: Arc<AtomicU32>,
-    put: F,
-}
-
-fn odd(within: Arc<dyn Destination>, put: impl OddPut + 'static) -> Arc<dyn Destination> {
-    let puts = Arc::default();
-    Arc::new(Odd { within, puts, put })
-}
-
-/// What is odd about sending a part, which is told by its number among all that were sent, from 1.
-trait OddPut: Send + Sync + std::fmt::Debug {
-    /// The answer in place of sending; `None`: it is sent.
-    fn instead(&self, put: u32) -> Option<Result<Receipt>>;
-}
-
-#[async_trait]
-impl<F: OddPut> Destination for Odd<F> {
-    fn describe(&self) -> String {
-        self.within.describe()
-    }
-    fn limits(&self) -> &Limits {
-        self.within.limits()
-    }
-    async fn check(&self) -> Result<String> {
-        self.within.check().await
-    }
-    async fn recover(&self, marker: &str) -> Result<Option<Ticket>> {
-        self.within.recover(marker).await
-    }
-    fn metadata(&self, media: &NewMedia) -> Map<String, Value> {
-        self.within.metadata(media)
-    }
-    fn address(&self, media: &str) -> Option<String> {
-        self.within.address(media)
-    }
-    async fn create(&self, media: &NewMedia) -> Result<Ticket> {
-        self.within.create(media).await
-    }
-    async fn put(
-        &self,
-        ticket: &Ticket,
-        plan: &PartPlan,
-        part: Part,
-        body: PartBody,
-    ) -> Result<Receipt> {
-        let put = self.puts.fetch_add(1, Ordering::SeqCst) + 1;
-        match self.put.instead(put) {
-            Some(answer) => answer,
-            None => self.within.put(ticket, plan, part, body).await,
-        }
-    }
-    async fn received(&self, ticket: &Ticket, plan: &PartPlan) -> Result<Received> {
-        self.within.received(ticket, plan).await
-    }
-    async fn complete(&self, ticket: &Ticket, plan: &PartPlan) -> Result<()> {
-        self.within.complete(ticket, plan).await
-    }
-    fn parts_go_elsewhere(&self) -> bool {
-        self.within.parts_go_elsewhere()
-    }
-    fn verify_before_complete(&self, ticket: &Ticket, parts: u32) -> bool {
-        self.within.verify_before_complete(ticket, parts)
-    }
-    async fn status(&self, media: &[String]) -> Result<Vec<MediaStatus>> {
-        self.within.status(media).await
-    }
-    async fn remove(&self, ticket: &Ticket) -> Result<()> {
-        self.within.remove(ticket).await
-    }
-}
+use serde_json::{Value, json};
 
 /// Pauses in the middle of a film.
 async fn pause(world: &World) {
@@ -164,6 +85,7 @@ fn failed_before(path: &std::path::Path) -> Queue {
         identity: Identity::of(&metadata),
         state: State::Failed,
         reason: Some(Error::new(Kind::Local, "it could not be opened")),
+        account: None,
         progress: None,
         times: Times::default(),
         unread: None,
@@ -239,13 +161,8 @@ async fn what_is_taken_out_while_it_is_started_over_is_gone() {
 }
 
 /// Says of the first part that it arrived, and sends nothing.
-#[derive(Debug)]
-struct Liar;
-
-impl OddPut for Liar {
-    fn instead(&self, put: u32) -> Option<Result<Receipt>> {
-        (put == 1).then(|| Ok(Receipt::default()))
-    }
+fn liar(put: u32, _: Part) -> Option<Result<Receipt>> {
+    (put == 1).then(|| Ok(Receipt::default()))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -257,7 +174,7 @@ async fn a_part_that_was_acknowledged_and_is_not_there_is_sent_at_a_retry() {
         },
         ..Making::default()
     };
-    let to = |sandbox: &_| odd(apivideo(sandbox), Liar);
+    let to = |sandbox: &_| -> Arc<dyn Account> { Arc::new(Altered::new(apivideo(sandbox), liar)) };
     let world = World::new(to, making).await;
     let film = world.write("film.mp4", 16);
     world.add(&film).await;
@@ -308,18 +225,14 @@ async fn a_start_over_that_was_cut_short_before_anything_was_removed_is_not_forg
 }
 
 /// The host that parts go to can't be reached; the API can.
-#[derive(Debug)]
-struct NoStorage;
-
-impl OddPut for NoStorage {
-    fn instead(&self, _: u32) -> Option<Result<Receipt>> {
-        Some(Err(Error::new(Kind::Offline, "no route to the storage")))
-    }
+#[allow(clippy::unnecessary_wraps, reason = "it is one of several")]
+fn no_storage(_: u32, _: Part) -> Option<Result<Receipt>> {
+    Some(Err(Error::new(Kind::Offline, "no route to the storage")))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_of_the_api_do_not_hide_that_the_storage_is_unreachable() {
-    let puts = Arc::new(AtomicU32::new(0));
+    let puts = Arc::new(std::sync::OnceLock::new());
     let counted = Arc::clone(&puts);
     let making = Making {
         settings: Settings {
@@ -333,12 +246,10 @@ async fn answers_of_the_api_do_not_hide_that_the_storage_is_unreachable() {
         },
         ..Making::default()
     };
-    let to = move |sandbox: &_| -> Arc<dyn Destination> {
-        Arc::new(Odd {
-            within: jwplayer(sandbox),
-            puts: counted,
-            put: NoStorage,
-        })
+    let to = move |sandbox: &_| -> Arc<dyn Account> {
+        let altered = Altered::new(jwplayer(sandbox), no_storage);
+        counted.set(altered.puts()).unwrap();
+        Arc::new(altered)
     };
     let world = World::new(to, making).await;
     for number in 0..20 {
@@ -365,7 +276,7 @@ async fn answers_of_the_api_do_not_hide_that_the_storage_is_unreachable() {
         "{down:#?}"
     );
     // Those that went out together before any of them told.
-    let puts = puts.load(Ordering::SeqCst);
+    let puts = puts.get().unwrap().load(Ordering::SeqCst);
     assert!((1..=2).contains(&puts), "{puts} parts were tried");
     world.tell(Command::StopNow).await;
     world.ended.await.unwrap();

@@ -25,6 +25,7 @@ fn held() -> Queue {
             times: Times::default(),
             state: State::Paused,
             reason: None,
+            account: None,
             progress: None,
             unread: None,
         };

@@ -4,14 +4,14 @@ use std::{fs, os::unix::fs::symlink, path::PathBuf, sync::Arc, time::SystemTime}
 
 use crate::support::engine::{self, Making, World, add};
 use reelhaul::{
-    destination::{Destination, jwplayer::JwPlayer},
+    destination::{Account, jwplayer::JwPlayer},
     engine::protocol::{Command, State, Summary, Targets},
     sandbox::Sandbox,
     settings::Settings,
 };
 use serde_json::json;
 
-fn site(sandbox: &Sandbox) -> Arc<dyn Destination> {
+fn site(sandbox: &Sandbox) -> Arc<dyn Account> {
     Arc::new(JwPlayer::new(engine::site(sandbox)).unwrap())
 }
 

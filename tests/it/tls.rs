@@ -6,7 +6,7 @@ use std::{io::Write as _, sync::Arc};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use reelhaul::{
     destination::{
-        Destination,
+        Account,
         jwplayer::{JwPlayer, JwPlayerOptions},
     },
     error::{Kind, Result},

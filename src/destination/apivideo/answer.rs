@@ -112,7 +112,7 @@ impl Problem {
     }
 
     fn words(&self, answer: &Answer) -> String {
-        let told = |problem: &Self| {
+        let words = |problem: &Self| {
             let title = problem.title.as_deref()?;
             Some(
                 match problem.name.as_deref().filter(|name| !name.is_empty()) {
@@ -121,8 +121,8 @@ impl Problem {
                 },
             )
         };
-        let inner = self.problems.iter().flatten().take(5).filter_map(told);
-        let mut all: Vec<_> = told(self).into_iter().chain(inner).collect();
+        let inner = self.problems.iter().flatten().take(5).filter_map(words);
+        let mut all: Vec<_> = words(self).into_iter().chain(inner).collect();
         // A problem that has no more to say than what it is in says it once.
         all.dedup();
         if all.is_empty() {
@@ -289,7 +289,7 @@ mod tests {
             let text = String::from_utf8_lossy(&body);
             let answer = answer(status, &text);
             if let Ok(Some(status)) = read_status(&answer) {
-                let plan = PartPlan::cut(26_214_400, NonZeroU64::new(part).unwrap());
+                let plan = PartPlan::split(26_214_400, NonZeroU64::new(part).unwrap()).unwrap();
                 let mode = if by_bytes { RangeMode::Bytes } else { RangeMode::Part };
                 if let Received::Parts(parts) = received(&status, &plan, mode) {
                     prop_assert!(parts.iter().all(|found| (1..=plan.count()).contains(&found.number)));

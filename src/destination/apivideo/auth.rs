@@ -14,13 +14,13 @@ use tokio::{sync::Mutex, time::Instant};
 
 use super::{
     super::{
+        call_limiter::CallRateLimiter,
         http::{Answer, Call, Http, secret_header},
-        pace::Pacer,
     },
     answer,
 };
 use crate::{
-    error::{Error, Kind, Result},
+    error::{CallClass, Error, Kind, Result},
     secret::Secret,
 };
 
@@ -82,7 +82,11 @@ impl Auth {
     }
 
     /// The authorization for a call made now.
-    pub(super) async fn header(&self, http: &Http, pacer: &Pacer) -> Result<HeaderValue> {
+    pub(super) async fn header(
+        &self,
+        http: &Http,
+        limiter: &CallRateLimiter,
+    ) -> Result<HeaderValue> {
         if let Some(basic) = &self.basic {
             return Ok(basic.clone());
         }
@@ -96,12 +100,12 @@ impl Auth {
         let refresh = current.take().and_then(|token| token.refresh);
         let mut renewed = None;
         if let Some(refresh) = refresh {
-            let answer = http.ask(pacer, by_refresh(http, &refresh)?).await?;
+            let answer = http.ask(limiter, by_refresh(http, &refresh)?).await?;
             renewed = read_token(&answer, Instant::now()).ok();
         }
         let token = match renewed {
             Some(token) => token,
-            None => self.by_key(http, pacer).await?,
+            None => self.by_key(http, limiter).await?,
         };
         let bearer = token.bearer.clone();
         *current = Some(token);
@@ -116,7 +120,7 @@ impl Auth {
         }
     }
 
-    /// The same where it was a part that was refused. Answers whether another token is worth a try.
+    /// The same where it was a part that was refused. Returns whether another token is worth a try.
     pub(super) async fn part_refused(&self, bearer: &HeaderValue) -> bool {
         let mut current = self.token.lock().await;
         if let Some(token) = current.as_mut().filter(|token| token.bearer == *bearer) {
@@ -135,22 +139,32 @@ impl Auth {
     }
 
     /// Asks for a token by the key, whatever is there, which shows whether the key is good.
-    pub(super) async fn check(&self, http: &Http, pacer: &Pacer) -> Result<()> {
-        let token = self.by_key(http, pacer).await?;
+    pub(super) async fn check(&self, http: &Http, limiter: &CallRateLimiter) -> Result<()> {
+        let token = self.by_key(http, limiter).await?;
         *self.token.lock().await = Some(token);
         Ok(())
     }
 
-    async fn by_key(&self, http: &Http, pacer: &Pacer) -> Result<Token> {
-        let call = Call::new("authorize", Method::POST, http.at(&["auth", "api-key"])?);
+    async fn by_key(&self, http: &Http, limiter: &CallRateLimiter) -> Result<Token> {
+        let call = Call::new(
+            CallClass::Write,
+            "authorize",
+            Method::POST,
+            http.at(&["auth", "api-key"])?,
+        );
         let call = call.json(&json!({"apiKey": self.key.expose()}));
-        let answer = http.ask(pacer, call).await?;
+        let answer = http.ask(limiter, call).await?;
         read_token(&answer, Instant::now())
     }
 }
 
 fn by_refresh(http: &Http, refresh: &Secret) -> Result<Call> {
-    let call = Call::new("authorize", Method::POST, http.at(&["auth", "refresh"])?);
+    let call = Call::new(
+        CallClass::Write,
+        "authorize",
+        Method::POST,
+        http.at(&["auth", "refresh"])?,
+    );
     Ok(call.json(&json!({"refreshToken": refresh.expose()})))
 }
 
@@ -208,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_key_is_told_as_one_whatever_its_status() {
+    fn a_wrong_key_is_reported_as_one_whatever_its_status() {
         let body =
             r#"{"type":"invalid_credentials","title":"The user credentials were incorrect."}"#;
         for status in [400, 401, 403] {

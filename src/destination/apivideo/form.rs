@@ -113,7 +113,7 @@ mod tests {
     use super::*;
     use crate::{
         body::{Progress, Reading},
-        engine::rate::Cap,
+        limiter::BandwidthLimiter,
         plan::Part,
         settings::Bandwidth,
     };
@@ -127,12 +127,12 @@ mod tests {
             offset: 2,
             length: 5,
         };
-        let cap = Cap::new(Bandwidth::Unlimited);
+        let cap = BandwidthLimiter::new(Bandwidth::Unlimited);
         let body = PartBody::new(
             Arc::new(file),
             part,
             &Reading::default(),
-            cap.pace(),
+            cap.share(),
             Arc::new(Progress::default()),
         );
         let form = FileForm::new("XyZ", "a \"b\".mp4", "video/mp4", body);

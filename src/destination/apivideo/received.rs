@@ -1,7 +1,7 @@
-//! What a video's status says was received, held against a part plan; pure.
+//! What a video's status says was received, compared with a part plan; pure.
 //!
 //! The vendor merges stretches that touch, so a part counts as received when the stretches together
-//! cover it, and bytes that cover only some of a part come from another slicing.
+//! cover it, and bytes that cover only some of a part come from another split.
 
 use std::ops::Range;
 
@@ -36,7 +36,7 @@ pub(super) fn received(status: &Status, plan: &PartPlan, mode: RangeMode) -> Rec
                 .map(|number| ReceivedPart { number, md5: None })
                 .collect(),
         ),
-        Err(foreign) => Received::Foreign(foreign),
+        Err(what) => Received::Conflict(what),
     }
 }
 
@@ -63,7 +63,7 @@ fn by_bytes(status: &Status, plan: &PartPlan) -> Result<Vec<PartNumber>, String>
     for stretch in status.stretches() {
         if let Some(total) = stretch.total.filter(|&total| total != size) {
             return Err(format!(
-                "a file of {total} bytes was begun, this one has {size}"
+                "the upload is of a file of {total} bytes, this one has {size}"
             ));
         }
         if stretch.bytes.end > size {
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     fn plan(file: u64, part: u64) -> PartPlan {
-        PartPlan::cut(file, NonZeroU64::new(part).unwrap())
+        PartPlan::split(file, NonZeroU64::new(part).unwrap()).unwrap()
     }
 
     fn status(ranges: &[(u64, u64)], parts: &[u32], total: u64) -> Status {
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_of_another_slicing_or_file_are_foreign() {
+    fn bytes_of_another_split_or_file_conflict() {
         for (ranges, total) in [
             (&[(0, 6)][..], 25),
             (&[(3, 4)], 25),
@@ -166,7 +166,7 @@ mod tests {
         ] {
             let found = received(&status(ranges, &[], total), &plan(25, 5), RangeMode::Bytes);
             assert!(
-                matches!(found, Received::Foreign(_)),
+                matches!(found, Received::Conflict(_)),
                 "{ranges:?}: {found:?}"
             );
         }
@@ -188,7 +188,7 @@ mod tests {
         ] {
             assert!(matches!(
                 received(status, &plan, mode),
-                Received::Foreign(_)
+                Received::Conflict(_)
             ));
         }
     }

@@ -16,7 +16,7 @@ use super::{
     RangeMode,
 };
 use crate::{
-    error::{Error, Kind, Result},
+    error::{CallClass, Error, Kind, Result},
     plan::{Part, PartPlan},
 };
 
@@ -38,7 +38,12 @@ pub(super) fn metadata(media: &NewMedia, person: &Map<String, Value>) -> Map<Str
 
 /// Makes a video.
 pub(super) fn create(http: &Http, media: &NewMedia, person: &Map<String, Value>) -> Result<Call> {
-    let call = Call::new("create", Method::POST, http.at(&["videos"])?);
+    let call = Call::new(
+        CallClass::Write,
+        "create",
+        Method::POST,
+        http.at(&["videos"])?,
+    );
     Ok(call.json(&metadata(media, person).into()))
 }
 
@@ -62,7 +67,12 @@ pub(super) fn source(
     mode: RangeMode,
     boundary: &str,
 ) -> Result<Call> {
-    let call = Call::new("send", Method::POST, http.at(&["videos", video, "source"])?);
+    let call = Call::new(
+        CallClass::Part,
+        "send",
+        Method::POST,
+        http.at(&["videos", video, "source"])?,
+    );
     let form = format!("multipart/form-data; boundary={boundary}");
     let value = |text: String| {
         HeaderValue::try_from(text).map_err(|_| Error::new(Kind::Refused, "no valid header"))
@@ -89,7 +99,7 @@ fn content_range(plan: &PartPlan, part: Part, mode: RangeMode) -> Option<String>
 /// Asks for a video's status.
 pub(super) fn status(http: &Http, video: &str) -> Result<Call> {
     let url = http.at(&["videos", video, "status"])?;
-    Ok(Call::new("status", Method::GET, url))
+    Ok(Call::new(CallClass::Read, "status", Method::GET, url))
 }
 
 /// Looks for a marker by its metadata.
@@ -112,19 +122,19 @@ pub(super) fn newest(http: &Http) -> Result<Call> {
     list(http, "look for a lost create", &pairs)
 }
 
-/// The cheapest call that tells whether a key is good, where there is no token to ask for.
+/// The cheapest call that shows whether a key is good, where there is no token to ask for.
 pub(super) fn check(http: &Http) -> Result<Call> {
     list(http, "check", &[("pageSize", "1")])
 }
 
 fn list(http: &Http, doing: &'static str, pairs: &[(&str, &str)]) -> Result<Call> {
-    Ok(Call::new(doing, Method::GET, http.at(&["videos"])?).query(pairs))
+    Ok(Call::new(CallClass::Read, doing, Method::GET, http.at(&["videos"])?).query(pairs))
 }
 
 /// Deletes a video.
 pub(super) fn delete(http: &Http, video: &str) -> Result<Call> {
     let url = http.at(&["videos", video])?;
-    Ok(Call::new("remove", Method::DELETE, url))
+    Ok(Call::new(CallClass::Write, "remove", Method::DELETE, url))
 }
 
 #[cfg(test)]
@@ -146,7 +156,7 @@ mod tests {
     }
 
     fn plan(file: u64, part: u64) -> PartPlan {
-        PartPlan::cut(file, NonZeroU64::new(part).unwrap())
+        PartPlan::split(file, NonZeroU64::new(part).unwrap()).unwrap()
     }
 
     #[test]

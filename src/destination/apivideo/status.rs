@@ -1,4 +1,4 @@
-//! What a video's status tells: how much of it was received, and what became of it; pure.
+//! What a video's status says: how much of it was received, and what became of it; pure.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::super::MediaStatus;
 use crate::error::clean;
 
-/// What a video's status tells.
+/// What a video's status says.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Status {
     #[serde(default)]
@@ -66,11 +66,11 @@ impl Encoding {
     }
 }
 
-/// Received stretches of a file: begin, end (exclusive) and the file's size, as the server tells.
+/// Received stretches of a file: begin, end (exclusive) and the file's size, as the server says.
 pub(super) struct Stretch {
     /// The bytes.
     pub(super) bytes: Range<u64>,
-    /// The file's size, where it is told.
+    /// The file's size, where it is named.
     pub(super) total: Option<u64>,
 }
 
@@ -97,7 +97,7 @@ impl Status {
         })
     }
 
-    /// The numbers of the parts that were received, and how many there are, where it is told.
+    /// The numbers of the parts that were received, and how many there are, where it is named.
     pub(super) fn parts(&self) -> (&[u32], Option<u32>) {
         let parts = self
             .ingest

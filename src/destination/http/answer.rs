@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde::de::DeserializeOwned;
 
-use super::super::{
-    Md5,
-    pace::{Budget, LONGEST_WAIT},
-};
-use crate::error::{Error, Kind, Result};
+use super::super::{Md5, call_limiter::Budget};
+use crate::error::{Endpoint, Error, Kind, Result};
+
+/// The longest wait that is believed.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
 /// One answer of a server.
 #[derive(Clone)]
@@ -22,17 +22,20 @@ pub(in super::super) struct Answer {
     pub(in super::super) headers: HeaderMap,
     /// The body; of a failure only its beginning.
     pub(in super::super) body: Bytes,
-    /// How long the server asks to wait.
+    /// How long the server asks to wait, an hour at most; `None` where it names no time.
     pub(in super::super) wait: Option<Duration>,
+    /// Where it comes from.
+    endpoint: Endpoint,
 }
 
 impl Answer {
-    /// An answer that arrived at `now`.
+    /// An answer from `endpoint` that arrived at `now`.
     pub(in super::super) fn new(
         status: u16,
         headers: HeaderMap,
         body: impl Into<Bytes>,
         now: Timestamp,
+        endpoint: Endpoint,
     ) -> Self {
         let wait = wait(&headers, now);
         Self {
@@ -40,6 +43,7 @@ impl Answer {
             headers,
             body: body.into(),
             wait,
+            endpoint,
         }
     }
 
@@ -70,8 +74,8 @@ impl Answer {
         md5(self.header("etag")?)
     }
 
-    /// Reads the body as JSON. The error tells where it stops making sense, never what stands
-    /// there: tokens do.
+    /// Reads the body as JSON. The error says where it stops making sense and never repeats
+    /// what is there: tokens are.
     pub(in super::super) fn json<T: DeserializeOwned>(&self, doing: &str) -> Result<T> {
         serde_json::from_slice(&self.body).map_err(|error| {
             let found = if self.is_markup() {
@@ -105,11 +109,12 @@ impl Answer {
         }
     }
 
-    /// A failure of this kind with the answer's status.
+    /// A failure of this kind with the answer's status, wait and endpoint.
     pub(in super::super) fn error(&self, kind: Kind, doing: &str, words: &str) -> Error {
         Error::new(kind, format!("{doing}: answered {}: {words}", self.status))
             .with_status(self.status)
             .with_wait(self.wait)
+            .from_endpoint(self.endpoint.clone())
     }
 
     /// The failure this answer is, by its status; the vendor's `words` say why.
@@ -153,8 +158,8 @@ pub(in super::super) fn md5(text: &str) -> Option<Md5> {
 }
 
 /// How long the headers ask to wait: `Retry-After` in seconds or as a date, api.video's
-/// `X-RateLimit-Retry-After` in seconds, or the longer of both. A date is held against the server's
-/// own clock where it tells it, for ours may be wrong. Never more than an hour is believed.
+/// `X-RateLimit-Retry-After` in seconds, or the longer of both. A date is compared with the server's
+/// own clock where the answer has it, because ours may be wrong. Never more than an hour is believed.
 fn wait(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let seconds = |text: &str| {
@@ -180,6 +185,14 @@ mod tests {
     use reqwest::header::{HeaderName, HeaderValue};
 
     use super::*;
+    use crate::error::CallClass;
+
+    fn endpoint() -> Endpoint {
+        Endpoint {
+            host: "api.example:8443".into(),
+            class: CallClass::Write,
+        }
+    }
 
     fn answer(status: u16, headers: &[(&'static str, &str)], body: &str) -> Answer {
         let headers = headers
@@ -190,7 +203,7 @@ mod tests {
             })
             .collect();
         let now = "1994-11-06T08:49:30Z".parse().unwrap();
-        Answer::new(status, headers, body.to_owned(), now)
+        Answer::new(status, headers, body.to_owned(), now, endpoint())
     }
 
     #[test]
@@ -237,20 +250,21 @@ mod tests {
         ] {
             let error = answer(status, headers, "").refusal("create", "x");
             assert_eq!((error.kind, error.status), (kind, Some(status)));
+            assert_eq!(error.endpoint, Some(endpoint()));
         }
     }
 
     #[test]
     fn what_is_no_json_is_named_without_repeating_it() {
-        let told = |body: &str| {
+        let message = |body: &str| {
             let error = answer(200, &[], body).json::<Vec<u32>>("list").unwrap_err();
             assert_eq!(error.kind, Kind::Server);
             error.message
         };
-        assert!(told("<html><b>Log in</b>").contains("HTML"));
-        assert!(told("[1, 2").contains("breaks off after 5 bytes"));
-        assert!(told("").contains("nothing"));
-        let message = told("[\"token-SECRET\"]");
+        assert!(message("<html><b>Log in</b>").contains("HTML"));
+        assert!(message("[1, 2").contains("breaks off after 5 bytes"));
+        assert!(message("").contains("nothing"));
+        let message = message("[\"token-SECRET\"]");
         assert!(message.contains("line 1") && !message.contains("SECRET"));
     }
 
@@ -272,7 +286,7 @@ mod tests {
             for name in ["retry-after", "etag", "jw-request-remaining", "x-ratelimit-limit"] {
                 headers.insert(name, HeaderValue::from_str(&value).unwrap());
             }
-            let answer = Answer::new(status, headers, body, Timestamp::UNIX_EPOCH);
+            let answer = Answer::new(status, headers, body, Timestamp::UNIX_EPOCH, endpoint());
             let _ = (answer.budget(), answer.etag(), answer.words());
             let error = answer.refusal("create", &answer.words());
             prop_assert!(error.message.chars().count() < 400);

@@ -12,11 +12,11 @@ use reqwest::{
 };
 
 use super::{
-    super::pace::Pacer,
+    super::call_limiter::CallRateLimiter,
     answer::Answer,
     reach::{self, Reach},
 };
-use crate::error::{Error, Kind, Result};
+use crate::error::{CallClass, Endpoint, Error, Kind, Result};
 
 /// How long a connection may take to stand.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -41,6 +41,8 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 /// and its URL may be secret.
 #[derive(Clone)]
 pub(in super::super) struct Call {
+    /// Which call budget it counts against, and which part of a host fails when it does.
+    pub(in super::super) class: CallClass,
     /// What is done, for messages: `"create"`.
     pub(in super::super) doing: &'static str,
     /// The method.
@@ -55,8 +57,14 @@ pub(in super::super) struct Call {
 
 impl Call {
     /// A call without headers and body.
-    pub(in super::super) fn new(doing: &'static str, method: Method, url: Url) -> Self {
+    pub(in super::super) fn new(
+        class: CallClass,
+        doing: &'static str,
+        method: Method,
+        url: Url,
+    ) -> Self {
         Self {
+            class,
             doing,
             method,
             url,
@@ -197,29 +205,55 @@ impl Http {
         reach::link(&self.base, self.clear_links, text)
     }
 
+    /// The port that the API is at.
+    pub(in super::super) fn port(&self) -> u16 {
+        self.base.port_or_known_default().unwrap_or_default()
+    }
+
+    /// A failure of the API's that is read from the meaning of its answers.
+    pub(in super::super) fn api_error(
+        &self,
+        class: CallClass,
+        kind: Kind,
+        words: impl AsRef<str>,
+    ) -> Error {
+        Error::new(kind, words).from_endpoint(endpoint(&self.base, class))
+    }
+
     /// Makes an API call when the budget allows it, and reads its answer, whatever its status.
     ///
     /// # Errors
     /// When no answer came, or one without end.
-    pub(in super::super) async fn ask(&self, pacer: &Pacer, call: Call) -> Result<Answer> {
-        pacer.turn().await;
-        self.send(call).await.map(|answer| heed(pacer, answer))
+    pub(in super::super) async fn ask(
+        &self,
+        limiter: &CallRateLimiter,
+        call: Call,
+    ) -> Result<Answer> {
+        limiter.acquire().await;
+        self.send(limiter, call).await
     }
 
-    /// Makes an API call now, and reads its answer, whatever its status.
+    /// Makes an API call now, for which the caller has acquired its place in the budget, and reads
+    /// its answer, whatever its status.
     ///
     /// # Errors
     /// When no answer came, or one without end.
-    pub(in super::super) async fn send(&self, call: Call) -> Result<Answer> {
+    pub(in super::super) async fn send(
+        &self,
+        limiter: &CallRateLimiter,
+        call: Call,
+    ) -> Result<Answer> {
         let body = call.body.clone();
         let announced = matches!(call.method, Method::PUT | Method::POST);
         let call = if announced && body.is_empty() {
-            // Left out otherwise, and a server may want to be told that nothing comes.
+            // Not sent otherwise, and a server may insist on a length.
             call.header(CONTENT_LENGTH, HeaderValue::from_static("0"))
         } else {
             call
         };
-        self.exchange(call, body.into(), Some(ANSWER)).await
+        let answer = self.exchange(call, body.into(), Some(ANSWER)).await?;
+        observe(limiter, &answer);
+        Ok(answer)
     }
 
     /// Sends a body that is streamed. There is no time limit until the answer begins: the engine
@@ -232,18 +266,26 @@ impl Http {
     }
 
     async fn exchange(&self, call: Call, body: Body, time: Option<Duration>) -> Result<Answer> {
-        let host = call.url.host_str().unwrap_or_default();
-        let host = match call.url.port() {
-            Some(port) => format!("{host}:{port}"),
-            None => host.to_owned(),
-        };
+        let endpoint = endpoint(&call.url, call.class);
+        let result = self.exchange_with(&endpoint, call, body, time).await;
+        result.map_err(|error| error.from_endpoint(endpoint))
+    }
+
+    async fn exchange_with(
+        &self,
+        endpoint: &Endpoint,
+        call: Call,
+        body: Body,
+        time: Option<Duration>,
+    ) -> Result<Answer> {
+        let host = &*endpoint.host;
         let mut request = Request::new(call.method, call.url);
         *request.headers_mut() = call.headers;
         *request.body_mut() = Some(body);
         *request.timeout_mut() = time;
-        let broke = |error: reqwest::Error| transport(call.doing, &host, &error);
+        let broke = |error: reqwest::Error| transport(call.doing, host, &error);
         let response = self.client.execute(request).await.map_err(broke)?;
-        match tokio::time::timeout(ANSWER, read(response)).await {
+        match tokio::time::timeout(ANSWER, read(response, endpoint)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => Err(broke(error)),
             Err(_) => Err(Error::new(
@@ -254,18 +296,29 @@ impl Http {
     }
 }
 
-/// Lets the pacer know what the answer says of the budget.
-pub(in super::super) fn heed(pacer: &Pacer, mut answer: Answer) -> Answer {
-    if answer.status == 429 {
-        answer.wait = Some(pacer.refused(answer.wait));
-    } else {
-        pacer.heed(answer.budget());
+/// Hands the limiter what the answer says of the budget. A 429 is not one of those: the engine waits
+/// for that.
+pub(in super::super) fn observe(limiter: &CallRateLimiter, answer: &Answer) {
+    if answer.status != 429 {
+        limiter.observe_headers(answer.budget());
     }
-    answer
+}
+
+/// Where a call goes.
+fn endpoint(url: &Url, class: CallClass) -> Endpoint {
+    let host = url.host_str().unwrap_or_default();
+    let host = match url.port() {
+        Some(port) => format!("{host}:{port}").into(),
+        None => host.into(),
+    };
+    Endpoint { host, class }
 }
 
 /// Reads an answer, never more than it may be long.
-async fn read(mut response: Response) -> Result<Result<Answer>, reqwest::Error> {
+async fn read(
+    mut response: Response,
+    endpoint: &Endpoint,
+) -> Result<Result<Answer>, reqwest::Error> {
     let status = response.status();
     let most = if status.is_success() {
         ANSWER_MOST
@@ -291,14 +344,15 @@ async fn read(mut response: Response) -> Result<Result<Answer>, reqwest::Error> 
         headers,
         body.freeze(),
         now,
+        endpoint.clone(),
     )))
 }
 
-/// The failure of a connection, told without its URL.
+/// The failure of a connection, without its URL.
 fn transport(doing: &str, host: &str, error: &reqwest::Error) -> Error {
     let cause = cause(error);
     if let Some(tls) = tls(error) {
-        // Not the line's fault, so it is counted and then told instead of tried for ever.
+        // Not the network's fault, so it is counted and then reported instead of retried for ever.
         let words = format!("{doing}: no safe connection to {host}: {tls}");
         return Error::new(Kind::Server, words);
     }
@@ -318,7 +372,7 @@ fn cause(error: &reqwest::Error) -> String {
     while let Some(next) = cause.and_then(std::error::Error::source) {
         cause = Some(next);
     }
-    // Without a cause the error may tell its URL, which may be signed.
+    // Without a cause the error may show its URL, which may be signed.
     cause.map_or_else(|| "no reason given".to_owned(), ToString::to_string)
 }
 

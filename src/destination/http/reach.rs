@@ -87,7 +87,7 @@ pub(super) fn base(text: &str, allow_http: bool) -> Result<Url> {
         _ => return Err(refused("is not https")),
     }
     if !url.username().is_empty() || url.password().is_some() {
-        // Not told by `refused`: the text holds a password.
+        // Not shown by `refused`: the text holds a password.
         let why = "the url holds a user name or password; the key has its own setting";
         return Err(Error::new(Kind::Refused, why));
     }
@@ -104,7 +104,7 @@ pub(super) fn base(text: &str, allow_http: bool) -> Result<Url> {
 /// A link that the server handed out, checked against the API's own address.
 ///
 /// # Errors
-/// [`Kind::Server`] when it leads where it should not. The link itself is not told: it is signed.
+/// [`Kind::Server`] when it leads where it should not. The link itself is not shown: it is signed.
 pub(super) fn link(base: &Url, allow_http: bool, text: &str) -> Result<Url> {
     let refused = |why: &str| {
         Error::new(

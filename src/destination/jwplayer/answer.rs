@@ -27,37 +27,23 @@ struct Created {
 /// Reads what a create answered.
 pub(super) fn read_created(answer: &Answer, mime: &str) -> Result<Ticket> {
     let made: Created = expect(answer, "create")?;
-    let made = match made {
-        Created {
-            id,
-            upload_id: Some(upload),
-            upload_token: Some(token),
-            ..
-        } => Ticket {
-            media: id,
-            upload: Some(upload),
-            token: Some(token),
-            method: Some("multipart".into()),
-        },
-        Created {
-            id,
-            upload_link: Some(link),
-            ..
-        } => Ticket {
-            media: id,
-            upload: None,
-            token: Some(link),
-            method: Some(format!("direct {mime}")),
-        },
-        Created { .. } => {
-            let why = "a media object without a way to upload to it";
-            return Err(answer.error(Kind::Server, "create", why));
-        }
-    };
-    if !is_id(&made.media) {
+    if !is_id(&made.id) {
         return Err(answer.error(Kind::Server, "create", "a media id that can't be one"));
     }
-    Ok(made)
+    let ticket = Ticket::of(made.id);
+    match (made.upload_id.zip(made.upload_token), made.upload_link) {
+        (Some((upload, token)), _) => Ok(ticket
+            .with("upload", upload)
+            .with("token", token)
+            .with("method", "multipart")),
+        (None, Some(link)) => Ok(ticket
+            .with("token", link)
+            .with("method", format!("direct {mime}"))),
+        (None, None) => {
+            let why = "a media object without a way to upload to it";
+            Err(answer.error(Kind::Server, "create", why))
+        }
+    }
 }
 
 /// Whether a text can be a media id: it goes into paths and queries.
@@ -93,7 +79,7 @@ impl Slot {
 }
 
 /// One page of an upload's parts. What it says of itself (`page_length`, `total`) is not read: the
-/// ids tell.
+/// ids show it.
 #[derive(Debug, Deserialize)]
 pub(super) struct Page {
     /// The slots, in the order they came.
@@ -101,7 +87,7 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// How many slots the server puts on a page, where that can be told from this being page
+    /// How many slots the server puts on a page, where that shows from this being page
     /// `number`: it may be fewer than were asked for.
     pub(super) fn length(&self, number: u32) -> Option<u32> {
         let first = *self.span()?.start();
@@ -159,16 +145,10 @@ struct Metadata {
 }
 
 impl Media {
-    /// Whether no byte of it was completed yet.
-    ///
-    /// # Errors
-    /// When it does not say: neither may then be believed.
-    pub(super) fn is_unfinished(&self) -> Result<bool> {
-        if self.status.is_empty() {
-            let why = format!("JW Player tells no status of the media object {}", self.id);
-            return Err(Error::new(Kind::Server, why));
-        }
-        Ok(self.status == "created")
+    /// Whether no byte of it was completed yet; `None` when it does not say: neither may then be
+    /// believed.
+    pub(super) fn is_unfinished(&self) -> Option<bool> {
+        (!self.status.is_empty()).then(|| self.status == "created")
     }
 
     /// Whether a create of ours with this marker made it.
@@ -301,7 +281,7 @@ mod tests {
         let ticket = read_created(&multipart, "video/mp4").unwrap();
         assert_eq!(Sending::of(&ticket), Sending::Multipart);
         assert_eq!(
-            (ticket.upload.as_deref(), ticket.token.as_deref()),
+            (ticket.text("upload"), ticket.text("token")),
             (Some("u1"), Some("t1"))
         );
 
@@ -310,6 +290,8 @@ mod tests {
             r#"{"id":"abcd1234","upload_link":"https://s3/x?sig=1"}"#,
         );
         let ticket = read_created(&direct, "video/mp4").unwrap();
+        assert_eq!(ticket.text("upload"), None);
+        assert_eq!(ticket.text("token"), Some("https://s3/x?sig=1"));
         assert_eq!(Sending::of(&ticket), Sending::Direct("video/mp4"));
         assert!(!format!("{ticket:?}").contains("sig"));
 
@@ -328,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_parts_tells_received_from_missing() {
+    fn a_list_of_parts_separates_received_from_missing() {
         let page = read_parts(&answer(
             200,
             r#"{"page":1,"page_length":1000,"total":10000,"parts":[
@@ -356,7 +338,7 @@ mod tests {
         assert_eq!(
             later.unwrap().length(10),
             Some(100),
-            "the ids tell, not page_length"
+            "the ids say it, not page_length"
         );
         for absurd in [
             r#"{"parts":[{"id":0}]}"#,
@@ -374,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn statuses_are_told_in_the_vendors_words() {
+    fn statuses_are_in_the_vendors_words() {
         let status = |body: &str| read_media(&answer(200, body)).unwrap().unwrap().status();
         assert_eq!(status(r#"{"id":"a","status":"ready"}"#), MediaStatus::Ready);
         assert_eq!(

@@ -1,20 +1,16 @@
-//! The links of uploads' parts, kept until they are no longer good, so that one page of the list
+//! The links of one upload's parts, kept until they are no longer good, so that one page of the list
 //! serves many parts; knows no wire.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use crate::plan::PartNumber;
 
-/// The links of all uploads under way, by upload id.
+/// The links of one upload. They go with it.
 #[derive(Default)]
-pub(super) struct Links(Mutex<HashMap<String, Arc<UploadLinks>>>);
-
-/// The links of one upload.
-#[derive(Default)]
-pub(super) struct UploadLinks {
+pub(super) struct Links {
     /// Held while a page is fetched, so that parts that start together fetch it once.
     pub(super) fetching: tokio::sync::Mutex<()>,
     known: Mutex<Known>,
@@ -25,17 +21,7 @@ struct Known {
     links: HashMap<PartNumber, Link>,
     /// How many pages were fetched; the links of one are of one age.
     fetched: u64,
-    page_length: Option<u32>,
-    arrived: Option<Arrived>,
-}
-
-/// What was seen of bytes that went out in one request: no status tells it later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Arrived {
-    /// The storage named the MD5 they were sent with.
-    AsSent,
-    /// It named another one.
-    Otherwise,
+    longest_page: Option<u32>,
 }
 
 struct Link {
@@ -51,21 +37,7 @@ impl std::fmt::Debug for Links {
 }
 
 impl Links {
-    /// Those of an upload.
-    pub(super) fn of(&self, upload: &str) -> Arc<UploadLinks> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(all.entry(upload.to_owned()).or_default())
-    }
-
-    /// Forgets an upload.
-    pub(super) fn forget(&self, upload: &str) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.remove(upload);
-    }
-}
-
-impl UploadLinks {
-    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -76,7 +48,7 @@ impl UploadLinks {
     }
 
     /// Keeps the links of a page that was just fetched.
-    pub(super) fn keep(&self, page: impl IntoIterator<Item = (PartNumber, String)>) {
+    pub(super) fn insert(&self, page: impl IntoIterator<Item = (PartNumber, String)>) {
         let mut known = self.known();
         known.fetched += 1;
         let fetch = known.fetched;
@@ -96,29 +68,15 @@ impl UploadLinks {
         }
     }
 
-    /// What was seen of a direct upload's bytes in this process, if anything.
-    pub(super) fn arrived(&self) -> Option<Arrived> {
-        self.known().arrived
+    /// How many parts the server puts on a page at most, once it returned fewer than it was asked
+    /// for.
+    pub(super) fn longest_page(&self) -> Option<u32> {
+        self.known().longest_page
     }
 
-    /// Keeps what was seen of a direct upload's bytes. After other ones arrived its link is no good
-    /// any more: the destination may have taken those for the file.
-    pub(super) fn set_arrived(&self, arrived: Arrived) {
-        let mut known = self.known();
-        known.arrived = Some(arrived);
-        if arrived == Arrived::Otherwise {
-            known.links.clear();
-        }
-    }
-
-    /// How many parts the server puts on a page, once it showed.
-    pub(super) fn page_length(&self) -> Option<u32> {
-        self.known().page_length
-    }
-
-    /// Keeps how many parts the server puts on a page.
-    pub(super) fn set_page_length(&self, length: Option<u32>) {
-        self.known().page_length = length;
+    /// Keeps how many parts a page had that was asked for `asked`.
+    pub(super) fn page_was(&self, length: Option<u32>, asked: u32) {
+        self.known().longest_page = length.filter(|&length| length < asked);
     }
 }
 
@@ -136,26 +94,25 @@ mod tests {
     #[test]
     fn an_expired_link_takes_those_of_its_age_along_and_no_younger_ones() {
         let links = Links::default();
-        let upload = links.of("u");
-        upload.keep(page(&[(1, "a1"), (2, "a2"), (3, "a3")]));
-        upload.keep(page(&[(1, "b1"), (4, "b4")]));
-        upload.expired(1, "a1");
+        links.insert(page(&[(1, "a1"), (2, "a2"), (3, "a3")]));
+        links.insert(page(&[(1, "b1"), (4, "b4")]));
+        links.expired(1, "a1");
         assert_eq!(
-            upload.get(1).as_deref(),
+            links.get(1).as_deref(),
             Some("b1"),
             "was replaced meanwhile"
         );
-        upload.expired(2, "a2");
-        assert_eq!((upload.get(2), upload.get(3)), (None, None));
-        assert_eq!(upload.get(4).as_deref(), Some("b4"));
+        links.expired(2, "a2");
+        assert_eq!((links.get(2), links.get(3)), (None, None));
+        assert_eq!(links.get(4).as_deref(), Some("b4"));
     }
 
     #[test]
-    fn a_forgotten_upload_has_no_links() {
+    fn only_a_page_that_is_shorter_than_asked_for_shows_how_long_pages_are() {
         let links = Links::default();
-        links.of("u").keep(page(&[(2, "x")]));
-        assert_eq!(links.of("u").get(2).as_deref(), Some("x"));
-        links.forget("u");
-        assert_eq!(links.of("u").get(2), None);
+        links.page_was(Some(41), 41);
+        assert_eq!(links.longest_page(), None);
+        links.page_was(Some(10), 41);
+        assert_eq!(links.longest_page(), Some(10));
     }
 }

@@ -14,7 +14,10 @@ use super::super::{
     NewMedia, Ticket,
     http::{Call, Http, secret_header},
 };
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{CallClass, Error, Kind, Result},
+    ids::MediaId,
+};
 
 /// How many items a list answers at most.
 pub(super) const LONGEST_PAGE: u32 = 1_000;
@@ -37,7 +40,7 @@ pub(super) enum Sending<'a> {
 impl<'a> Sending<'a> {
     /// What the ticket says.
     pub(super) fn of(ticket: &'a Ticket) -> Self {
-        let direct = ticket.method.as_deref();
+        let direct = ticket.text("method");
         match direct.and_then(|method| method.strip_prefix("direct ")) {
             Some(mime) => Self::Direct(mime),
             None => Self::Multipart,
@@ -63,11 +66,12 @@ impl Site {
         let url = self
             .http
             .at(&["v2", "sites", &self.id, "media", media, ""])?;
-        Ok(Call::new(doing, method, url).authorized(&self.secret))
+        Ok(Call::new(CallClass::Call, doing, method, url).authorized(&self.secret))
     }
 
     fn list(&self, doing: &'static str, pairs: &[(&str, &str)]) -> Result<Call> {
-        let call = Call::new(doing, Method::GET, self.media()?).authorized(&self.secret);
+        let call =
+            Call::new(CallClass::Call, doing, Method::GET, self.media()?).authorized(&self.secret);
         Ok(call.query(pairs))
     }
 
@@ -91,7 +95,8 @@ impl Site {
             },
             "metadata": Self::metadata(media, metadata),
         });
-        let call = Call::new("create", Method::POST, self.media()?).authorized(&self.secret);
+        let call = Call::new(CallClass::Call, "create", Method::POST, self.media()?)
+            .authorized(&self.secret);
         Ok(call.json(&body))
     }
 
@@ -100,7 +105,8 @@ impl Site {
         let url = self
             .http
             .at(&["v2", "sites", &self.id, "media", media, "reupload", ""])?;
-        let call = Call::new("get a new link", Method::PUT, url).authorized(&self.secret);
+        let call =
+            Call::new(CallClass::Call, "get a new link", Method::PUT, url).authorized(&self.secret);
         Ok(call.json(&json!({ "upload": { "method": "direct", "mime_type": mime } })))
     }
 
@@ -121,8 +127,9 @@ impl Site {
     }
 
     /// Asks for several media objects in one list.
-    pub(super) fn statuses(&self, media: &[String]) -> Result<Call> {
-        let query = format!("id:({})", media.join(" OR "));
+    pub(super) fn statuses(&self, media: &[MediaId]) -> Result<Call> {
+        let ids: Vec<&str> = media.iter().map(MediaId::as_str).collect();
+        let query = format!("id:({})", ids.join(" OR "));
         let length = media.len().to_string();
         self.list("status", &[("page_length", &length), ("q", &query)])
     }
@@ -142,7 +149,7 @@ impl Site {
         self.list("look for a lost create", &pairs)
     }
 
-    /// The cheapest call that tells whether secret and site are good.
+    /// The cheapest call that shows whether secret and site are good.
     pub(super) fn check(&self) -> Result<Call> {
         self.list("check", &[("page_length", "1")])
     }
@@ -155,7 +162,8 @@ impl Site {
     /// Lists parts of an upload.
     pub(super) fn parts(&self, upload: &str, token: &str, page: u32, length: u32) -> Result<Call> {
         let url = self.http.at(&["v2", "uploads", upload, "parts"])?;
-        let call = Call::new("list parts", Method::GET, url).authorized(&upload_bearer(token)?);
+        let call = Call::new(CallClass::Call, "list parts", Method::GET, url)
+            .authorized(&upload_bearer(token)?);
         let (page, length) = (page.to_string(), length.to_string());
         Ok(call.query(&[("page", &page), ("page_length", &length)]))
     }
@@ -163,13 +171,14 @@ impl Site {
     /// Ends an upload.
     pub(super) fn complete(&self, upload: &str, token: &str) -> Result<Call> {
         let url = self.http.at(&["v2", "uploads", upload, "complete"])?;
-        Ok(Call::new("complete", Method::PUT, url).authorized(&upload_bearer(token)?))
+        Ok(Call::new(CallClass::Call, "complete", Method::PUT, url)
+            .authorized(&upload_bearer(token)?))
     }
 
     /// Sends a part, or the whole file, to a link. Neither secret nor token go there. A part's link
     /// is signed without a Content-Type, a direct one with that of the create.
     pub(super) fn put(&self, link: &str, mime: Option<&str>) -> Result<Call> {
-        let call = Call::new("send", Method::PUT, self.http.link(link)?);
+        let call = Call::new(CallClass::Part, "send", Method::PUT, self.http.link(link)?);
         let Some(mime) = mime else { return Ok(call) };
         let mime = HeaderValue::from_str(mime)
             .map_err(|_| Error::new(Kind::Refused, format!("{mime:?} is no media type")))?;
@@ -177,8 +186,8 @@ impl Site {
     }
 }
 
-/// The authorization by an upload's token. One that can't be sent is this upload's misfortune; the
-/// secret is none the worse for it.
+/// The authorization by an upload's token. One that can't be sent is this upload's failure; the secret
+/// may be good.
 fn upload_bearer(token: &str) -> Result<HeaderValue> {
     bearer(token).map_err(|error| Error {
         kind: Kind::TicketGone,
@@ -241,7 +250,7 @@ mod tests {
         );
     }
 
-    fn told(call: &Call) -> (String, String, String) {
+    fn parts_of(call: &Call) -> (String, String, String) {
         let authorization = call.headers.get("authorization");
         (
             format!("{} {}", call.method, call.url),
@@ -255,7 +264,7 @@ mod tests {
         let metadata = json!({"tags": ["archive"]});
         let metadata = metadata.as_object().unwrap();
         let call = site().create(&media(7), metadata).unwrap();
-        let (line, authorization, body) = told(&call);
+        let (line, authorization, body) = parts_of(&call);
         assert_eq!(
             line,
             "POST https://api.jwplayer.com/v2/sites/AbCd1234/media/"
@@ -268,7 +277,7 @@ mod tests {
                 "metadata": {"tags": ["archive"], "title": "Wedding", "external_id": "reelhaul-7f3a"},
             })
         );
-        let (_, _, body) = told(&site().create(&media(1), metadata).unwrap());
+        let (_, _, body) = parts_of(&site().create(&media(1), metadata).unwrap());
         assert!(body.contains(r#""method":"direct""#), "{body}");
     }
 
@@ -307,9 +316,9 @@ mod tests {
                 "Bearer S3CRET",
             ),
         ] {
-            let (told_line, told_authorization, _) = told(&call.unwrap());
+            let (line_sent, authorization_sent, _) = parts_of(&call.unwrap());
             assert_eq!(
-                (told_line.as_str(), told_authorization.as_str()),
+                (line_sent.as_str(), authorization_sent.as_str()),
                 (line, authorization)
             );
         }

@@ -185,26 +185,27 @@ impl Actor {
         let Some(plan) = self.recut(id, self.settings.part_size) else {
             return false;
         };
-        // The new plan is on disk before its first part goes out.
+        self.replan(id, plan);
+        true
+    }
+
+    /// Another plan from now on: it is on disk before its first part goes out.
+    pub(super) fn replan(&mut self, id: UploadId, plan: PartPlan) {
         let saved = self.keep_durable(id, &[Change::Plan(plan)]);
         self.queue.with_begun(id, |begun| begun.saving_plan = true);
         self.spawn(async move {
             drop(worker::on_disk(saved).await);
             Done::PlanSaved(id)
         });
-        true
     }
 
     /// The plan of an upload under way with its tail cut by another part size, if that changes it.
     fn recut(&self, id: UploadId, wish: PartSize) -> Option<PartPlan> {
         // One whose parts at the destination are not known yet must keep its plan.
         let begun = self.queue.begun(id).filter(|begun| begun.checked)?;
-        let limits = self.destination.limits();
+        let limits = self.remotes.get(&id)?.limits();
         let (at_once, line) = (self.parts_limit(), self.line_seen());
-        begun.recut(
-            |plan, from| limits.recut(plan, from, wish, at_once, line),
-            limits,
-        )
+        begun.replanned(|plan, from| limits.replan(plan, from, wish, at_once, line))
     }
 
     /// What [`Command::Tune`] with these settings would do.

@@ -1,22 +1,24 @@
 //! How steps ended, and what follows from that: the next step, another try, or the end.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::Actor;
 use crate::{
+    destination::{Completed, Ticket},
     engine::{
         protocol::{Event, UploadId},
         retry::Way,
         upload::{Begun, Hold, Phase, Step, Upload},
-        worker::{self, Checked, Completion, Done},
+        worker::{self, Checked, Done},
     },
     error::{Error, Kind, Result},
     fault_point::fault_point,
     format,
     identity::Identity,
+    ids::MediaId,
     plan::PartNumber,
     session::{Change, Milestone},
 };
@@ -27,6 +29,10 @@ impl Actor {
         let done = match done {
             Done::Part(id, flown, result) => return self.part_done(id, &flown, result),
             Done::Replaced(id, flown) => return self.part_replaced(id, &flown),
+            Done::Misplaced(id, flown) => return self.part_misplaced(id, &flown),
+            Done::Unprepared(id, flown, error) => {
+                return self.part_unprepared(id, &flown, error);
+            }
             Done::Placed(placed) => return self.placed(&placed),
             Done::Saved(saved, answer) => return drop(answer.send(self.saved(saved))),
             done => done,
@@ -67,11 +73,16 @@ impl Actor {
             Done::Checked(id, Ok(checked)) => self.checked(id, checked),
             Done::Checked(id, Err(error)) => self.step_failed(id, error),
             Done::Completed(id, Err(error)) => self.not_completed(id, error),
-            Done::Completed(id, Ok(Completion::Missing(parts))) => self.missing(id, parts),
-            Done::Completed(id, Ok(Completion::Agreed)) => self.completed(id),
+            Done::Completed(id, Ok(Completed::Missing(parts))) => self.missing(id, parts),
+            Done::Completed(id, Ok(Completed::Complete(media))) => self.completed(id, Some(media)),
             Done::Status(ids, result) => self.became(&ids, result),
             Done::Cleared(id, result) => self.cleared(id, result),
-            Done::Part(..) | Done::Replaced(..) | Done::Placed(_) | Done::Saved(..) => {}
+            Done::Part(..)
+            | Done::Replaced(..)
+            | Done::Misplaced(..)
+            | Done::Unprepared(..)
+            | Done::Placed(_)
+            | Done::Saved(..) => {}
         }
     }
 
@@ -107,7 +118,7 @@ impl Actor {
         let changed = upload.identity.check(&now);
         if begun.plan().is_none() {
             // Nothing was made of it yet: the file is what it is now.
-            let limits = self.destination.limits();
+            let limits = self.account.limits();
             if now.size == 0 {
                 return self.end_upload(id, &Error::new(Kind::Local, "it is empty now"));
             }
@@ -122,15 +133,20 @@ impl Actor {
             let marker = begun.progress.marker.clone();
             let (wish, line) = (self.settings.part_size, self.line_seen());
             let plan = limits.plan(wish, now.size, self.parts_limit(), line);
-            if plan.count() > limits.parts_max {
-                let words = "it can't be cut into as few parts as the destination takes";
+            let Some(plan) = plan else {
+                let words = format!(
+                    "it can't be split into {} parts or fewer, each of {} at most: raise part_max",
+                    limits.parts_max,
+                    format::bytes(limits.part_max)
+                );
                 return self.end_upload(id, &Error::new(Kind::Refused, words));
-            }
+            };
             if upload.identity != now {
                 // Another file with the same bytes stands in its place: that is what is uploaded.
                 self.keep(id, &Change::Fresh(now));
             }
-            self.keep(id, &Change::Begun(marker));
+            let account = Some(self.account.id().clone());
+            self.keep(id, &Change::Begun(marker, account));
             let at = Timestamp::now().into();
             self.keep(id, &Change::At(Milestone::Begun, at));
             self.keep(id, &Change::Plan(plan));
@@ -150,9 +166,9 @@ impl Actor {
             return;
         };
         let Some(begun) = upload.begun() else { return };
-        let Some(ticket) = begun.progress.ticket.clone() else {
+        if begun.progress.ticket.is_none() {
             return self.start_step(id);
-        };
+        }
         if begun.progress.completed {
             return self.process(id);
         }
@@ -169,12 +185,13 @@ impl Actor {
         let path = upload.path.to_path_buf();
         let other = upload.identity.inode != now.inode && upload.identity.inode != 0;
         let rehash = begun.doubtful || other;
-        let destination = Arc::clone(&self.destination);
         let reading = self.reading.clone();
+        let Some(remote) = self.remote(id) else {
+            return;
+        };
         self.step(id, Step::Checking);
         self.spawn_step(id, async move {
-            let there = &*destination;
-            let checked = worker::check(there, &ticket, plan, receipts, path, reading, rehash);
+            let checked = worker::check(&*remote, plan, receipts, path, reading, rehash);
             Done::Checked(id, checked.await)
         });
     }
@@ -209,8 +226,8 @@ impl Actor {
             .is_some_and(|upload| upload.identity != *now)
         {
             self.keep(id, &Change::Fresh(*now));
-            self.queue
-                .apply(id, &Change::Begun(marker.unwrap_or_default()));
+            let begun = Change::Begun(marker.unwrap_or_default(), Some(self.account.id().clone()));
+            self.queue.apply(id, &begun);
         }
         let at = Instant::now() + wait;
         self.deactivate(id);
@@ -267,16 +284,20 @@ impl Actor {
         let Some(upload) = self.queue.get(id) else {
             return;
         };
-        let media = upload.media().unwrap_or_default();
+        let media = upload.media().cloned();
         let parts = upload.begun().map_or(0, Begun::count);
         if self.events.is_none() {
-            let cut = format::count(parts as usize, "part");
-            tracing::info!("{} goes to {media} in {cut}", self.place(id, None));
+            let (place, cut) = (self.place(id, None), format::count(parts as usize, "part"));
+            if let Some(media) = &media {
+                tracing::info!("{place} goes to {media} in {cut}");
+            } else {
+                tracing::info!("{place} goes out in {cut}");
+            }
         }
         self.happened(|| Event::Started {
             id,
             path: upload.path.to_path_buf(),
-            media: media.to_owned(),
+            media,
             parts,
         });
     }
@@ -294,12 +315,9 @@ impl Actor {
         if checked.complete {
             self.all_is_there(id);
             if self.is_active(id) {
-                self.completed(id);
+                self.completed(id, None);
             }
             return;
-        }
-        for (number, md5) in checked.found {
-            self.find(id, number, md5);
         }
         if !checked.lost.is_empty() {
             let count = checked.lost.len();
@@ -308,6 +326,12 @@ impl Actor {
                 "{count} parts are not at the destination as they were sent"
             );
             self.keep(id, &Change::Lost(checked.lost));
+        }
+        if let Some(plan) = checked.plan {
+            self.replan(id, plan);
+        }
+        for (number, md5) in checked.found {
+            self.find(id, number, md5);
         }
         self.queue.with_begun(id, |begun| {
             begun.verified.extend(checked.verified);
@@ -361,8 +385,14 @@ impl Actor {
         }
     }
 
-    pub(super) fn completed(&mut self, id: UploadId) {
+    /// The account has it all. Some name the media object only now.
+    pub(super) fn completed(&mut self, id: UploadId, media: Option<MediaId>) {
         self.cut_short(id);
+        let begun = self.queue.begun(id);
+        let ticket = begun.and_then(|begun| begun.progress.ticket.clone());
+        if let Some(ticket) = ticket.filter(|ticket| media.is_some() && ticket.media != media) {
+            self.keep(id, &Change::Ticket(Ticket { media, ..ticket }));
+        }
         self.keep(id, &Change::Completed);
         fault_point("completed");
         self.step_went_well(id);

@@ -39,7 +39,7 @@ impl Actor {
         let place = self.place(id, None);
         let at = match verdict {
             Verdict::WhenOpen => {
-                let when = self.close_gate(Way::Calls, &error);
+                let when = self.close_gate(Way::of(&error, Way::Calls), &error);
                 tracing::warn!("{place}: {error}; {when}");
                 now
             }
@@ -49,7 +49,7 @@ impl Actor {
                 self.retrying(id, None, error.clone(), wait);
                 at
             }
-            Verdict::Done => return self.completed(id),
+            Verdict::Done => return self.completed(id, None),
             Verdict::Ask | Verdict::EndUpload => return self.end_upload(id, &error),
             Verdict::EndAll => {
                 self.halt(error.clone());
@@ -68,13 +68,20 @@ impl Actor {
         });
     }
 
-    /// What came back this way.
+    /// What came back, from something that went this way. An error that names its endpoint says it of
+    /// that one.
     pub(super) fn heard(&mut self, way: Way, heard: Option<Result<(), &Error>>) {
         match heard {
-            Some(Ok(())) => self.gates.at(way).came_through(),
-            Some(Err(error)) if error.kind == Kind::Throttled => self.gates.at(way).line_is_up(),
-            Some(Err(error)) if error.kind.is_an_answer() => self.gates.at(way).came_through(),
-            _ => {}
+            Some(Ok(())) => self.gates.came_through(way),
+            Some(Err(error)) => {
+                let way = Way::of(error, way);
+                if error.kind == Kind::Throttled {
+                    self.gates.line_is_up(way);
+                } else if error.kind.is_an_answer() {
+                    self.gates.came_through(way);
+                }
+            }
+            None => {}
         }
     }
 
@@ -83,13 +90,13 @@ impl Actor {
         let now = Instant::now();
         let random = self.random.f64();
         let backoff = self.timing.backoff;
-        let gate = self.gates.at(way);
         if error.kind != Kind::Offline {
-            let wait = gate.asks_to_wait(now, error, &backoff, random);
+            let wait = self.gates.asks_to_wait(way, now, error, &backoff, random);
             return format!("it asks to wait: again {}", soon(wait));
         }
-        let down = gate.down_for(now);
-        gate.line_is_down(now, &error.message, &backoff, random);
+        let down = self.gates.down_for(way, now);
+        self.gates
+            .line_is_down(way, now, &error.message, &backoff, random);
         if down.is_some_and(|down| down > self.timing.offline) {
             let words = format!("the destination could not be reached for long: {error}");
             self.halt(Error::new(Kind::Offline, words));

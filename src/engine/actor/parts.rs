@@ -6,12 +6,13 @@ use tokio::time::Instant;
 
 use super::{Actor, failures::soon};
 use crate::{
+    destination::PartReceipt,
     engine::{
         flights::Flight,
         protocol::{Event, UploadId},
         rate::Meter,
         retry::{Verdict, Way, judge},
-        upload::{NextPart, Phase, Trouble, Upload},
+        upload::{NextPart, Phase, Sequence, Step, Trouble},
         worker::{self, Done, Flown, NotSent, PartJob, Sent},
     },
     error::{Error, Kind, Result},
@@ -22,12 +23,15 @@ use crate::{
 
 impl Actor {
     pub(super) fn start_part(&mut self, id: UploadId, next: NextPart) {
+        let Some(remote) = self.remote(id) else {
+            return;
+        };
         let Some(upload) = self.queue.get(id) else {
             return;
         };
-        let Some((ticket, plan)) = upload
+        let Some((marker, plan)) = upload
             .begun()
-            .and_then(|begun| Some((begun.progress.ticket.clone()?, begun.plan()?.clone())))
+            .and_then(|begun| Some((begun.progress.marker.clone(), begun.plan()?.clone())))
         else {
             return;
         };
@@ -37,11 +41,11 @@ impl Actor {
         let flown = Flown {
             next,
             flight: number,
-            media: ticket.media.clone(),
+            marker,
         };
         let job = PartJob {
-            destination: Arc::clone(&self.destination),
-            ticket,
+            account: Arc::clone(&self.account),
+            remote,
             plan,
             path: upload.path.to_path_buf(),
             identity: upload.identity,
@@ -63,7 +67,9 @@ impl Actor {
             match worker::send(job).await {
                 Ok(sent) => Done::Part(id, flown, Ok(sent)),
                 Err(NotSent::Failed(error)) => Done::Part(id, flown, Err(error)),
+                Err(NotSent::Unprepared(error)) => Done::Unprepared(id, flown, error),
                 Err(NotSent::Replaced) => Done::Replaced(id, flown),
+                Err(NotSent::Misplaced) => Done::Misplaced(id, flown),
             }
         });
         let begun = Instant::now();
@@ -126,22 +132,26 @@ impl Actor {
                 self.heard(Way::Parts, Some(Err(&error)));
                 if let Some(flight) = landed {
                     let all = flight.progress.taken() == flight.length;
-                    self.part_failed(id, next, error, all);
+                    self.part_failed(id, next, error, all, Way::Parts);
                 }
                 return;
             }
         };
         self.heard(Way::Parts, Some(Ok(())));
         if landed.is_none() {
-            let media = self.queue.get(id).and_then(Upload::media);
-            if media != Some(&*flown.media) {
+            let begun = self.queue.begun(id);
+            if begun.is_none_or(|begun| begun.progress.marker != flown.marker) {
                 return;
             }
             drop(self.cut_flight(id, next.number));
         }
         fault_point("part-answered");
-        self.keep(id, &Change::Part(next.number, sent.md5));
+        self.keep(id, &Change::Part(next.number, sent.receipt));
+        if let Some(ticket) = sent.ticket {
+            self.keep(id, &Change::Ticket(ticket));
+        }
         let length = self.queue.with_begun(id, |begun| {
+            begun.needs_api = false;
             if sent.verified {
                 begun.verified.insert(next.number);
             }
@@ -179,12 +189,46 @@ impl Actor {
         });
     }
 
+    /// A part was not sent, because the API did not say where it goes. Until the API answers no part of
+    /// this upload goes out; those of others do.
+    pub(super) fn part_unprepared(&mut self, id: UploadId, flown: &Flown, error: Error) {
+        self.heard(Way::Calls, Some(Err(&error)));
+        if self
+            .flights
+            .land(id, flown.next.number, flown.flight)
+            .is_none()
+        {
+            return;
+        }
+        self.under_way -= 1;
+        self.queue
+            .with_begun(id, |begun| begun.needs_api = !error.kind.counted());
+        self.part_failed(id, flown.next, error, false, Way::Calls);
+    }
+
+    /// A part was not sent, because the account has bytes up to the middle of it: it is asked what it
+    /// has, and the plan follows that.
+    pub(super) fn part_misplaced(&mut self, id: UploadId, flown: &Flown) {
+        let number = flown.next.number;
+        if self.flights.land(id, number, flown.flight).is_none() {
+            return;
+        }
+        self.under_way -= 1;
+        self.queue.with_begun(id, |begun| {
+            begun.requeue(number, None);
+            begun.checked = false;
+            begun.step = Step::Idle;
+            begun.not_before = None;
+        });
+    }
+
     pub(super) fn part_failed(
         &mut self,
         id: UploadId,
         next: NextPart,
         error: Error,
         all_taken: bool,
+        way: Way,
     ) {
         self.errors += 1;
         self.incidents
@@ -206,7 +250,12 @@ impl Actor {
         // What arrived with other bytes is known to be there, and of no use.
         let unsure = matches!(error.kind, Kind::Broken | Kind::Server)
             || error.status.is_some_and(|status| status >= 500);
-        let ask = error.kind != Kind::Corrupt && ((all_taken && unsure) || next.ask);
+        // Where parts follow each other, any byte that arrived moves the place of the next.
+        let ordered = self
+            .queue
+            .begun(id)
+            .is_some_and(|begun| begun.sequence == Sequence::Ordered);
+        let ask = error.kind != Kind::Corrupt && ((all_taken && unsure) || next.ask || ordered);
         let place = self.place(id, Some(next.number));
         let trouble = |attempts, error: &Error, retry_at| Trouble {
             attempts,
@@ -215,9 +264,9 @@ impl Actor {
             ask,
         };
         match verdict {
-            Verdict::Done => self.keep(id, &Change::Part(next.number, None)),
+            Verdict::Done => self.keep(id, &Change::Part(next.number, PartReceipt::default())),
             Verdict::WhenOpen => {
-                let when = self.close_gate(Way::Parts, &error);
+                let when = self.close_gate(Way::of(&error, way), &error);
                 tracing::warn!("{place}: {error}; {when}");
                 let ask = ask.then_some((error, now));
                 self.queue
@@ -280,7 +329,7 @@ impl Actor {
     /// A part is there that was not known to be.
     pub(super) fn find(&mut self, id: UploadId, number: PartNumber, md5: Option<[u8; 16]>) {
         let sent = self.queue.bytes().sent;
-        self.keep(id, &Change::Part(number, md5));
+        self.keep(id, &Change::Part(number, md5.into()));
         self.queue.count_as_found(sent);
     }
 }

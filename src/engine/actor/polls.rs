@@ -15,6 +15,7 @@ use crate::{
         worker::Done,
     },
     error::{Error, Kind, Result},
+    ids::MediaId,
     session::{Change, Milestone},
 };
 
@@ -78,19 +79,14 @@ impl Actor {
         let count = self.polls.waiting.len().min(ASKED_AT_ONCE);
         let ids: Vec<UploadId> = self.polls.waiting.iter().copied().take(count).collect();
         self.polls.waiting.rotate_left(count);
-        let media: Vec<String> = ids
+        let media_of = |id: &UploadId| self.queue.get(*id).and_then(Upload::media).cloned();
+        let media: Vec<MediaId> = ids
             .iter()
-            .map(|id| {
-                self.queue
-                    .get(*id)
-                    .and_then(|u| u.media())
-                    .unwrap_or_default()
-                    .to_owned()
-            })
+            .map(|id| media_of(id).unwrap_or_else(|| MediaId::from("")))
             .collect();
         self.polls.asking = true;
-        let destination = Arc::clone(&self.destination);
-        self.spawn(async move { Done::Status(ids, destination.status(&media).await) });
+        let account = Arc::clone(&self.account);
+        self.spawn(async move { Done::Status(ids, account.status(&media).await) });
     }
 
     /// Whether there is more to do than to wait for the destination.
@@ -131,7 +127,9 @@ impl Actor {
                 let (retries, random) = (self.settings.retries, self.random.f64());
                 match judge(&error, failures, retries, &self.timing.backoff, now, random) {
                     Verdict::EndAll => self.halt(error),
-                    Verdict::WhenOpen => drop(self.close_gate(Way::Calls, &error)),
+                    Verdict::WhenOpen => {
+                        drop(self.close_gate(Way::of(&error, Way::Calls), &error));
+                    }
                     // It says nothing about any one of them: all are asked about again, for a while.
                     _ if failures <= u32::from(retries) => {
                         self.polls.failures = failures;
@@ -180,7 +178,7 @@ impl Actor {
                 let event = Event::Done {
                     id,
                     path: upload.path.to_path_buf(),
-                    media: upload.media().unwrap_or_default().to_owned(),
+                    media: upload.media().cloned().unwrap_or_else(|| MediaId::from("")),
                     size: upload.identity.size,
                 };
                 let now = Timestamp::now().into();

@@ -51,7 +51,7 @@ impl Actor {
                 upload: id,
                 count: 0,
                 expected: self.expected_parts(upload),
-                media: upload.media().map(str::to_owned),
+                media: upload.media().map(ToString::to_string),
                 states: vec![],
                 running: vec![],
                 failed: vec![],
@@ -72,7 +72,7 @@ impl Actor {
             upload: id,
             count: begun.count(),
             expected: None,
-            media: upload.media().map(str::to_owned),
+            media: upload.media().map(ToString::to_string),
             states: begun.part_states(),
             running: self.flights.show(id, now),
             failed: failed.collect(),
@@ -113,7 +113,7 @@ impl Actor {
             return Some("when it goes on".to_owned());
         }
         let due = at <= now;
-        let words = match self.gates.of(way).closed(now) {
+        let words = match self.gates.closed(way, now) {
             Some(Closed::Offline(until, _)) if until > at => "when the line is back",
             Some(Closed::Wait(until, _)) if until > at => "when the destination allows it",
             _ if due => "as soon as there is room",
@@ -127,12 +127,13 @@ impl Actor {
         if upload.state() != State::Queued {
             return None;
         }
-        let limits = self.destination.limits();
+        let limits = self.account.limits();
         let (wish, file) = (self.settings.part_size, upload.identity.size);
-        (file <= limits.file_max).then(|| {
-            let plan = limits.plan(wish, file, self.parts_limit(), self.line_seen());
-            plan.count()
-        })
+        if file > limits.file_max {
+            return None;
+        }
+        let plan = limits.plan(wish, file, self.parts_limit(), self.line_seen())?;
+        Some(plan.count())
     }
 
     fn details(&self, id: UploadId) -> Option<Details> {
@@ -149,18 +150,18 @@ impl Actor {
             marker.clone().unwrap_or_else(|| UNMADE.to_owned()),
             begun.map_or(0, Begun::count),
         );
-        let address = |media| self.destination.address(media);
+        let page = |media| self.account.page_url(media).map(String::from);
         Some(Details {
             row: rows::row(id, upload, &self.flights),
             modified: upload.identity.modified,
             queued: upload.times.queued.known(),
             begun: upload.times.begun.known(),
             done: upload.times.done.known(),
-            metadata: destination::in_words(&self.destination.metadata(&announced)),
+            metadata: destination::in_words(&self.account.metadata(&announced)),
             mime: announced.mime,
             marker,
-            media: upload.media().map(str::to_owned),
-            address: upload.media().and_then(address),
+            media: upload.media().map(ToString::to_string),
+            address: upload.media().and_then(page),
             plan: runs.into_iter().map(Into::into).collect(),
             attempts: upload.attempts,
             incidents: self.incidents.of(id),
@@ -208,7 +209,7 @@ impl Actor {
             return self.tuner.look_away();
         }
         let before = self.tuner.limit();
-        let free = !self.cap.holds() && self.destination.hold_up().is_none();
+        let free = !self.cap.holds() && self.account.rate_limit_wait().is_none();
         let sample = self.flights.for_tuner(free);
         self.tuner.tick(Instant::now(), sample);
         let (limit, why) = (self.tuner.limit(), self.tuner.why());
@@ -250,7 +251,7 @@ impl Actor {
         let moving = phase == Phase::Running && !self.flights.is_empty();
         Summary {
             session: self.session.header.id.clone(),
-            destination: self.destination.describe(),
+            destination: self.account.describe(),
             settings: self.settings.clone(),
             bandwidth_why: self.scheduled.why.clone(),
             parts_limit: self.parts_limit(),
@@ -295,9 +296,9 @@ impl Actor {
         }
         let left = |until: Instant| millis(until.saturating_duration_since(now));
         // While parts go out, it is not the API that limits them.
-        let calls = self.gates.of(Way::Calls).closed(now);
+        let calls = self.gates.closed(Way::Calls, now);
         let calls = calls.filter(|_| self.flights.is_empty());
-        match self.gates.of(Way::Parts).closed(now).or(calls) {
+        match self.gates.closed(Way::Parts, now).or(calls) {
             Some(Closed::Offline(until, why)) => {
                 return LimitedBy::Offline {
                     why,
@@ -312,10 +313,10 @@ impl Actor {
             }
             None => {}
         }
-        if let Some(hold_up) = self.destination.hold_up() {
+        if let Some(wait) = self.account.rate_limit_wait() {
             return LimitedBy::Destination {
-                why: hold_up.why,
-                left_ms: millis(hold_up.left),
+                why: wait.budget,
+                left_ms: millis(wait.remaining),
             };
         }
         if self.flights.is_empty() {

@@ -4,10 +4,10 @@ use std::{path::Path, sync::Arc};
 
 use super::Actor;
 use crate::{
-    destination::NewMedia,
+    destination::{NewMedia, RemoteUpload},
     engine::{
         protocol::UploadId,
-        upload::{Phase, Step},
+        upload::{Phase, Sequence, Step},
         worker::{self, Done},
     },
     metadata,
@@ -56,7 +56,8 @@ impl Actor {
             let marker: String = (0..MARKER_LENGTH)
                 .map(|_| self.random.choice(MARKER_LETTERS).unwrap_or(&'0'))
                 .collect();
-            self.queue.apply(id, &Change::Begun(marker));
+            let account = Some(self.account.id().clone());
+            self.queue.apply(id, &Change::Begun(marker, account));
             self.queue.with_begun(id, |begun| begun.recover = false);
         }
         self.queue
@@ -70,6 +71,7 @@ impl Actor {
     /// Frees the place of an upload.
     pub(super) fn deactivate(&mut self, id: UploadId) {
         self.active.retain(|other| *other != id);
+        self.remotes.remove(&id);
         self.polls.waiting.retain(|other| *other != id);
     }
 
@@ -92,11 +94,11 @@ impl Actor {
         if begun.progress.clearing {
             return self.clear(id);
         }
-        let destination = Arc::clone(&self.destination);
+        let account = Arc::clone(&self.account);
         let Some(plan) = begun.plan().cloned() else {
             return self.look_again(id, path);
         };
-        let Some(ticket) = begun.progress.ticket.clone() else {
+        if begun.progress.ticket.is_none() {
             let marker = begun.progress.marker.clone();
             let media = announce(&path, identity.size, marker, plan.count());
             let recover = begun.recover;
@@ -104,10 +106,10 @@ impl Actor {
             let saved = self.session.store.barrier();
             self.step(id, Step::Creating);
             return self.spawn_step(id, async move {
-                let created = worker::create(&*destination, saved, &media, recover).await;
+                let created = worker::create(&*account, saved, &media, recover).await;
                 Done::Created(id, created)
             });
-        };
+        }
         if begun.progress.completed {
             return self.process(id);
         }
@@ -116,13 +118,37 @@ impl Actor {
         }
         if begun.all_acknowledged() {
             let receipts = begun.progress.receipts.clone();
+            let Some(remote) = self.remote(id) else {
+                return;
+            };
             self.step(id, Step::Completing);
             return self.spawn_step(id, async move {
-                let ended = worker::complete(&*destination, &ticket, &plan, &receipts).await;
-                Done::Completed(id, ended)
+                Done::Completed(id, worker::complete(&*remote, &plan, &receipts).await)
             });
         }
         self.step(id, Step::Sending);
+    }
+
+    /// The upload at its account, opened by its ticket. `None` where it has none, or where that says
+    /// too little: then the upload has ended here.
+    pub(super) fn remote(&mut self, id: UploadId) -> Option<Arc<dyn RemoteUpload>> {
+        if let Some(remote) = self.remotes.get(&id) {
+            return Some(Arc::clone(remote));
+        }
+        let ticket = self.queue.begun(id)?.progress.ticket.clone()?;
+        match self.account.open(ticket) {
+            Ok(remote) => {
+                let remote: Arc<dyn RemoteUpload> = remote.into();
+                let sequence = Sequence::of(&remote.limits());
+                self.queue.with_begun(id, |begun| begun.sequence = sequence);
+                self.remotes.insert(id, Arc::clone(&remote));
+                Some(remote)
+            }
+            Err(error) => {
+                self.end_upload(id, &error);
+                None
+            }
+        }
     }
 
     pub(super) fn look_again(&mut self, id: UploadId, path: std::path::PathBuf) {
@@ -154,13 +180,14 @@ impl Actor {
         let Some(begun) = upload.begun() else { return };
         let path = upload.path.to_path_buf();
         let marker = begun.progress.marker.clone();
+        let media = announce(&path, upload.identity.size, marker, begun.count());
         let ticket = begun.progress.ticket.clone();
-        let destination = Arc::clone(&self.destination);
+        let account = Arc::clone(&self.account);
         // Whoever goes on after a crash has to know what was to be removed.
         let saved = self.session.store.barrier();
         self.step(id, Step::Creating);
         self.spawn_step(id, async move {
-            let cleared = worker::clear(&*destination, saved, &marker, ticket, path).await;
+            let cleared = worker::clear(&*account, saved, &media, ticket, path).await;
             Done::Cleared(id, cleared)
         });
     }

@@ -60,7 +60,7 @@ fn of_session(session: Open, queue: Queue) -> Actor {
     Actor::new(Parts {
         session,
         queue,
-        destination: Arc::new(JwPlayer::new(site).unwrap()),
+        account: Arc::new(JwPlayer::new(site).unwrap()),
         timing: Timing::default(),
         events: None,
         elsewhere: Arc::default(),
@@ -323,21 +323,16 @@ fn any_command(actor: &Actor, random: &mut fastrand::Rng, tree: &Path) -> Comman
 
 /// Something that may become of an upload.
 fn any_change(random: &mut fastrand::Rng, id: UploadId, begun: bool) -> Vec<Change> {
-    let ticket = Ticket {
-        media: format!("m{id}"),
-        upload: None,
-        token: None,
-        method: None,
-    };
+    let ticket = Ticket::of(format!("m{id}"));
     match random.u8(0..4) {
         0 => vec![Change::Failed(Error::new(Kind::Server, "no"))],
         1 if begun => vec![Change::Done],
         2 if begun => vec![Change::Fresh(Identity::new(4, 2, 0, 2))],
         _ => vec![
-            Change::Begun(format!("marker{id}")),
-            Change::Plan(PartPlan::cut(4, 2.try_into().unwrap())),
+            Change::Begun(format!("marker{id}"), None),
+            Change::Plan(PartPlan::split(4, 2.try_into().unwrap()).unwrap()),
             Change::Ticket(ticket),
-            Change::Part(1, Some([7; 16])),
+            Change::Part(1, Some([7; 16]).into()),
         ],
     }
 }
@@ -433,8 +428,8 @@ fn note(actor: &mut Actor) -> String {
 #[tokio::test(start_paused = true)]
 async fn a_file_that_waits_says_when_it_is_tried_again_unless_it_waits_for_more() {
     let (_home, mut actor, _handle, _server) = actor(1);
-    let begun = Change::Begun("marker".to_owned());
-    let plan = Change::Plan(PartPlan::cut(4, 2.try_into().unwrap()));
+    let begun = Change::Begun("marker".to_owned(), None);
+    let plan = Change::Plan(PartPlan::split(4, 2.try_into().unwrap()).unwrap());
     actor.keep(1, &begun);
     actor.keep(1, &plan);
     assert_eq!(note(&mut actor), "");

@@ -133,7 +133,7 @@ impl Actor {
         let poll = self
             .polls
             .due
-            .filter(|_| !self.polls.asking && self.gates.of(Way::Calls).closed(now).is_none());
+            .filter(|_| !self.polls.asking && self.gates.closed(Way::Calls, now).is_none());
         // What is due already waits for something else: room, the gate, the person.
         let future = |at: &Instant| *at > now;
         [

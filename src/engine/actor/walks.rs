@@ -19,8 +19,9 @@ use crate::{
     error::{Error, Kind},
     fault_point::fault_point,
     identity::Identity,
+    ids::WalkId,
     scan::{self, Batch, Found, Scan, Skipped, Unreadable},
-    session::{self, Change, WalkId, record, walks},
+    session::{self, Change, record, walks},
 };
 
 /// How many batches may wait for the actor before the walk does.

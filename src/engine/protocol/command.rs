@@ -1,11 +1,9 @@
 //! What the engine can be told, for which uploads, and what it answers to that.
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 
 use super::{Filter, FolderId, UploadId};
-use crate::{plan::PartNumber, settings::Settings};
+use crate::{add_paths::AddPaths, plan::PartNumber, settings::Settings};
 
 /// What the engine can be told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,21 +64,6 @@ pub enum Targets {
         /// These, whatever else.
         ids: Vec<UploadId>,
     },
-}
-
-/// Paths to walk, and what of them to take.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct AddPaths {
-    /// Files and folders.
-    #[serde(with = "crate::path::texts")]
-    pub paths: Vec<PathBuf>,
-    /// Only files that match one of these globs; all when empty.
-    pub include: Vec<String>,
-    /// No files or folders that match one of these globs.
-    pub exclude: Vec<String>,
-    /// Files that another session holds too.
-    #[serde(default)]
-    pub again: bool,
 }
 
 /// Where to in the queue.

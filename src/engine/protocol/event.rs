@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::UploadId;
 use crate::{
     error::{Error, Kind},
+    ids::{MediaId, UploadId},
     plan::PartNumber,
 };
 
@@ -47,8 +47,9 @@ pub enum Event {
         /// Where it is.
         #[serde(with = "crate::path::text")]
         path: PathBuf,
-        /// Its media object.
-        media: String,
+        /// Its media object, where the account has named it already.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        media: Option<MediaId>,
         /// How many parts it is cut into.
         parts: u32,
     },
@@ -82,7 +83,7 @@ pub enum Event {
         #[serde(with = "crate::path::text")]
         path: PathBuf,
         /// Its media object.
-        media: String,
+        media: MediaId,
         /// Its size in bytes.
         size: u64,
     },

@@ -8,6 +8,7 @@ use crate::{
         protocol::UploadId,
         upload::{Begun, Hold, Phase, Upload},
     },
+    ids::MediaId,
     session::{Change, Progress, Times},
 };
 
@@ -18,6 +19,10 @@ impl Queue {
             return self.remove(id);
         }
         let acknowledged = self.bytes().acknowledged;
+        if let Change::Begun(_, account) = change {
+            let account = self.accounts.index(account.as_ref());
+            self.with(id, |upload| upload.account = account);
+        }
         self.with(id, |upload| apply(upload, change));
         if matches!(change, Change::Part(..)) {
             self.sent += self.bytes().acknowledged.saturating_sub(acknowledged);
@@ -65,7 +70,7 @@ impl Queue {
 
 fn apply(upload: &mut Upload, change: &Change) {
     match change {
-        Change::Begun(marker) => {
+        Change::Begun(marker, _) => {
             let progress = Progress {
                 marker: marker.clone(),
                 ..Progress::default()
@@ -73,7 +78,7 @@ fn apply(upload: &mut Upload, change: &Change) {
             upload.phase = Phase::Begun(Box::new(Begun::new(progress)));
         }
         Change::Done => {
-            let media = upload.media().unwrap_or_default().into();
+            let media = upload.media().cloned().unwrap_or_else(|| MediaId::from(""));
             upload.phase = Phase::Done(media);
             upload.hold = Hold::None;
         }

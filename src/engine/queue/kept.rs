@@ -3,6 +3,7 @@
 
 use super::Queue;
 use crate::{
+    destination::Ticket,
     engine::{
         protocol::{State, UploadId},
         upload::{Phase, Upload},
@@ -119,7 +120,11 @@ impl Queue {
     /// All that is kept of this upload.
     #[must_use]
     pub fn kept_of(&self, id: UploadId) -> Option<Kept> {
-        Some(kept(id, self.get(id)?))
+        let upload = self.get(id)?;
+        Some(Kept {
+            account: self.accounts.get(upload.account).cloned(),
+            ..kept(id, upload)
+        })
     }
 }
 
@@ -128,12 +133,7 @@ fn kept(id: UploadId, upload: &Upload) -> Kept {
         Phase::Waiting | Phase::Unread(_) => None,
         Phase::Begun(begun) => Some(begun.progress.clone()),
         Phase::Done(media) => Some(Progress {
-            ticket: Some(crate::destination::Ticket {
-                media: media.to_string(),
-                upload: None,
-                token: None,
-                method: None,
-            }),
+            ticket: Some(Ticket::of(media.clone())),
             ..Progress::default()
         }),
     };
@@ -146,6 +146,7 @@ fn kept(id: UploadId, upload: &Upload) -> Kept {
             .filter(|state| state.settled())
             .unwrap_or(State::Queued),
         reason: upload.reason().cloned(),
+        account: None,
         progress,
         unread: upload.walk(),
     }

@@ -10,7 +10,8 @@ use crate::{
         upload::{Phase, Upload},
     },
     identity::Identity,
-    session::{Kept, WalkId},
+    ids::WalkId,
+    session::Kept,
 };
 
 /// A file that was taken out.

@@ -25,16 +25,11 @@ fn file(size: u64) -> Identity {
 }
 
 fn plan(size: u64, part: u64) -> PartPlan {
-    PartPlan::cut(size, NonZeroU64::new(part).unwrap())
+    PartPlan::split(size, NonZeroU64::new(part).unwrap()).unwrap()
 }
 
 fn ticket() -> Ticket {
-    Ticket {
-        media: "m".into(),
-        upload: None,
-        token: None,
-        method: None,
-    }
+    Ticket::of("m")
 }
 
 /// A queue of files of 10 parts each.
@@ -50,7 +45,7 @@ fn queue(files: u32) -> Queue {
 
 fn begin(queue: &mut Queue, id: UploadId) {
     for change in [
-        Change::Begun(format!("marker{id}")),
+        Change::Begun(format!("marker{id}"), None),
         Change::Plan(plan(10 * MIB, MIB)),
         Change::Ticket(ticket()),
     ] {
@@ -121,7 +116,7 @@ fn an_emptied_queue_tells_the_folder_of_what_comes_next() {
 fn what_a_snapshot_says_restores_to_the_same() {
     let mut queue = queue(5);
     begin(&mut queue, 2);
-    queue.apply(2, &Change::Part(3, Some([7; 16])));
+    queue.apply(2, &Change::Part(3, Some([7; 16]).into()));
     let at = jiff::Timestamp::from_second(1_700_000_000).unwrap().into();
     queue.apply(2, &Change::At(Milestone::Begun, at));
     queue.apply(3, &Change::Failed(Error::new(Kind::Refused, "no")));
@@ -137,7 +132,7 @@ fn what_a_snapshot_says_restores_to_the_same() {
     assert_eq!(again.kept().collect::<Vec<_>>(), kept);
     assert_eq!(again.bytes().already_there, 11 * MIB);
     assert_eq!(again.bytes().sent, 0);
-    assert_eq!(again.get(4).unwrap().media(), Some("m"));
+    assert_eq!(again.get(4).unwrap().media(), Some(&"m".into()));
 }
 
 #[test]
@@ -161,7 +156,7 @@ fn a_session_that_contradicts_itself_is_refused() {
 fn sizes_that_cant_be_are_refused_before_anything_is_counted_by_them() {
     let mut queue = queue(2);
     queue
-        .restore(Record::Log(1, Change::Begun("m".into())))
+        .restore(Record::Log(1, Change::Begun("m".into(), None)))
         .unwrap();
     let plan = Record::Log(1, Change::Plan(plan(20 * MIB, MIB)));
     let refused = queue.restore(plan).unwrap_err().words;
@@ -178,6 +173,7 @@ fn sizes_that_cant_be_are_refused_before_anything_is_counted_by_them() {
         times: Times::default(),
         state: State::Queued,
         reason: None,
+        account: None,
         progress: None,
         unread: None,
     };
@@ -212,7 +208,11 @@ fn what_could_not_be_read_is_kept_as_a_failure_until_it_is_taken_out() {
         assert_eq!((queue.unread(), queue.counts().of(State::Failed)), (1, 1));
         assert_eq!(queue.next_queued(), Some(1));
         assert!(queue.may_find_more());
-        for change in [Change::Released, Change::Begun("m".into()), Change::Done] {
+        for change in [
+            Change::Released,
+            Change::Begun("m".into(), None),
+            Change::Done,
+        ] {
             assert!(queue.restore(Record::Log(kept.id, change)).is_err());
         }
         queue.apply(kept.id, &Change::Skipped(why()));
@@ -312,7 +312,7 @@ proptest! {
             let error = || Error::new(Kind::Server, "x");
             match step {
                 0 | 1 => if queue.begun(id).is_none() { begin(&mut queue, id) },
-                2..=5 => queue.apply(id, &Change::Part(part, None)),
+                2..=5 => queue.apply(id, &Change::Part(part, None.into())),
                 6 => queue.apply(id, &Change::Lost([part].into())),
                 7 => queue.apply(id, &Change::Paused),
                 8 => queue.apply(id, &Change::Failed(error())),
@@ -345,11 +345,6 @@ proptest! {
         let mut queue = queue(1);
         begin(&mut queue, 1);
         let now = Instant::now();
-        let limits = crate::destination::Limits {
-            part_min: 1, part_max: 1 << 40, part_default: MIB, parts_max: 10_000,
-            file_max: u64::MAX, recut: true,
-            parts_a_minute: None,
-        };
         let mut cuts = sizes.into_iter();
         let mut covered = 0;
         while !queue.begun(1).unwrap().all_acknowledged() {
@@ -358,7 +353,7 @@ proptest! {
                 begun.start(part);
                 if random.bool() && let Some(size) = cuts.next() {
                     let size = NonZeroU64::new(size * 700_000).unwrap();
-                    if let Some(plan) = begun.recut(|plan, from| plan.recut(from, size), &limits) {
+                    if let Some(plan) = begun.replanned(|plan, from| plan.resplit(from, size)) {
                         begun.set_plan(plan);
                     }
                 }
@@ -370,7 +365,7 @@ proptest! {
                     }),
                     _ => {
                         covered += begun.plan().unwrap().part(part.number).unwrap().length;
-                        begun.acknowledge(part.number, None);
+                        begun.acknowledge(part.number, None.into());
                     }
                 }
             });

@@ -10,7 +10,8 @@ use crate::{
     },
     error::Error,
     identity::Identity,
-    session::{Kept, Times, Walk, WalkId},
+    ids::WalkId,
+    session::{Kept, Times, Walk},
 };
 
 /// How many paths among the uploads could not be read.
@@ -83,6 +84,7 @@ impl Queue {
             times: Times::default(),
             state: State::Failed,
             reason: Some(why),
+            account: None,
             progress: None,
             unread: Some(walk),
         };

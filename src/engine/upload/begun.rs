@@ -30,6 +30,32 @@ pub enum Step {
     Processing,
 }
 
+/// In which order the parts of an upload may go out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sequence {
+    /// In any, many at once.
+    #[default]
+    Any,
+    /// The first alone, then in any.
+    FirstAlone,
+    /// One after another.
+    Ordered,
+}
+
+impl Sequence {
+    /// What these limits ask for.
+    #[must_use]
+    pub fn of(limits: &Limits) -> Self {
+        match limits {
+            Limits { ordered: true, .. } => Self::Ordered,
+            Limits {
+                first_alone: true, ..
+            } => Self::FirstAlone,
+            _ => Self::Any,
+        }
+    }
+}
+
 /// An upload under way.
 #[derive(Debug, Default)]
 #[allow(clippy::struct_excessive_bools)] // independent facts, each with a reader of its own
@@ -63,6 +89,10 @@ pub struct Begun {
     pub saving_plan: bool,
     /// Whether the part size was tuned meanwhile, so that it is cut anew once more after that.
     pub cut_again: bool,
+    /// In which order its parts may go out.
+    pub sequence: Sequence,
+    /// Whether its next part can't go out before the API answers: where it goes is not known.
+    pub needs_api: bool,
     /// Every part from this number on was never begun, or is in `receipts`.
     pub next: PartNumber,
     /// Parts that were interrupted through no fault of theirs.
@@ -110,7 +140,7 @@ impl Begun {
         match change {
             Change::Ticket(ticket) => self.progress.ticket = Some(ticket.clone()),
             Change::Plan(plan) => self.set_plan(plan.clone()),
-            Change::Part(number, md5) => self.acknowledge(*number, *md5),
+            Change::Part(number, receipt) => self.acknowledge(*number, receipt.clone()),
             Change::Lost(numbers) => self.lose(numbers),
             Change::Completed => self.progress.completed = true,
             // Without a plan nothing was made yet.
@@ -149,16 +179,16 @@ impl Begun {
         self.acknowledged = acknowledged(&self.progress);
     }
 
-    /// The plan with everything that was never begun cut anew, or `None` where that changes nothing
-    /// or is not allowed. An upload of one part stays so: it may have been announced as such.
+    /// The plan with everything that has not started split again by `replan`, or `None` where that
+    /// changes nothing or is not allowed. An upload of one part stays so: it may have been announced as
+    /// such.
     #[must_use]
-    pub fn recut(
+    pub fn replanned(
         &self,
-        cut: impl Fn(&PartPlan, PartNumber) -> PartPlan,
-        limits: &Limits,
+        replan: impl Fn(&PartPlan, PartNumber) -> Option<PartPlan>,
     ) -> Option<PartPlan> {
         let plan = self.plan()?;
-        if !limits.recut || plan.count() < 2 || self.progress.completed || self.saving_plan {
+        if plan.count() < 2 || self.progress.completed || self.saving_plan {
             return None;
         }
         let begun = [
@@ -172,8 +202,7 @@ impl Begun {
             .flatten()
             .max()
             .map_or(1, |number| number + 1);
-        let recut = cut(plan, from);
-        (recut != *plan && recut.count() <= limits.parts_max && recut.count() > 1).then_some(recut)
+        replan(plan, from).filter(|new| new != plan && new.count() > 1)
     }
 }
 

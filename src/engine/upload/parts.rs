@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use tokio::time::Instant;
 
-use super::{Begun, Step};
-use crate::{destination::Md5, engine::protocol::PartState, error::Error, plan::PartNumber};
+use super::{Begun, Sequence, Step};
+use crate::{
+    destination::PartReceipt, engine::protocol::PartState, error::Error, plan::PartNumber,
+};
 
 /// A part that failed.
 #[derive(Debug, Clone)]
@@ -57,6 +59,16 @@ impl Begun {
     /// come, then the first that was never begun.
     #[must_use]
     pub fn next_part(&self, now: Instant) -> Option<NextPart> {
+        let alone = match self.sequence {
+            Sequence::Any => None,
+            Sequence::FirstAlone => {
+                Some(1).filter(|first| !self.progress.receipts.contains_key(first))
+            }
+            Sequence::Ordered => Some(self.first_missing()?),
+        };
+        if let Some(number) = alone {
+            return self.next_alone(number, now);
+        }
         if let Some(number) = self.again.first() {
             return Some(NextPart {
                 number: *number,
@@ -84,6 +96,25 @@ impl Begun {
             attempt: 1,
             ask: false,
         })
+    }
+
+    /// This part, which goes out alone, if it may now.
+    fn next_alone(&self, number: PartNumber, now: Instant) -> Option<NextPart> {
+        let failed = self.troubled.get(&number);
+        let waits = failed.is_some_and(|failed| failed.retry_at.is_none_or(|at| at > now));
+        if !self.running.is_empty() || number > self.count() || waits {
+            return None;
+        }
+        Some(NextPart {
+            number,
+            attempt: failed.map_or(1, |failed| failed.attempts + 1),
+            ask: failed.is_some_and(|failed| failed.ask),
+        })
+    }
+
+    /// The first part without a receipt, if there is one.
+    fn first_missing(&self) -> Option<PartNumber> {
+        (1..=self.count()).find(|number| !self.progress.receipts.contains_key(number))
     }
 
     /// When the next failed part is to be tried again.
@@ -148,14 +179,14 @@ impl Begun {
     }
 
     /// A part was acknowledged.
-    pub fn acknowledge(&mut self, number: PartNumber, md5: Option<Md5>) {
+    pub fn acknowledge(&mut self, number: PartNumber, receipt: PartReceipt) {
         self.running.remove(&number);
         self.troubled.remove(&number);
         self.again.remove(&number);
         let Some(part) = self.plan().and_then(|plan| plan.part(number)) else {
             return;
         };
-        if self.progress.receipts.insert(number, md5).is_none() {
+        if self.progress.receipts.insert(number, receipt).is_none() {
             self.acknowledged += part.length;
         }
     }

@@ -1,16 +1,17 @@
 //! One part sent, and what shows that it stalled or is there already.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-use super::{Patience, blocking, foreign, hash, open};
+use super::{Patience, blocking, conflict, hash, open};
 use crate::{
     body::{PartBody, Progress, Reading},
-    destination::{Destination, Md5, Received, Ticket},
-    engine::{rate::Cap, upload::NextPart},
+    destination::{Account, Md5, PartReceipt, Received, RemoteUpload, Target, Ticket},
+    engine::upload::NextPart,
     error::{Error, Kind, Result},
     identity::Identity,
+    limiter::BandwidthLimiter,
     plan::{Part, PartPlan},
 };
 
@@ -18,9 +19,9 @@ use crate::{
 #[derive(Debug)]
 pub struct PartJob {
     /// Where to.
-    pub destination: Arc<dyn Destination>,
-    /// The upload's ticket.
-    pub ticket: Ticket,
+    pub account: Arc<dyn Account>,
+    /// The upload there.
+    pub remote: Arc<dyn RemoteUpload>,
     /// Its plan.
     pub plan: PartPlan,
     /// The file.
@@ -34,7 +35,7 @@ pub struct PartJob {
     /// What it shares with the other parts that are read.
     pub reading: Reading,
     /// The cap its bytes keep to.
-    pub cap: Cap,
+    pub cap: BandwidthLimiter,
     /// Where its progress is seen.
     pub progress: Arc<Progress>,
     /// How long things may take.
@@ -42,12 +43,25 @@ pub struct PartJob {
 }
 
 /// A part that arrived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sent {
-    /// Its MD5 as taken on the way, where it was read.
-    pub md5: Option<Md5>,
-    /// Whether the destination named the same MD5.
+    /// Its MD5 as taken while sending, where it was read, and the account's tag for it.
+    pub receipt: PartReceipt,
+    /// Whether the account returned the same MD5.
     pub verified: bool,
+    /// The upload's ticket from now on, where the part changed it.
+    pub ticket: Option<Ticket>,
+}
+
+impl Sent {
+    /// It is there, with this MD5 where it is known.
+    fn there(md5: Option<Md5>, verified: bool) -> Self {
+        Self {
+            receipt: md5.into(),
+            verified,
+            ticket: None,
+        }
+    }
 }
 
 /// Why a part was not sent.
@@ -56,6 +70,10 @@ pub enum NotSent {
     /// Another file stands in the place of the one that the other parts came from. Its bytes have to be
     /// held against theirs first.
     Replaced,
+    /// The account has bytes up to the middle of it, so that it can't go out as it is.
+    Misplaced,
+    /// It was not known where it goes: nothing was sent.
+    Unprepared(Error),
     /// It failed.
     Failed(Error),
 }
@@ -92,10 +110,15 @@ pub async fn send(job: PartJob) -> Result<Sent, NotSent> {
         Arc::clone(&file),
         part,
         &job.reading,
-        job.cap.pace(),
+        job.cap.share(),
         Arc::clone(&job.progress),
     );
-    let put = job.destination.put(&job.ticket, &job.plan, part, body);
+    let prepared = job.remote.prepare(&job.plan, part).await;
+    let target = match prepared.map_err(NotSent::Unprepared)? {
+        Target::Received(theirs) => return already_there(&job, file, part, theirs).await,
+        target => target,
+    };
+    let put = job.remote.put(target, &job.plan, part, body);
     let answer = tokio::select! {
         answer = put => answer,
         error = give_up(&job, part.length) => Err(error),
@@ -112,10 +135,7 @@ pub async fn send(job: PartJob) -> Result<Sent, NotSent> {
     }
     let receipt = match answer {
         Err(error) if error.kind == Kind::AlreadySent => {
-            return Ok(Sent {
-                md5: job.progress.md5(),
-                verified: false,
-            });
+            return Ok(Sent::there(job.progress.md5(), false));
         }
         answer => answer?,
     };
@@ -126,40 +146,58 @@ pub async fn send(job: PartJob) -> Result<Sent, NotSent> {
             Err(Error::new(Kind::Corrupt, words).into())
         }
         (theirs, md5) => Ok(Sent {
-            md5,
             verified: theirs.is_some() && md5.is_some(),
+            receipt: PartReceipt {
+                md5,
+                tag: receipt.tag.map(Into::into),
+            },
+            ticket: receipt.ticket,
         }),
     }
 }
 
+/// Compares a part with the one that the account already has and can't replace: nothing is sent.
+async fn already_there(
+    job: &PartJob,
+    file: Arc<File>,
+    part: Part,
+    theirs: Option<Md5>,
+) -> Result<Sent, NotSent> {
+    let Some(theirs) = theirs else {
+        return Ok(Sent::there(None, false));
+    };
+    let reading = job.reading.clone();
+    let ours = blocking(move || hash(&reading, &file, part)).await?;
+    if ours == theirs {
+        return Ok(Sent::there(Some(ours), true));
+    }
+    let number = part.number;
+    let words = format!("the destination has other bytes as part {number} and can't replace them");
+    Err(Error::new(Kind::TicketGone, words).into())
+}
+
 /// Asks whether a part whose answer was lost is there after all, with the bytes it has to have.
-async fn ask(job: &PartJob, part: Part) -> Result<Option<Sent>> {
-    let there = match job.destination.received(&job.ticket, &job.plan).await? {
-        // Unproven, but nothing was seen either that speaks against it.
-        Received::Complete | Received::Unproven => {
-            return Ok(Some(Sent {
-                md5: None,
-                verified: false,
-            }));
-        }
+async fn ask(job: &PartJob, part: Part) -> Result<Option<Sent>, NotSent> {
+    let there = match job.remote.received(&job.plan).await? {
+        // Unverifiable, but nothing was seen either that speaks against it.
+        Received::Complete | Received::Unverifiable => return Ok(Some(Sent::there(None, false))),
         Received::Parts(parts) => parts.into_iter().find(|there| there.number == part.number),
-        Received::Foreign(what) => return Err(foreign(&what)),
+        Received::Offset(offset) if offset >= part.range().end => {
+            return Ok(Some(Sent::there(None, false)));
+        }
+        Received::Offset(offset) if offset == part.offset => None,
+        Received::Offset(_) => return Err(NotSent::Misplaced),
+        Received::Conflict(what) => return Err(conflict(&what).into()),
     };
     let Some(there) = there else { return Ok(None) };
     let Some(theirs) = there.md5 else {
-        return Ok(Some(Sent {
-            md5: None,
-            verified: false,
-        }));
+        return Ok(Some(Sent::there(None, false)));
     };
     let (file, now) = open(job.path.clone()).await?;
     job.identity.check(&now)?;
     let reading = job.reading.clone();
     let ours = blocking(move || hash(&reading, &file, part)).await?;
-    Ok((ours == theirs).then_some(Sent {
-        md5: Some(ours),
-        verified: true,
-    }))
+    Ok((ours == theirs).then(|| Sent::there(Some(ours), true)))
 }
 
 /// Ends when a part has stalled, or its answer does not come. While it is held by a cap, or before it
@@ -169,7 +207,8 @@ async fn give_up(job: &PartJob, length: u64) -> Error {
     let PartJob {
         progress, patience, ..
     } = job;
-    let held = |taken: u64| progress.held() || (taken == 0 && job.destination.hold_up().is_some());
+    let held =
+        |taken: u64| progress.held() || (taken == 0 && job.account.rate_limit_wait().is_some());
     let mut seen = progress.taken();
     let mut since = Instant::now();
     loop {

@@ -8,8 +8,9 @@ use http_body_util::BodyExt;
 use super::*;
 use crate::{
     body::{BLOCK, PartBody},
-    destination::{Limits, NewMedia, Receipt, ReceivedPart},
-    engine::rate::Cap,
+    destination::{Limits, PartReceipt, Receipt, ReceivedPart, Target},
+    ids::{AccountId, MediaId},
+    limiter::BandwidthLimiter,
     session::{
         Change,
         record::{Record, read_table, write_change},
@@ -17,13 +18,39 @@ use crate::{
     settings::Bandwidth,
 };
 
-/// A destination that has these parts, and takes of others a few bytes and then no more.
+/// An account with one upload, which has these parts, and takes of others a few bytes and then no more.
 #[derive(Debug)]
 struct Has(Vec<ReceivedPart>);
 
 #[async_trait]
-impl Destination for Has {
+impl RemoteUpload for Has {
+    fn limits(&self) -> Limits {
+        unimplemented!()
+    }
+    async fn put(&self, _: Target, _: &PartPlan, _: Part, mut body: PartBody) -> Result<Receipt> {
+        drop(body.frame().await);
+        std::future::pending().await
+    }
+    async fn received(&self, _: &PartPlan) -> Result<Received> {
+        Ok(Received::Parts(self.0.clone()))
+    }
+    async fn complete(&self, _: &PartPlan, _: &Receipts) -> Result<Completed> {
+        unimplemented!()
+    }
+}
+
+#[async_trait]
+impl Account for Has {
+    fn id(&self) -> &AccountId {
+        unimplemented!()
+    }
     fn describe(&self) -> String {
+        unimplemented!()
+    }
+    fn page_url(&self, _: &MediaId) -> Option<url::Url> {
+        unimplemented!()
+    }
+    fn metadata(&self, _: &NewMedia) -> serde_json::Map<String, serde_json::Value> {
         unimplemented!()
     }
     fn limits(&self) -> &Limits {
@@ -32,62 +59,63 @@ impl Destination for Has {
     async fn check(&self) -> Result<String> {
         unimplemented!()
     }
-    async fn recover(&self, _: &str) -> Result<Option<Ticket>> {
-        unimplemented!()
-    }
-    fn metadata(&self, _: &NewMedia) -> serde_json::Map<String, serde_json::Value> {
-        unimplemented!()
-    }
-    fn address(&self, _: &str) -> Option<String> {
-        unimplemented!()
-    }
     async fn create(&self, _: &NewMedia) -> Result<Ticket> {
         unimplemented!()
     }
-    async fn put(&self, _: &Ticket, _: &PartPlan, _: Part, mut body: PartBody) -> Result<Receipt> {
-        drop(body.frame().await);
-        std::future::pending().await
-    }
-    async fn received(&self, _: &Ticket, _: &PartPlan) -> Result<Received> {
-        Ok(Received::Parts(self.0.clone()))
-    }
-    async fn complete(&self, _: &Ticket, _: &PartPlan) -> Result<()> {
+    async fn find_created(&self, _: &NewMedia) -> Result<Lookup> {
         unimplemented!()
     }
-    fn verify_before_complete(&self, _: &Ticket, _: u32) -> bool {
+    async fn status(&self, _: &[MediaId]) -> Result<Vec<MediaStatus>> {
         unimplemented!()
     }
-    async fn status(&self, _: &[String]) -> Result<Vec<MediaStatus>> {
+    async fn delete(&self, _: &Ticket) -> Result<()> {
         unimplemented!()
     }
-    async fn remove(&self, _: &Ticket) -> Result<()> {
+    fn open(&self, _: Ticket) -> Result<Box<dyn RemoteUpload>> {
         unimplemented!()
     }
 }
 
-fn ticket() -> Ticket {
-    Ticket {
-        media: "m".into(),
-        upload: None,
-        token: None,
-        method: None,
-    }
+/// The receipt of a part with an MD5 of this byte alone.
+fn receipt(byte: u8) -> PartReceipt {
+    Some([byte; 16]).into()
+}
+
+#[test]
+fn bytes_up_to_the_middle_of_a_part_make_a_part_that_ends_there() {
+    let plan = PartPlan::split(30, NonZeroU64::new(10).unwrap()).unwrap();
+    let (whole, there, new_plan) = up_to(20, plan.clone()).unwrap();
+    assert_eq!((whole, new_plan), (plan.clone(), None));
+    assert_eq!(there.into_keys().collect::<Vec<_>>(), [1, 2]);
+
+    let (split, there, new_plan) = up_to(14, plan.clone()).unwrap();
+    assert_eq!(new_plan, Some(split.clone()));
+    let lengths: Vec<u64> = split.parts().map(|part| part.length).collect();
+    assert_eq!(lengths, [10, 4, 6, 10]);
+    // What was sent behind it does not count.
+    let receipts = [(1, receipt(1)), (3, receipt(3))].into();
+    let hash = |_: Part| panic!("nothing is to be read");
+    let checked = compare(&split, &there, &receipts, false, hash).unwrap();
+    assert_eq!((checked.found, checked.lost), (vec![(2, None)], [3].into()));
+
+    assert_eq!(up_to(0, plan.clone()).unwrap().1, [].into());
+    assert_eq!(up_to(31, plan).unwrap_err().kind, Kind::TicketGone);
 }
 
 #[tokio::test]
 async fn whatever_is_lost_is_written_so_that_it_can_be_read_again() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(&[1; 20]).unwrap();
-    let plan = PartPlan::cut(20, NonZeroU64::new(10).unwrap());
+    let plan = PartPlan::split(20, NonZeroU64::new(10).unwrap()).unwrap();
     // Part 1 is not there, and part 2 has other bytes.
     let there = Has(vec![ReceivedPart {
         number: 2,
         md5: Some([9; 16]),
     }]);
-    let receipts = [(1, Some([1; 16])), (2, Some([2; 16]))].into();
+    let receipts = [(1, receipt(1)), (2, receipt(2))].into();
     let path = file.path().to_owned();
     let reading = Reading::default();
-    let checked = check(&there, &ticket(), plan, receipts, path, reading, false)
+    let checked = check(&there, plan, receipts, path, reading, false)
         .await
         .unwrap();
     let change = Change::Lost(checked.lost);
@@ -98,15 +126,15 @@ async fn whatever_is_lost_is_written_so_that_it_can_be_read_again() {
 }
 
 /// A part on its way to a destination that takes no more of it after its first bytes.
-async fn stalled(cap: &Cap) -> Error {
+async fn stalled(cap: &BandwidthLimiter) -> Error {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(&vec![1; BLOCK * 4]).unwrap();
     let metadata = file.as_file().metadata().unwrap();
     let size = metadata.len();
     let job = PartJob {
-        destination: Arc::new(Has(Vec::new())),
-        ticket: ticket(),
-        plan: PartPlan::cut(size, NonZeroU64::new(size).unwrap()),
+        account: Arc::new(Has(Vec::new())),
+        remote: Arc::new(Has(Vec::new())),
+        plan: PartPlan::split(size, NonZeroU64::new(size).unwrap()).unwrap(),
         path: file.path().to_owned(),
         identity: Identity::of(&metadata),
         source: 0,
@@ -132,10 +160,10 @@ async fn stalled(cap: &Cap) -> Error {
 #[tokio::test]
 async fn a_part_that_stalls_is_cut_although_others_are_held_by_the_cap() {
     // A cap that always holds somebody: whoever takes of it waits for minutes.
-    let cap = Cap::new(Bandwidth::Limited(NonZeroU64::new(1 << 30).unwrap()));
+    let cap = BandwidthLimiter::new(Bandwidth::Limited(NonZeroU64::new(1 << 30).unwrap()));
     let taking = cap.clone();
     let other = tokio::spawn(async move {
-        let mut pace = taking.pace();
+        let mut pace = taking.share();
         loop {
             std::future::poll_fn(|context| pace.poll_take(context, 1 << 30)).await;
         }
@@ -151,11 +179,11 @@ async fn a_part_that_the_cap_holds_has_not_stalled() {
     let mut body = {
         let file = tempfile::tempfile().unwrap();
         file.set_len(1 << 20).unwrap();
-        let cap = Cap::new(Bandwidth::Limited(NonZeroU64::MIN));
-        let part = PartPlan::cut(1 << 20, NonZeroU64::new(1 << 20).unwrap());
-        let part = part.part(1).unwrap();
+        let cap = BandwidthLimiter::new(Bandwidth::Limited(NonZeroU64::MIN));
+        let plan = PartPlan::split(1 << 20, NonZeroU64::new(1 << 20).unwrap()).unwrap();
+        let part = plan.part(1).unwrap();
         let reading = Reading::default();
-        PartBody::new(Arc::new(file), part, &reading, cap.pace(), Arc::default())
+        PartBody::new(Arc::new(file), part, &reading, cap.share(), Arc::default())
     };
     let progress = body.progress();
     assert!(!progress.held());

@@ -11,14 +11,15 @@ use super::{
     receipts::{read_md5, read_numbers, receipts},
 };
 use crate::{
-    destination::Ticket,
-    engine::protocol::{State, UploadId},
+    destination::{PartReceipt, Ticket},
     error::{Error, Kind, clean},
     identity::Identity,
+    ids::{AccountId, UploadId, WalkId},
     path,
     plan::{PartNumber, PartPlan, Run},
-    session::{Milestone, Moment, Times, WalkId, plain, walks::WalkTable},
-    settings::Settings,
+    session::{Milestone, Moment, Times, plain, walks::WalkTable},
+    settings::{MOST_PARTS_IN_FLIGHT, Settings},
+    state::State,
 };
 
 /// Reads the head.
@@ -89,10 +90,13 @@ struct UploadTable {
     begun_at: Option<Datetime>,
     done_at: Option<Datetime>,
     marker: Option<String>,
+    account: Option<AccountId>,
     ticket: Option<Ticket>,
     plan: Option<Vec<Run>>,
+    highest: Option<PartNumber>,
     done: Option<String>,
     md5: Option<String>,
+    tags: Option<Vec<String>>,
     #[serde(default)]
     completed: bool,
     #[serde(default)]
@@ -116,7 +120,7 @@ fn upload(table: UploadTable) -> Result<Record, BadTable> {
     };
     let plan = table
         .plan
-        .map(|runs| read_plan(runs, identity.size))
+        .map(|runs| read_plan(runs, identity.size, table.highest))
         .transpose()?;
     let parts = plan.as_ref().map_or(0, PartPlan::count);
     if table.unread.is_some() && table.marker.is_some() {
@@ -130,7 +134,12 @@ fn upload(table: UploadTable) -> Result<Record, BadTable> {
         Some(marker) => Some(Progress {
             marker,
             ticket: table.ticket,
-            receipts: receipts(table.done.as_deref(), table.md5.as_deref(), parts)?,
+            receipts: receipts(
+                table.done.as_deref(),
+                table.md5.as_deref(),
+                table.tags.as_deref(),
+                parts,
+            )?,
             plan,
             completed: table.completed || table.state == Word::Processing,
             clearing: table.clearing || table.state == Word::Clearing,
@@ -162,6 +171,7 @@ fn upload(table: UploadTable) -> Result<Record, BadTable> {
         times,
         state,
         reason,
+        account: table.account,
         progress,
         unread: table.unread,
     })))
@@ -175,9 +185,12 @@ struct LogTable {
     walk: Option<WalkId>,
     part: Option<PartNumber>,
     md5: Option<String>,
+    tag: Option<String>,
     marker: Option<String>,
+    account: Option<AccountId>,
     ticket: Option<Ticket>,
     plan: Option<Vec<Run>>,
+    highest: Option<PartNumber>,
     file_size: Option<u64>,
     lost: Option<String>,
     begun_at: Option<Datetime>,
@@ -209,16 +222,20 @@ fn log(table: LogTable) -> Result<Record, BadTable> {
             .ok_or_else(|| BadTable::new("`reason` is missing"))
     };
     let change = if let Some(part) = table.part {
-        Change::Part(part, table.md5.as_deref().map(read_md5).transpose()?)
+        let receipt = PartReceipt {
+            md5: table.md5.as_deref().map(read_md5).transpose()?,
+            tag: table.tag.map(Into::into),
+        };
+        Change::Part(part, receipt)
     } else if let Some(marker) = table.marker {
-        Change::Begun(marker)
+        Change::Begun(marker, table.account)
     } else if let Some(ticket) = table.ticket {
         Change::Ticket(ticket)
     } else if let Some(runs) = table.plan {
         let size = table
             .file_size
             .ok_or_else(|| BadTable::new("`file_size` is missing"))?;
-        Change::Plan(read_plan(runs, size)?)
+        Change::Plan(read_plan(runs, size, table.highest)?)
     } else if let Some(lost) = table.lost {
         Change::Lost(read_numbers(&lost, u32::MAX)?.into_iter().collect())
     } else if let Some(at) = table.begun_at {
@@ -303,6 +320,19 @@ fn identity(size: u64, modified: &Datetime, inode: u64) -> Result<Identity, BadT
     })
 }
 
-fn read_plan(runs: Vec<Run>, file_size: u64) -> Result<PartPlan, BadTable> {
-    PartPlan::from_runs(runs, file_size).map_err(|bad| BadTable::new(bad.to_string()))
+fn read_plan(
+    runs: Vec<Run>,
+    file_size: u64,
+    highest: Option<PartNumber>,
+) -> Result<PartPlan, BadTable> {
+    /// A session of format 1 does not say which numbers an earlier plan had: as many more as there
+    /// may have been in flight.
+    const UNKNOWN: PartNumber = MOST_PARTS_IN_FLIGHT as PartNumber;
+    let plan =
+        PartPlan::from_runs(runs, file_size).map_err(|bad| BadTable::new(bad.to_string()))?;
+    let unknown = match plan.runs() {
+        [_] => 0,
+        _ => plan.count().saturating_add(UNKNOWN),
+    };
+    Ok(plan.with_highest(highest.unwrap_or(unknown)))
 }

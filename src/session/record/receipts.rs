@@ -1,32 +1,50 @@
 //! Which parts are there, and their MD5s, as short texts.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::fmt::Write as _;
 
 use super::BadTable;
-use crate::{destination::Md5, error::clean, plan::PartNumber};
+use crate::{
+    destination::{Md5, PartReceipt, Receipts},
+    error::clean,
+    plan::PartNumber,
+};
 
 pub(super) fn receipts(
     done: Option<&str>,
     md5: Option<&str>,
+    tags: Option<&[String]>,
     parts: u32,
-) -> Result<BTreeMap<PartNumber, Option<Md5>>, BadTable> {
+) -> Result<Receipts, BadTable> {
     let numbers = read_numbers(done.unwrap_or(""), parts)?;
-    let Some(md5) = md5 else {
-        return Ok(numbers.into_iter().map(|part| (part, None)).collect());
-    };
-    if !md5.is_ascii() || md5.len() != numbers.len() * 32 {
+    if md5.is_some_and(|md5| !md5.is_ascii() || md5.len() != numbers.len() * 32) {
         return Err(BadTable::new(
             "`md5` does not have 32 characters for each part in `done`",
         ));
     }
-    let one = |at: usize| match &md5[at * 32..(at + 1) * 32] {
-        text if text.bytes().all(|b| b == b'-') => Ok(None),
-        text => read_md5(text).map(Some),
+    if tags.is_some_and(|tags| tags.len() != numbers.len()) {
+        return Err(BadTable::new(
+            "`tags` does not have one text for each part in `done`",
+        ));
+    }
+    let md5_of = |at: usize| match md5.map(|md5| &md5[at * 32..(at + 1) * 32]) {
+        None => Ok(None),
+        Some(text) if text.bytes().all(|b| b == b'-') => Ok(None),
+        Some(text) => read_md5(text).map(Some),
+    };
+    let tag_of = |at: usize| {
+        let tag = tags.map(|tags| &*tags[at]);
+        tag.filter(|tag| !tag.is_empty()).map(Into::into)
+    };
+    let receipt = |at| {
+        Ok(PartReceipt {
+            md5: md5_of(at)?,
+            tag: tag_of(at),
+        })
     };
     numbers
         .into_iter()
         .enumerate()
-        .map(|(at, part)| Ok((part, one(at)?)))
+        .map(|(at, part)| Ok((part, receipt(at)?)))
         .collect()
 }
 

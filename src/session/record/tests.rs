@@ -13,17 +13,18 @@ fn file() -> Identity {
 }
 
 fn plan() -> PartPlan {
-    PartPlan::cut(100_000_000, NonZeroU64::new(5 << 20).unwrap())
-        .recut(4, NonZeroU64::new(16 << 20).unwrap())
+    let plan = PartPlan::split(100_000_000, NonZeroU64::new(5 << 20).unwrap()).unwrap();
+    plan.resplit(4, NonZeroU64::new(16 << 20).unwrap()).unwrap()
 }
 
 fn ticket(token: &str) -> Ticket {
-    Ticket {
-        media: "abcd1234".into(),
-        upload: Some("up".into()),
-        token: Some(token.into()),
-        method: None,
-    }
+    let mut ticket = Ticket::of("abcd1234")
+        .with("upload", "up")
+        .with("token", token)
+        .with("an odd = key", "");
+    ticket.data.insert("offset".into(), 17.into());
+    ticket.data.insert("marks".into(), vec!["a", "b"].into());
+    ticket
 }
 
 fn moment(seconds: i64) -> Moment {
@@ -31,7 +32,11 @@ fn moment(seconds: i64) -> Moment {
 }
 
 fn begun() -> Kept {
-    let receipts = [(1, Some([7; 16])), (2, None), (5, Some([0xAB; 16]))].into();
+    let tagged = PartReceipt {
+        md5: Some([0xAB; 16]),
+        tag: Some("\"etag\"".into()),
+    };
+    let receipts = [(1, Some([7; 16]).into()), (2, None.into()), (5, tagged)].into();
     Kept {
         id: 7,
         path: "/archive/2019/wedding.mov".into(),
@@ -43,6 +48,7 @@ fn begun() -> Kept {
         },
         state: State::Paused,
         reason: Some(Error::new(Kind::Server, "the server \"failed\"").with_status(500)),
+        account: Some(AccountId::new("apivideo", "ws.api.video", 443, "0a1b")),
         progress: Some(Progress {
             marker: "m".into(),
             ticket: Some(ticket("t")),
@@ -73,6 +79,7 @@ fn a_path_that_could_not_be_read_reads_back_as_it_was_written() {
         identity: Identity::new(0, 0, 0, 0),
         state: State::Failed,
         reason: Some(Error::new(Kind::Local, "no permission to read it")),
+        account: None,
         progress: None,
         unread: Some(2),
         ..begun()
@@ -84,11 +91,20 @@ fn a_path_that_could_not_be_read_reads_back_as_it_was_written() {
 fn every_change_reads_back_as_it_was_written() {
     let error = || Error::new(Kind::Changed, "it changed");
     for change in [
-        Change::Begun("m".into()),
+        Change::Begun("m".into(), None),
+        Change::Begun("m".into(), begun().account),
+        Change::Ticket(Ticket::default()),
         Change::Ticket(ticket("a\n[[log]]\n\u{7f}\"")),
         Change::Plan(plan()),
-        Change::Part(3, Some([9; 16])),
-        Change::Part(3, None),
+        Change::Part(3, Some([9; 16]).into()),
+        Change::Part(3, None.into()),
+        Change::Part(
+            3,
+            PartReceipt {
+                md5: None,
+                tag: Some("x".into()),
+            },
+        ),
         Change::Lost([1, 2, 3, 9].into()),
         Change::Completed,
         Change::Done,
@@ -116,7 +132,7 @@ fn a_receipt_costs_less_than_a_hundred_bytes() {
     write_change(
         &mut text,
         1_000_000,
-        &Change::Part(10_000, Some([0xFF; 16])),
+        &Change::Part(10_000, Some([0xFF; 16]).into()),
     );
     assert!(text.len() < 100, "{} bytes", text.len());
 }
@@ -135,8 +151,25 @@ fn a_table_from_before_times_were_kept_says_nothing_of_them() {
 }
 
 #[test]
+fn a_plan_of_format_1_that_was_split_again_may_have_had_more_parts() {
+    let plan_of = |more: &str| {
+        let table = format!("[[log]]\nupload = 1\nfile_size = 30\n{more}\n");
+        match read_table(&table) {
+            Ok(Record::Log(_, Change::Plan(plan))) => (plan.count(), plan.highest()),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(plan_of("plan = [[1, 3, 10]]\n"), (3, 3));
+    assert_eq!(plan_of("plan = [[1, 1, 10], [2, 1, 20]]\n"), (2, 258));
+    assert_eq!(
+        plan_of("plan = [[1, 1, 10], [2, 1, 20]]\nhighest = 5\n"),
+        (2, 5)
+    );
+}
+
+#[test]
 fn a_newer_format_is_refused_and_not_guessed_at() {
-    let newer = read_header("format = 2\nid = \"x\"\nwhatever = true\n").unwrap_err();
+    let newer = read_header("format = 3\nid = \"x\"\nwhatever = true\n").unwrap_err();
     assert!(newer.words.contains("newer"), "{}", newer.words);
 }
 

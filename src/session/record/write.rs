@@ -11,13 +11,14 @@ use super::{
 };
 use crate::{
     destination::Ticket,
-    engine::protocol::{State, UploadId},
     error::Error,
     identity::Identity,
+    ids::{AccountId, UploadId},
     path,
     plan::PartPlan,
     session::{Milestone, Moment},
     settings::Settings,
+    state::State,
 };
 
 /// Writes tables line by line. Every value stands in one line whatever it holds, so that a line that
@@ -46,17 +47,16 @@ impl Writer<'_> {
     }
 
     fn ticket(&mut self, ticket: &Ticket) {
-        let parts = [
-            ("media", Some(&ticket.media)),
-            ("upload", ticket.upload.as_ref()),
-            ("token", ticket.token.as_ref()),
-            ("method", ticket.method.as_ref()),
-        ];
-        let inner: Vec<String> = parts
-            .iter()
-            .filter_map(|(key, text)| text.map(|text| format!("{key} = {}", quoted(text))))
-            .collect();
-        self.value("ticket", format_args!("{{ {} }}", inner.join(", ")));
+        let media = ticket.media.iter();
+        let media = media.map(|media| format!("media = {}", quoted(media.as_str())));
+        let pairs: Vec<String> = media.chain(ticket.data.iter().map(pair)).collect();
+        self.value("ticket", table_of(&pairs));
+    }
+
+    fn account(&mut self, account: Option<&AccountId>) {
+        if let Some(account) = account {
+            self.text("account", account.as_str());
+        }
     }
 
     fn plan(&mut self, plan: &PartPlan) {
@@ -66,6 +66,10 @@ impl Writer<'_> {
             .map(|run| format!("[{}, {}, {}]", run.first, run.count, run.size))
             .collect();
         self.value("plan", format_args!("[{}]", runs.join(", ")));
+        // A plan of one size was made from no other.
+        if plan.runs().len() > 1 {
+            self.value("highest", plan.highest());
+        }
     }
 
     fn identity(&mut self, identity: &Identity) {
@@ -101,6 +105,33 @@ pub(in crate::session) fn quoted(text: &str) -> String {
     TomlStringBuilder::new(text).as_basic().to_toml_value()
 }
 
+/// A TOML value in one line.
+fn inline(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => quoted(text),
+        toml::Value::Array(values) => {
+            let values: Vec<String> = values.iter().map(inline).collect();
+            format!("[{}]", values.join(", "))
+        }
+        toml::Value::Table(table) => table_of(&table.iter().map(pair).collect::<Vec<_>>()),
+        plain => plain.to_string(),
+    }
+}
+
+fn pair((key, value): (&String, &toml::Value)) -> String {
+    let bare = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let key = if !key.is_empty() && key.bytes().all(bare) {
+        key.clone()
+    } else {
+        quoted(key)
+    };
+    format!("{key} = {}", inline(value))
+}
+
+fn table_of(pairs: &[String]) -> String {
+    format!("{{ {} }}", pairs.join(", "))
+}
+
 /// Writes the head, with a word to whoever opens the file by hand.
 #[must_use]
 pub fn write_header(header: &Header) -> String {
@@ -132,6 +163,7 @@ pub fn write_upload(out: &mut String, kept: &Kept) {
     writer.moment("done_at", kept.times.done);
     if let Some(progress) = &kept.progress {
         writer.text("marker", &progress.marker);
+        writer.account(kept.account.as_ref());
         if let Some(ticket) = &progress.ticket {
             writer.ticket(ticket);
         }
@@ -140,11 +172,18 @@ pub fn write_upload(out: &mut String, kept: &Kept) {
         }
         if !progress.receipts.is_empty() {
             writer.text("done", &write_numbers(progress.receipts.keys().copied()));
+            let receipts = || progress.receipts.values();
             let mut md5 = String::with_capacity(progress.receipts.len() * 32);
-            for receipt in progress.receipts.values() {
-                md5.push_str(&receipt.map_or_else(|| "-".repeat(32), write_md5));
+            for receipt in receipts() {
+                md5.push_str(&receipt.md5.map_or_else(|| "-".repeat(32), write_md5));
             }
             writer.text("md5", &md5);
+            if receipts().any(|receipt| receipt.tag.is_some()) {
+                let tags: Vec<String> = receipts()
+                    .map(|receipt| quoted(receipt.tag.as_deref().unwrap_or_default()))
+                    .collect();
+                writer.value("tags", format_args!("[{}]", tags.join(", ")));
+            }
         }
         if progress.completed {
             writer.value("completed", true);
@@ -169,16 +208,22 @@ pub fn write_change(out: &mut String, upload: UploadId, change: &Change) {
     let mut writer = Writer(out);
     writer.value("upload", upload);
     match change {
-        Change::Begun(marker) => writer.text("marker", marker),
+        Change::Begun(marker, account) => {
+            writer.text("marker", marker);
+            writer.account(account.as_ref());
+        }
         Change::Ticket(ticket) => writer.ticket(ticket),
         Change::Plan(plan) => {
             writer.value("file_size", plan.file_size());
             writer.plan(plan);
         }
-        Change::Part(part, md5) => {
+        Change::Part(part, receipt) => {
             writer.value("part", part);
-            if let Some(md5) = md5 {
-                writer.text("md5", &write_md5(*md5));
+            if let Some(md5) = receipt.md5 {
+                writer.text("md5", &write_md5(md5));
+            }
+            if let Some(tag) = &receipt.tag {
+                writer.text("tag", tag);
             }
         }
         Change::Lost(parts) => writer.text("lost", &write_numbers(parts.iter().copied())),

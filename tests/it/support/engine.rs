@@ -11,7 +11,7 @@ use std::{
 
 use reelhaul::{
     destination::{
-        Destination,
+        Account,
         apivideo::{ApiVideo, ApiVideoOptions, RangeMode},
         jwplayer::{JwPlayer, JwPlayerOptions},
     },
@@ -54,17 +54,17 @@ pub(crate) fn site(sandbox: &Sandbox) -> JwPlayerOptions {
 }
 
 /// That site.
-pub(crate) fn jwplayer(sandbox: &Sandbox) -> Arc<dyn Destination> {
+pub(crate) fn jwplayer(sandbox: &Sandbox) -> Arc<dyn Account> {
     to(Mode::JwPlayer, &sandbox.url())
 }
 
 /// An account of the sandbox's.
-pub(crate) fn apivideo(sandbox: &Sandbox) -> Arc<dyn Destination> {
+pub(crate) fn apivideo(sandbox: &Sandbox) -> Arc<dyn Account> {
     to(Mode::ApiVideoBytes, &sandbox.url())
 }
 
 /// The sandbox at this address, in this mode.
-pub(crate) fn to(mode: Mode, url: &str) -> Arc<dyn Destination> {
+pub(crate) fn to(mode: Mode, url: &str) -> Arc<dyn Account> {
     let url = url.to_owned();
     let range = match mode {
         Mode::JwPlayer => {
@@ -121,7 +121,7 @@ pub(crate) struct World {
     pub(crate) sandbox: Sandbox,
     pub(crate) handle: Handle,
     pub(crate) ended: JoinHandle<()>,
-    destination: Arc<dyn Destination>,
+    account: Arc<dyn Account>,
 }
 
 /// How long an engine here waits for things.
@@ -140,7 +140,7 @@ pub(crate) fn timing() -> Timing {
 pub(crate) fn beginning(
     session: &Path,
     settings: Settings,
-    destination: Arc<dyn Destination>,
+    destination: Arc<dyn Account>,
     timing: Timing,
 ) -> (Handle, JoinHandle<()>) {
     let session = folder::create_at(session, header(settings)).unwrap();
@@ -150,7 +150,7 @@ pub(crate) fn beginning(
 /// An engine that resumes a session.
 pub(crate) fn resuming(
     session: &Path,
-    destination: Arc<dyn Destination>,
+    destination: Arc<dyn Account>,
     timing: Timing,
 ) -> (Handle, JoinHandle<()>) {
     let mut queue = Queue::default();
@@ -171,13 +171,13 @@ fn header(settings: Settings) -> Header {
 fn spawn(
     session: Open,
     queue: Queue,
-    destination: Arc<dyn Destination>,
+    account: Arc<dyn Account>,
     timing: Timing,
 ) -> (Handle, JoinHandle<()>) {
     engine::spawn(engine::Parts {
         session,
         queue,
-        destination,
+        account,
         timing,
         elsewhere: Arc::default(),
         events: None,
@@ -195,10 +195,7 @@ pub(crate) fn add(path: &Path) -> Command {
 
 impl World {
     /// An engine whose destination is a way to the sandbox.
-    pub(crate) async fn new(
-        to: impl FnOnce(&Sandbox) -> Arc<dyn Destination>,
-        making: Making,
-    ) -> Self {
+    pub(crate) async fn new(to: impl FnOnce(&Sandbox) -> Arc<dyn Account>, making: Making) -> Self {
         install_crypto();
         let home = tempfile::tempdir().unwrap();
         let options = Options {
@@ -211,11 +208,11 @@ impl World {
         let sandbox = Sandbox::start(listener, options).await.unwrap();
         let session = home.path().join("test.toml");
         let session = folder::create_at(&session, header(making.settings)).unwrap();
-        let destination = to(&sandbox);
+        let account = to(&sandbox);
         let (handle, ended) = engine::spawn(engine::Parts {
             session,
             queue: making.queue,
-            destination: Arc::clone(&destination),
+            account: Arc::clone(&account),
             timing: Timing {
                 backoff: making.backoff,
                 ..timing()
@@ -229,7 +226,7 @@ impl World {
             sandbox,
             handle,
             ended,
-            destination,
+            account,
         }
     }
 
@@ -240,7 +237,7 @@ impl World {
         self.ended.await.unwrap();
         drop(self.handle);
         let path = self.home.path().join("test.toml");
-        let (handle, ended) = resuming(&path, Arc::clone(&self.destination), timing());
+        let (handle, ended) = resuming(&path, Arc::clone(&self.account), timing());
         Self {
             handle,
             ended,
@@ -251,7 +248,7 @@ impl World {
     /// The same, with a film of [`FILM`] of which the first part has arrived, while the next two are
     /// held in the middle until [`Self::release`].
     pub(crate) async fn amid_a_film(
-        to: impl FnOnce(&Sandbox) -> Arc<dyn Destination>,
+        to: impl FnOnce(&Sandbox) -> Arc<dyn Account>,
         making: Making,
     ) -> (Self, PathBuf) {
         Self::amid_a_film_of(FILM, to, making).await
@@ -260,7 +257,7 @@ impl World {
     /// The same with a film of so many MiB.
     pub(crate) async fn amid_a_film_of(
         mib: u64,
-        to: impl FnOnce(&Sandbox) -> Arc<dyn Destination>,
+        to: impl FnOnce(&Sandbox) -> Arc<dyn Account>,
         making: Making,
     ) -> (Self, PathBuf) {
         let world = Self::new(to, making).await;

@@ -1,6 +1,7 @@
 //! What the tests share: a sandbox to ask, a home of its own for each run of the program, the program
 //! while it runs and after its end, an engine without a program, and odd disks and terminals.
 
+pub(crate) mod altered;
 pub(crate) mod damage;
 pub(crate) mod disk;
 pub(crate) mod engine;

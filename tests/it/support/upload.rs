@@ -1,12 +1,12 @@
-//! What tests of destinations share: files, parts and media as the engine would hand them in.
+//! What tests of accounts share: files, parts and media as the engine would hand them in.
 
 use std::{fs::File, io::Write as _, num::NonZeroU64, sync::Arc};
 
 use reelhaul::{
     body::{PartBody, Progress, Reading},
-    destination::{Destination, NewMedia, Receipt, Ticket},
-    engine::rate::Cap,
-    error::Result,
+    destination::{Md5, NewMedia, PartReceipt, Receipt, Receipts, RemoteUpload, Target},
+    error::{Error, Kind, Result},
+    limiter::BandwidthLimiter,
     plan::{Part, PartPlan},
     settings::Bandwidth,
 };
@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::hex;
 
-/// A file of unlike bytes and how it is cut.
+/// A file of unlike bytes and how it is split.
 pub(crate) struct Upload {
     pub(crate) file: Arc<File>,
     pub(crate) plan: PartPlan,
@@ -31,7 +31,7 @@ impl Upload {
         let digest = Sha256::digest(&bytes);
         Self {
             file: Arc::new(file),
-            plan: PartPlan::cut(size, NonZeroU64::new(part_size).unwrap()),
+            plan: PartPlan::split(size, NonZeroU64::new(part_size).unwrap()).unwrap(),
             sha256: hex(&digest),
         }
     }
@@ -53,7 +53,7 @@ impl Upload {
 
     pub(crate) fn body(&self, number: u32) -> (PartBody, Arc<Progress>) {
         let progress = Arc::new(Progress::default());
-        let pace = Cap::new(Bandwidth::Unlimited).pace();
+        let pace = BandwidthLimiter::new(Bandwidth::Unlimited).share();
         let file = Arc::clone(&self.file);
         let reading = Reading::default();
         let body = PartBody::new(
@@ -66,18 +66,42 @@ impl Upload {
         (body, progress)
     }
 
-    /// Sends one part and holds the receipt's MD5, if any, against the one taken on the way.
-    pub(crate) async fn put(
-        &self,
-        to: &dyn Destination,
-        ticket: &Ticket,
-        number: u32,
-    ) -> Result<Receipt> {
-        let (body, progress) = self.body(number);
-        let receipt = to.put(ticket, &self.plan, self.part(number), body).await?;
-        if let Some(md5) = receipt.md5 {
-            assert_eq!(Some(md5), progress.md5(), "part {number}");
-        }
-        Ok(receipt)
+    /// The MD5 of a part.
+    pub(crate) fn md5(&self, number: u32) -> Md5 {
+        let reading = Reading::default();
+        reading.md5(&self.file, self.part(number)).unwrap()
+    }
+
+    /// The receipts of all parts.
+    pub(crate) fn receipts(&self) -> Receipts {
+        let receipt = |number| (number, PartReceipt::from(Some(self.md5(number))));
+        (1..=self.plan.count()).map(receipt).collect()
+    }
+
+    /// Sends one part as the engine does, and compares the receipt's MD5, if any, with the one taken
+    /// while sending. One that is there already and can't be replaced has to be the same.
+    pub(crate) async fn put(&self, to: &dyn RemoteUpload, number: u32) -> Result<Receipt> {
+        let part = self.part(number);
+        let md5 = match to.prepare(&self.plan, part).await? {
+            Target::Received(None) => {
+                return Err(Error::new(Kind::AlreadySent, "it is there already"));
+            }
+            Target::Received(Some(md5)) if md5 != self.md5(number) => {
+                return Err(Error::new(Kind::TicketGone, "other bytes are there"));
+            }
+            Target::Received(md5) => md5,
+            target => {
+                let (body, progress) = self.body(number);
+                let receipt = to.put(target, &self.plan, part, body).await?;
+                if receipt.md5.is_some() {
+                    assert_eq!(receipt.md5, progress.md5(), "part {number}");
+                }
+                return Ok(receipt);
+            }
+        };
+        Ok(Receipt {
+            md5,
+            ..Receipt::default()
+        })
     }
 }

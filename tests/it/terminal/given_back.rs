@@ -10,31 +10,23 @@ use std::{
     },
 };
 
-use async_trait::async_trait;
 use reelhaul::{
-    body::PartBody,
-    destination::{
-        Destination, Limits, MediaStatus, NewMedia, Receipt, Received, Ticket,
-        jwplayer::{JwPlayer, JwPlayerOptions},
-    },
+    destination::jwplayer::{JwPlayer, JwPlayerOptions},
     engine::{
         self, Timing,
         clock::Clock,
         protocol::{AddPaths, Command},
         queue::Queue,
     },
-    error::Result,
-    plan::{Part, PartPlan},
     sandbox::{SECRET, SITE},
     secret::Secret,
     session::{Header, folder, record::FORMAT},
     settings::{Concurrency, Settings},
     tui,
 };
-use serde_json::{Map, Value};
 
 use crate::support::{
-    Home, Mode, PART, Server, Source, install_crypto, program, terminal::Terminal,
+    Home, Mode, PART, Server, Source, altered::Altered, install_crypto, program, terminal::Terminal,
 };
 
 /// Whether the terminal is one that a shell can be used in: its own screen, a cursor, no mouse.
@@ -140,6 +132,7 @@ static SENT: AtomicBool = AtomicBool::new(false);
 fn a_program_that_panics() {
     let told = |name: &str| env::var(name).expect("it is run by another test");
     let breaks = told("BREAKS");
+    let breaks_engine = breaks == "engine";
     install_crypto();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
@@ -160,10 +153,10 @@ fn a_program_that_panics() {
         let (handle, ended) = engine::spawn(engine::Parts {
             session: folder::create_at(&PathBuf::from(told("SESSION")), header).unwrap(),
             queue: Queue::default(),
-            destination: Arc::new(Breaking {
-                site: site.unwrap(),
-                breaks: breaks == "engine",
-            }),
+            account: Arc::new(Altered::new(Arc::new(site.unwrap()), move |_, part| {
+                assert!(!breaks_engine || part.number < 2, "the engine broke");
+                None
+            })),
             timing: Timing::default(),
             events: None,
             elsewhere: Arc::default(),
@@ -190,63 +183,4 @@ fn a_program_that_panics() {
         // As the program does: what broke the engine is what ends it.
         ended.await.unwrap();
     });
-}
-
-/// A site that can't send more than a part, if it is to break.
-#[derive(Debug)]
-struct Breaking {
-    site: JwPlayer,
-    breaks: bool,
-}
-
-#[async_trait]
-impl Destination for Breaking {
-    async fn put(
-        &self,
-        ticket: &Ticket,
-        plan: &PartPlan,
-        part: Part,
-        body: PartBody,
-    ) -> Result<Receipt> {
-        assert!(!self.breaks || part.number < 2, "the engine broke");
-        self.site.put(ticket, plan, part, body).await
-    }
-
-    // The rest is as it is.
-    fn describe(&self) -> String {
-        self.site.describe()
-    }
-    fn limits(&self) -> &Limits {
-        self.site.limits()
-    }
-    async fn check(&self) -> Result<String> {
-        self.site.check().await
-    }
-    async fn recover(&self, marker: &str) -> Result<Option<Ticket>> {
-        self.site.recover(marker).await
-    }
-    fn metadata(&self, media: &NewMedia) -> Map<String, Value> {
-        self.site.metadata(media)
-    }
-    fn address(&self, media: &str) -> Option<String> {
-        self.site.address(media)
-    }
-    async fn create(&self, media: &NewMedia) -> Result<Ticket> {
-        self.site.create(media).await
-    }
-    async fn received(&self, ticket: &Ticket, plan: &PartPlan) -> Result<Received> {
-        self.site.received(ticket, plan).await
-    }
-    async fn complete(&self, ticket: &Ticket, plan: &PartPlan) -> Result<()> {
-        self.site.complete(ticket, plan).await
-    }
-    fn verify_before_complete(&self, ticket: &Ticket, parts: u32) -> bool {
-        self.site.verify_before_complete(ticket, parts)
-    }
-    async fn status(&self, media: &[String]) -> Result<Vec<MediaStatus>> {
-        self.site.status(media).await
-    }
-    async fn remove(&self, ticket: &Ticket) -> Result<()> {
-        self.site.remove(ticket).await
-    }
 }

@@ -1,19 +1,19 @@
-//! Statuses that are asked for one after another, gathered: one that can't be told must not keep the
-//! others from being told; pure.
+//! Statuses that are asked for one after another, gathered: one that can't be had now must not hold
+//! the others back; pure.
 
 use super::MediaStatus;
 use crate::error::{Error, Kind, Result};
 
-/// What was told so far, in the order in which it was asked.
+/// The statuses so far, in the order in which they were asked for.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct StatusBatch {
     statuses: Vec<MediaStatus>,
     failed: usize,
     failure: Option<Error>,
 }
 
-impl Told {
-    /// Adds what came of asking for one more.
+impl StatusBatch {
+    /// Adds the result for one more media object.
     ///
     /// # Errors
     /// The failure, where it is not this one media object's: asking for others would meet it too.
@@ -21,7 +21,7 @@ impl Told {
         let status = status.or_else(|error| match error.kind {
             Kind::Server | Kind::Refused => {
                 self.failed += 1;
-                let unknown = MediaStatus::Processing("not told now".to_owned());
+                let unknown = MediaStatus::Processing("status unknown".to_owned());
                 self.failure = Some(error);
                 Ok(unknown)
             }
@@ -34,7 +34,7 @@ impl Told {
     /// All of them.
     ///
     /// # Errors
-    /// The last failure, where not one was told.
+    /// The last failure, where there is not one status.
     pub(super) fn all(self) -> Result<Vec<MediaStatus>> {
         match self.failure {
             Some(failure) if self.failed == self.statuses.len() => Err(failure),
@@ -47,10 +47,12 @@ impl Told {
 mod tests {
     use super::*;
 
-    fn told(all: Vec<Result<MediaStatus>>) -> Result<Vec<MediaStatus>> {
-        let mut told = Told::default();
-        all.into_iter().try_for_each(|status| told.add(status))?;
-        told.all()
+    fn all(results: Vec<Result<MediaStatus>>) -> Result<Vec<MediaStatus>> {
+        let mut batch = StatusBatch::default();
+        results
+            .into_iter()
+            .try_for_each(|status| batch.add(status))?;
+        batch.all()
     }
 
     fn failure(kind: Kind) -> Result<MediaStatus> {
@@ -58,18 +60,18 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_not_told_is_asked_again_later_and_the_others_are_told() {
-        let all = told(vec![failure(Kind::Server), Ok(MediaStatus::Ready)]).unwrap();
+    fn one_that_fails_is_asked_for_again_later_and_the_others_are_returned() {
+        let all = all(vec![failure(Kind::Server), Ok(MediaStatus::Ready)]).unwrap();
         assert!(matches!(all[0], MediaStatus::Processing(_)));
         assert_eq!(all[1], MediaStatus::Ready);
     }
 
     #[test]
-    fn a_server_that_tells_nothing_and_a_line_that_is_down_are_failures() {
-        let nothing = told(vec![failure(Kind::Refused), failure(Kind::Server)]);
+    fn a_server_that_returns_no_status_and_a_network_that_is_down_are_failures() {
+        let nothing = all(vec![failure(Kind::Refused), failure(Kind::Server)]);
         assert_eq!(nothing.unwrap_err().kind, Kind::Server);
-        let down = told(vec![Ok(MediaStatus::Ready), failure(Kind::Offline)]);
+        let down = all(vec![Ok(MediaStatus::Ready), failure(Kind::Offline)]);
         assert_eq!(down.unwrap_err().kind, Kind::Offline);
-        assert_eq!(told(vec![]).unwrap(), []);
+        assert_eq!(all(vec![]).unwrap(), []);
     }
 }

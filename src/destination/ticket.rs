@@ -1,0 +1,59 @@
+//! What an account returned for an upload.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::MediaId;
+
+/// What an account returned for an upload: the media object's id, where there is one yet, and a table
+/// that only the account's own kind reads. Everything in the table may be a secret.
+///
+/// In a session file it is one table, `{ media = "…", … }`.
+#[derive(Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Ticket {
+    /// The media object's id, which may be shown. Some accounts return it with the first part or at
+    /// the end ([`Receipt::ticket`](super::Receipt::ticket)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media: Option<MediaId>,
+    /// What the account's kind keeps: ids, tokens, the way this upload is sent.
+    #[serde(flatten)]
+    pub data: toml::Table,
+}
+
+// Tables of a ticket hold texts and numbers that were read from text: none is NaN.
+impl Eq for Ticket {}
+
+impl Ticket {
+    /// The ticket of a media object, with nothing else in it.
+    #[must_use]
+    pub fn of(media: impl Into<MediaId>) -> Self {
+        Self {
+            media: Some(media.into()),
+            data: toml::Table::new(),
+        }
+    }
+
+    /// The same with a text of the kind's own.
+    #[must_use]
+    pub fn with(mut self, key: &str, text: impl Into<String>) -> Self {
+        self.data
+            .insert(key.to_owned(), toml::Value::String(text.into()));
+        self
+    }
+
+    /// A text of the kind's own.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.data.get(key)?.as_str()
+    }
+}
+
+impl fmt::Debug for Ticket {
+    /// Shows the media id alone: the rest lets its holder write to the account.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticket")
+            .field("media", &self.media)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,92 @@
+//! The numbers and names by which things are known.
+
+use std::{fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+/// The number of an upload, unique within its session and never used again as long as that is open:
+/// what is known by it (a screen's marked rows, lines) does not outlive the engine. The numbers of
+/// the last ones may be given anew after they were taken out, once the session was written without
+/// them and opened again.
+pub type UploadId = u32;
+
+/// The number of a walk, from 1, that is its own as long as the session lives.
+pub type WalkId = u32;
+
+/// The id of a media object at its account, as the account spells it. It may be shown.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MediaId(Box<str>);
+
+impl MediaId {
+    /// The text of it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<T: Into<Box<str>>> From<T> for MediaId {
+    fn from(id: T) -> Self {
+        Self(id.into())
+    }
+}
+
+impl AsRef<str> for MediaId {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for MediaId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Which account an upload goes to: the kind, the API's host and port, and the site, bucket or key
+/// behind it, in one line such as `jwplayer:api.jwplayer.com:443/AbCd1234`. Two destinations of the
+/// config with the same id are one account, whatever their names. Holds no secret: a key stands in it
+/// as a hash.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct AccountId(Arc<str>);
+
+impl AccountId {
+    /// The id of an account of this kind at this host and port; `within` says which of the accounts
+    /// there it is.
+    #[must_use]
+    pub fn new(kind: &str, host: &str, port: u16, within: &str) -> Self {
+        Self(format!("{kind}:{host}:{port}/{within}").into())
+    }
+
+    /// The id as it was saved.
+    #[must_use]
+    pub fn saved(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text of it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for AccountId {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<AccountId> for String {
+    fn from(id: AccountId) -> Self {
+        id.as_str().to_owned()
+    }
+}
+
+impl fmt::Display for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
