@@ -6,7 +6,6 @@
 //! line's text.
 
 mod schema;
-mod source;
 
 use std::{
     collections::BTreeMap,
@@ -18,8 +17,12 @@ use std::{
 use etcetera::{BaseStrategy, base_strategy::Xdg};
 use serde::Deserialize;
 
-pub use self::source::Source;
-use crate::{destination::Limits, path::shown, settings::Settings};
+pub use crate::secret::Source;
+use crate::{
+    destination::{apivideo::ApiVideoConfig, jwplayer::JwPlayerConfig, options::CommonOptions},
+    path::shown,
+    settings::Settings,
+};
 
 /// The name that always leads to the embedded sandbox.
 pub const SANDBOX: &str = "sandbox";
@@ -121,86 +124,35 @@ pub enum Colour {
 pub struct DestinationConfig {
     /// Its name.
     pub name: String,
-    /// What it is, with what only that needs.
+    /// What it is, with the keys of that kind.
     pub kind: Kind,
-    /// Its address, when it is not the vendor's own. Checked: https, or http where that is allowed.
-    pub url: Option<url::Url>,
-    /// A file with certificates to trust besides the usual ones.
-    pub ca: Option<PathBuf>,
-    /// Sent with every create.
-    pub metadata: serde_json::Map<String, serde_json::Value>,
-    /// Limits other than the vendor's documented ones.
-    pub limits: LimitOverrides,
+    /// What every kind has.
+    pub common: CommonOptions,
 }
 
 /// What a destination is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     /// `kind = "jwplayer"`.
-    JwPlayer {
-        /// The site's id.
-        site_id: String,
-        /// Where the API secret comes from.
-        secret: Source,
-        /// How many API calls a minute are allowed, when not the documented number.
-        calls_per_minute: Option<u32>,
-    },
+    JwPlayer(JwPlayerConfig),
     /// `kind = "apivideo"`.
-    ApiVideo {
-        /// Where the API key comes from.
-        api_key: Source,
-        /// Whether the vendor's sandbox host is meant.
-        sandbox: bool,
-        /// How chunks are announced.
-        range: Range,
-        /// How calls are authorised.
-        auth: Auth,
-    },
+    ApiVideo(ApiVideoConfig),
 }
 
-/// How api.video's chunks are announced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Range {
-    /// `bytes a-b/total`.
-    #[default]
-    Bytes,
-    /// `part n/N`.
-    Part,
-}
+impl Kind {
+    /// Where the secret comes from.
+    fn source(&self) -> &Source {
+        match self {
+            Self::JwPlayer(own) => &own.secret,
+            Self::ApiVideo(own) => &own.api_key,
+        }
+    }
 
-/// How api.video's calls are authorised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Auth {
-    /// The key for an access token, renewed in time.
-    #[default]
-    Bearer,
-    /// The key with every call.
-    Basic,
-}
-
-/// Limits that a person set, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct LimitOverrides {
-    /// The smallest part.
-    pub part_min: Option<u64>,
-    /// The largest part.
-    pub part_max: Option<u64>,
-    /// The largest file.
-    pub file_max: Option<u64>,
-}
-
-impl LimitOverrides {
-    /// Puts these in place of the vendor's; the default part size stays within them.
-    pub fn apply(&self, limits: &mut Limits) {
-        limits.part_min = self.part_min.unwrap_or(limits.part_min);
-        limits.part_max = self
-            .part_max
-            .unwrap_or(limits.part_max.max(limits.part_min));
-        limits.part_min = limits.part_min.min(limits.part_max);
-        limits.file_max = self.file_max.unwrap_or(limits.file_max);
-        limits.part_default = limits.part_default.clamp(limits.part_min, limits.part_max);
+    fn source_mut(&mut self) -> &mut Source {
+        match self {
+            Self::JwPlayer(own) => &mut own.secret,
+            Self::ApiVideo(own) => &mut own.api_key,
+        }
     }
 }
 
@@ -333,10 +285,7 @@ impl DestinationConfig {
     /// Where its secret comes from.
     #[must_use]
     pub fn source(&self) -> &Source {
-        match &self.kind {
-            Kind::JwPlayer { secret, .. } => secret,
-            Kind::ApiVideo { api_key, .. } => api_key,
-        }
+        self.kind.source()
     }
 
     /// Fetches its secret: reads the environment or a file, or runs the person's command (which may
@@ -355,8 +304,8 @@ impl DestinationConfig {
 
     fn secret_key(&self) -> &'static str {
         match self.kind {
-            Kind::JwPlayer { .. } => "secret",
-            Kind::ApiVideo { .. } => "api_key",
+            Kind::JwPlayer(_) => "secret",
+            Kind::ApiVideo(_) => "api_key",
         }
     }
 }

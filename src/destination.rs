@@ -22,6 +22,7 @@ pub mod http;
 pub mod jwplayer;
 mod limits;
 mod metadata;
+pub mod options;
 mod status_batch;
 mod ticket;
 mod upload;

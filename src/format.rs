@@ -34,6 +34,17 @@ pub fn bytes(count: u64) -> String {
     }
 }
 
+/// The one of these words that a mistyped one is much like.
+#[must_use]
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|known| (strsim::damerau_levenshtein(word, known), known))
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, _)| *distance <= 2 && *distance * 2 < word.chars().count())
+        .map(|(_, known)| known)
+}
+
 /// Bytes a second, in at most 10 columns: `"12.4 MiB/s"`.
 #[must_use]
 pub fn rate(bytes_a_second: u64) -> String {

@@ -10,8 +10,16 @@ use serde::{Deserialize, Serialize};
 /// them and opened again.
 pub type UploadId = u32;
 
+/// The highest id of an upload in one session. The ids of removed uploads are not used again, so that a
+/// session may have far fewer uploads than this. A higher id in a session file is an error of whoever
+/// wrote it there: memory is reserved by ids.
+pub const MOST_UPLOADS: UploadId = 8_000_000;
+
 /// The number of a walk, from 1, that is its own as long as the session lives.
 pub type WalkId = u32;
+
+/// The highest id of a scan that a session file may have: as many again stay for those to come.
+pub const MOST_WALKS: WalkId = WalkId::MAX / 2;
 
 /// The id of a media object at its account, as the account spells it. It may be shown.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

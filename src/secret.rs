@@ -1,6 +1,12 @@
-//! Keys and tokens that no one can print by accident; knows nothing of what they open.
+//! Keys and tokens that no one can print by accident, and where they are fetched from; knows nothing of
+//! what they open.
+
+mod source;
 
 use std::fmt;
+
+pub use source::Source;
+pub(crate) use source::resolve;
 
 /// A text that is never shown: neither `Display` nor `Debug` give it away, reading it takes
 /// [`Secret::expose`], which is easy to search for.

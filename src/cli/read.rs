@@ -5,6 +5,7 @@ use std::{ffi::OsString, path::Path};
 use clap::{CommandFactory, Parser};
 
 use super::Cli;
+use crate::format::nearest;
 
 impl Cli {
     /// Reads the arguments, the program's name first. `--help` and the like come as an error too,
@@ -62,15 +63,6 @@ fn with_up(mut args: Vec<OsString>) -> Vec<OsString> {
 pub fn meant(path: &Path) -> Option<String> {
     let word = path.to_str().filter(|word| !word.contains('/'))?;
     let commands = Cli::command();
-    let close = commands
-        .get_subcommands()
-        .map(|command| {
-            (
-                strsim::damerau_levenshtein(word, command.get_name()),
-                command,
-            )
-        })
-        .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, _)| *distance <= 2 && *distance * 2 < word.chars().count());
-    close.map(|(_, command)| command.get_name().to_owned())
+    let names = commands.get_subcommands().map(clap::Command::get_name);
+    nearest(word, names).map(str::to_owned)
 }

@@ -1,21 +1,26 @@
-//! The config file's shape, and the way from text to [`Config`]; touches no file.
+//! The config file's shape, and the way from text to [`Config`]; touches no file. What a
+//! destination's table may say is its kind's own business ([`options`]).
 
 use std::{collections::BTreeMap, fmt::Display, ops, path::Path, str::FromStr};
 
-use bytesize::ByteSize;
-use serde::{Deserialize, Deserializer, de};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, IgnoredAny},
+};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
-use url::{Host, Url};
 
-use super::{
-    Auth, BadConfig, Config, DestinationConfig, FPS, Kind, LimitOverrides, Range, SANDBOX, Ui,
-    source::{Source, resolve},
-};
+use super::{BadConfig, Config, DestinationConfig, FPS, Kind, SANDBOX, Ui};
 use crate::{
+    destination::{
+        apivideo::ApiVideoConfig,
+        jwplayer::JwPlayerConfig,
+        options::{self, Complaint, KindOptions as _},
+    },
     error::clean,
+    secret::resolve,
     settings::{BandwidthWish, Concurrency, PartSize, Settings, Timetable},
 };
 
@@ -23,8 +28,9 @@ use crate::{
 #[serde(deny_unknown_fields)]
 struct File {
     default: Option<Spanned<String>>,
-    #[serde(default)]
-    destination: BTreeMap<String, Spanned<Destination>>,
+    /// Read by each destination's own kind ([`read_destinations`]); here it is only a known key.
+    #[serde(default, rename = "destination")]
+    _destination: IgnoredAny,
     defaults: Option<Spanned<Defaults>>,
     #[serde(default)]
     keys: toml::Table,
@@ -94,49 +100,6 @@ impl<'de> Deserialize<'de> for Wished {
     }
 }
 
-/// All that a destination of any kind may say. One flat table instead of one for each kind: an enum
-/// that serde tags forgets where in the text it was.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Destination {
-    kind: KindName,
-    url: Option<Spanned<String>>,
-    #[serde(default)]
-    allow_http: bool,
-    ca: Option<String>,
-    #[serde(default)]
-    metadata: toml::Table,
-    part_min: Option<Spanned<ByteSize>>,
-    part_max: Option<Spanned<ByteSize>>,
-    file_max: Option<Spanned<ByteSize>>,
-    site_id: Option<Spanned<String>>,
-    secret: Option<Spanned<Source>>,
-    calls_per_minute: Option<Spanned<u32>>,
-    api_key: Option<Spanned<Source>>,
-    sandbox: Option<Spanned<bool>>,
-    range: Option<Spanned<Range>>,
-    auth: Option<Spanned<Auth>>,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum KindName {
-    JwPlayer,
-    ApiVideo,
-}
-
-impl KindName {
-    fn word(self) -> &'static str {
-        match self {
-            Self::JwPlayer => "jwplayer",
-            Self::ApiVideo => "apivideo",
-        }
-    }
-}
-
-/// Words about a place in the text.
-type Complaint = (ops::Range<usize>, String);
-
 pub(super) fn parse(text: &str, file: &Path) -> Result<Config, BadConfig> {
     let place = |(span, words): Complaint| BadConfig {
         file: Some(file.to_path_buf()),
@@ -144,25 +107,15 @@ pub(super) fn parse(text: &str, file: &Path) -> Result<Config, BadConfig> {
         key: key_at(text, &span),
         words,
     };
-    let parsed: File = toml::from_str(text).map_err(|error| {
-        let span = error.span().unwrap_or(0..0);
-        place((span, clean(error.message())))
-    })?;
-    read(parsed, file).map_err(place)
+    let complain = |error: toml::de::Error| (error.span().unwrap_or(0..0), clean(error.message()));
+    let root = DeTable::parse(text).map_err(|error| place(complain(error)))?;
+    let parsed = File::deserialize(toml::de::Deserializer::from(root.clone()))
+        .map_err(|error| place(complain(error)))?;
+    read(parsed, root.into_inner(), file).map_err(place)
 }
 
-fn read(parsed: File, file: &Path) -> Result<Config, Complaint> {
-    let mut destinations = BTreeMap::new();
-    for (name, destination) in parsed.destination {
-        let span = destination.span();
-        if name == SANDBOX {
-            let words =
-                format!("the name {SANDBOX:?} is taken by the embedded one: choose another");
-            return Err((span, words));
-        }
-        let destination = read_destination(&name, destination, file)?;
-        destinations.insert(name, destination);
-    }
+fn read(parsed: File, root: DeTable<'_>, file: &Path) -> Result<Config, Complaint> {
+    let destinations = read_destinations(root, file)?;
     if let Some(default) = &parsed.default
         && !destinations.contains_key(default.get_ref())
         && default.get_ref() != SANDBOX
@@ -197,154 +150,77 @@ fn read(parsed: File, file: &Path) -> Result<Config, Complaint> {
     })
 }
 
+/// The `[destination.NAME]` tables, each read by its own kind.
+fn read_destinations(
+    root: DeTable<'_>,
+    file: &Path,
+) -> Result<BTreeMap<String, DestinationConfig>, Complaint> {
+    let mut destinations = BTreeMap::new();
+    let all = root
+        .into_iter()
+        .find(|(key, _)| key.get_ref() == "destination");
+    for (name, table) in all
+        .map(|(_, all)| table(all))
+        .transpose()?
+        .into_iter()
+        .flat_map(Spanned::into_inner)
+    {
+        let name = name.into_inner().into_owned();
+        if name == SANDBOX {
+            let words =
+                format!("the name {SANDBOX:?} belongs to the embedded sandbox: choose another");
+            return Err((table.span(), words));
+        }
+        let destination = read_destination(&name, self::table(table)?, file)?;
+        destinations.insert(name, destination);
+    }
+    Ok(destinations)
+}
+
 fn read_destination(
     name: &str,
-    spanned: Spanned<Destination>,
+    table: Spanned<DeTable<'_>>,
     file: &Path,
 ) -> Result<DestinationConfig, Complaint> {
-    let whole = spanned.span();
-    let raw = spanned.into_inner();
+    let (mut common, mut kind) = match kind(&table)? {
+        JwPlayerConfig::KIND => {
+            options::read(table).map(|(common, own)| (common, Kind::JwPlayer(own)))
+        }
+        _ => options::read(table).map(|(common, own)| (common, Kind::ApiVideo(own))),
+    }?;
     let folder = file.parent().unwrap_or(Path::new(""));
     let home = etcetera::home_dir().ok();
-    let missing = |key: &str| (whole.clone(), format!("{key} is missing"));
-    let foreign =
-        |span: ops::Range<usize>| (span, format!("is no key of kind = {:?}", raw.kind.word()));
-    let url = raw
-        .url
-        .as_ref()
-        .map(|url| read_url(url, raw.allow_http))
-        .transpose()?;
-    let limits = read_limits(&raw)?;
-    let kind = match raw.kind {
-        KindName::JwPlayer => {
-            let spans = [
-                raw.api_key.as_ref().map(Spanned::span),
-                raw.sandbox.as_ref().map(Spanned::span),
-                raw.range.as_ref().map(Spanned::span),
-                raw.auth.as_ref().map(Spanned::span),
-            ];
-            if let Some(span) = spans.into_iter().flatten().next() {
-                return Err(foreign(span));
-            }
-            Kind::JwPlayer {
-                site_id: filled(raw.site_id.ok_or_else(|| missing("site_id"))?)?,
-                secret: raw
-                    .secret
-                    .ok_or_else(|| missing("secret"))?
-                    .into_inner()
-                    .within(folder, home.as_deref()),
-                calls_per_minute: raw.calls_per_minute.map(Spanned::into_inner),
-            }
-        }
-        KindName::ApiVideo => {
-            let spans = [
-                raw.site_id.as_ref().map(Spanned::span),
-                raw.secret.as_ref().map(Spanned::span),
-                raw.calls_per_minute.as_ref().map(Spanned::span),
-            ];
-            if let Some(span) = spans.into_iter().flatten().next() {
-                return Err(foreign(span));
-            }
-            let sandbox = raw.sandbox.is_some_and(Spanned::into_inner);
-            if let (true, Some(url)) = (sandbox, &raw.url) {
-                let words = "sandbox = true names the vendor's sandbox: leave out one of both";
-                return Err((url.span(), words.to_owned()));
-            }
-            Kind::ApiVideo {
-                api_key: raw
-                    .api_key
-                    .ok_or_else(|| missing("api_key"))?
-                    .into_inner()
-                    .within(folder, home.as_deref()),
-                sandbox,
-                range: raw.range.map(Spanned::into_inner).unwrap_or_default(),
-                auth: raw.auth.map(Spanned::into_inner).unwrap_or_default(),
-            }
-        }
-    };
+    common.ca = common.ca.map(|ca| resolve(&ca, folder, home.as_deref()));
+    let source = kind.source_mut();
+    *source = source.clone().within(folder, home.as_deref());
     Ok(DestinationConfig {
         name: name.to_owned(),
         kind,
-        url,
-        ca: raw
-            .ca
-            .map(|ca| resolve(Path::new(&ca), folder, home.as_deref())),
-        metadata: raw
-            .metadata
-            .into_iter()
-            .map(|(key, value)| (key, json(value)))
-            .collect(),
-        limits,
+        common,
     })
 }
 
-fn filled(text: Spanned<String>) -> Result<String, Complaint> {
-    if text.get_ref().trim().is_empty() {
-        return Err((text.span(), "is empty".to_owned()));
-    }
-    Ok(text.into_inner())
+/// What `kind` says: the name of one that there is.
+fn kind(table: &Spanned<DeTable<'_>>) -> Result<&'static str, Complaint> {
+    const KINDS: [&str; 2] = [JwPlayerConfig::KIND, ApiVideoConfig::KIND];
+    let wanted = KINDS.map(|kind| format!("{kind:?}")).join(" or ");
+    let Some(said) = table.get_ref().get("kind") else {
+        return Err((table.span(), format!("kind is missing: {wanted}")));
+    };
+    let known = |text: &str| KINDS.into_iter().find(|kind| *kind == text);
+    let text = said.get_ref().as_str();
+    text.and_then(known)
+        .ok_or_else(|| (said.span(), format!("unknown kind: it can be {wanted}")))
 }
 
-fn read_limits(raw: &Destination) -> Result<LimitOverrides, Complaint> {
-    let bytes = |size: &Option<Spanned<ByteSize>>| match size {
-        Some(size) if size.get_ref().as_u64() == 0 => {
-            Err((size.span(), "must be at least a byte".to_owned()))
-        }
-        size => Ok(size.as_ref().map(|size| size.get_ref().as_u64())),
-    };
-    let limits = LimitOverrides {
-        part_min: bytes(&raw.part_min)?,
-        part_max: bytes(&raw.part_max)?,
-        file_max: bytes(&raw.file_max)?,
-    };
-    match (limits.part_min, limits.part_max, &raw.part_max) {
-        (Some(min), Some(max), Some(at)) if min > max => {
-            Err((at.span(), "is less than part_min".to_owned()))
-        }
-        _ => Ok(limits),
-    }
-}
-
-/// The address, if a secret may be sent there.
-fn read_url(text: &Spanned<String>, allow_http: bool) -> Result<Url, Complaint> {
-    let complain = |words: &str| (text.span(), words.to_owned());
-    let url =
-        Url::parse(text.get_ref()).map_err(|error| complain(&format!("is no address: {error}")))?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(complain("an address holds no user or password here"));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(complain("an address has no ? or # here"));
-    }
-    let loopback = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        None => return Err(complain("the address names no host")),
-    };
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if loopback || allow_http => Ok(url),
-        "http" => Err(complain(
-            "http would send the secret in the clear: use https, or allow_http = true",
+fn table(value: Spanned<DeValue<'_>>) -> Result<Spanned<DeTable<'_>>, Complaint> {
+    let span = value.span();
+    match value.into_inner() {
+        DeValue::Table(table) => Ok(Spanned::new(span, table)),
+        _ => Err((
+            span,
+            "this has to be a table: [destination.NAME]".to_owned(),
         )),
-        _ => Err(complain("only https and http are known")),
-    }
-}
-
-/// Dates become text, as JSON has none.
-fn json(value: toml::Value) -> serde_json::Value {
-    match value {
-        toml::Value::String(text) => text.into(),
-        toml::Value::Integer(number) => number.into(),
-        toml::Value::Float(number) => number.into(),
-        toml::Value::Boolean(yes) => yes.into(),
-        toml::Value::Datetime(date) => date.to_string().into(),
-        toml::Value::Array(values) => values.into_iter().map(json).collect(),
-        toml::Value::Table(table) => table
-            .into_iter()
-            .map(|(key, value)| (key, json(value)))
-            .collect(),
     }
 }
 

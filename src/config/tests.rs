@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
+    destination::apivideo::{AuthMode, RangeMode},
     secret::Secret,
     settings::{Bandwidth, PartSize},
 };
@@ -60,28 +61,28 @@ fn all_that_can_be_said_is_understood() {
     let archive = &config.destinations["archive"];
     assert_eq!(
         archive.kind,
-        Kind::JwPlayer {
+        Kind::JwPlayer(JwPlayerConfig {
             site_id: "AbCd1234".to_owned(),
             secret: Source::Env("JWPLAYER_API_SECRET".to_owned()),
             calls_per_minute: None,
-        }
+        })
     );
-    assert_eq!(archive.limits.part_min, Some(5 << 20));
+    assert_eq!(archive.common.limits.part_min, Some(5 << 20));
     let videos = &config.destinations["videos"];
     assert_eq!(
         videos.kind,
-        Kind::ApiVideo {
+        Kind::ApiVideo(ApiVideoConfig {
             api_key: Source::File(PathBuf::from("/etc/r/keys/video")),
             sandbox: false,
-            range: Range::Part,
-            auth: Auth::Basic,
-        }
+            range: RangeMode::Part,
+            auth: AuthMode::Basic,
+        })
     );
     assert_eq!(
-        serde_json::Value::from(videos.metadata.clone()),
+        serde_json::Value::from(videos.common.metadata.clone()),
         serde_json::json!({ "tags": ["archive"], "public": false, "shot": "2019-06-02" })
     );
-    assert_eq!(videos.ca, Some(PathBuf::from("/etc/ca.pem")));
+    assert_eq!(videos.common.ca, Some(PathBuf::from("/etc/ca.pem")));
     let settings = config.settings;
     assert_eq!(settings.part_size, "16MiB".parse::<PartSize>().unwrap());
     assert_eq!(settings.bandwidth, "20MiB/s".parse::<Bandwidth>().unwrap());
@@ -110,7 +111,9 @@ fn an_error_names_file_line_column_and_key() {
     let error = jwplayer("site_id = \"x\"\nsecret = \"x\"\nauth = \"basic\"");
     assert_eq!(
         error,
-        "/etc/r/config.toml: line 5, column 8: destination.a.auth: is no key of kind = \"jwplayer\""
+        "/etc/r/config.toml: line 5, column 1: destination.a.auth: unknown field. A destination of \
+         kind = \"jwplayer\" has the keys site_id, secret, calls_per_minute, url, allow_http, ca, \
+         metadata, part_min, part_max, file_max"
     );
     for (text, place, key) in [
         (
@@ -138,6 +141,34 @@ fn an_error_names_file_line_column_and_key() {
             (1, 1),
             "destination.a",
         ),
+        (
+            "[destination.a]\nurl = 'https://x'",
+            (1, 1),
+            "destination.a",
+        ),
+        ("destination = 3", (1, 15), "destination"),
+        ("[destination]\na = 3", (2, 5), "destination.a"),
+        (
+            "[destination.a]\nkind = 'apivideo'\napi_key = 'x'\nrange = 'byte'",
+            (4, 9),
+            "destination.a.range",
+        ),
+        (
+            "[destination.a]\nkind = 'apivideo'\napi_key = 'x'\nallow_http = 1",
+            (4, 14),
+            "destination.a.allow_http",
+        ),
+        (
+            "[destination.a]\nkind = 'apivideo'\napi_key = 'x'\n[destination.a.metadat]",
+            (4, 16),
+            "destination.a.metadat",
+        ),
+        (
+            "destination.a = { kind = 'jwplayer', site_id = ' ', secret = 'x' }",
+            (1, 48),
+            "destination.a.site_id",
+        ),
+        ("destinatoin.a = 1", (1, 1), "destinatoin"),
     ] {
         let error = parse(text).unwrap_err();
         assert_eq!(
@@ -146,6 +177,111 @@ fn an_error_names_file_line_column_and_key() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn a_mistyped_key_is_told_with_the_one_that_was_meant_and_those_of_its_kind() {
+    let error = jwplayer("site_id = \"x\"\nsecrett = \"x\"");
+    assert!(error.contains("Did you mean secret?"), "{error}");
+    assert!(error.contains("site_id, secret"), "{error}");
+    for other in ["api_key", "range", "sandbox", "auth"] {
+        assert!(!error.contains(other), "{other}: {error}");
+    }
+    let error = jwplayer("site_id = \"x\"\nsecret = \"x\"\npart_mx = \"5MiB\"");
+    assert!(error.contains("Did you mean part_max?"), "{error}");
+    let text = "[destination.a]\nkind = 'apivideo'\napi_key = 'x'\nsite_id = 'x'";
+    let error = parse(text).unwrap_err();
+    assert!(error.words.contains("api_key, sandbox, range"), "{error}");
+    assert!(!error.words.contains("secret"), "{error}");
+    let error = parse("destinatoin.a = 1").unwrap_err();
+    assert!(error.words.contains("`destination`"), "{error}");
+}
+
+#[test]
+fn limits_that_contradict_each_other_or_the_vendors_are_told_with_what_is_allowed() {
+    let limits = |kind: &str, lines: &str| {
+        let own = match kind {
+            "jwplayer" => "site_id = 'x'\nsecret = 'x'",
+            _ => "api_key = 'x'\nauth = 'basic'",
+        };
+        let text = format!("[destination.a]\nkind = '{kind}'\n{own}\n{lines}");
+        parse(&text).map(|config| config.destinations["a"].common.limits)
+    };
+    for (kind, lines, place, key, allowed) in [
+        (
+            "jwplayer",
+            "part_max = '1B'",
+            (5, 12),
+            "part_max",
+            "5.0 MiB or more",
+        ),
+        (
+            "jwplayer",
+            "part_max = 1",
+            (5, 12),
+            "part_max",
+            "5.0 MiB or more",
+        ),
+        (
+            "apivideo",
+            "part_max = '4MiB'",
+            (5, 12),
+            "part_max",
+            "5.0 MiB or more",
+        ),
+        (
+            "jwplayer",
+            "part_max = 5242879",
+            (5, 12),
+            "part_max",
+            "5242880 B or more",
+        ),
+        (
+            "apivideo",
+            "part_min = '201MiB'",
+            (5, 12),
+            "part_min",
+            "up to 200 MiB",
+        ),
+        (
+            "jwplayer",
+            "part_min = '6GiB'",
+            (5, 12),
+            "part_min",
+            "up to 5.0 GiB",
+        ),
+        (
+            "jwplayer",
+            "part_min = '8MiB'\npart_max = '6MiB'",
+            (6, 12),
+            "part_max",
+            "8.0 MiB or more",
+        ),
+        (
+            "jwplayer",
+            "part_min = 0",
+            (5, 12),
+            "part_min",
+            "at least a byte",
+        ),
+    ] {
+        let error = limits(kind, lines).unwrap_err();
+        let told = (error.place, &*error.key, error.words.contains(allowed));
+        assert_eq!(
+            told,
+            (Some(place), &*format!("destination.a.{key}"), true),
+            "{error}"
+        );
+    }
+    for good in [
+        "part_min = '5MiB'\npart_max = '5MiB'",
+        "part_min = '1B'\npart_max = '1MiB'",
+        "part_min = '1B'",
+        "part_max = '5MiB'",
+    ] {
+        limits("jwplayer", good).unwrap();
+    }
+    limits("apivideo", "part_min = '1GiB'\npart_max = '2GiB'").unwrap();
 }
 
 #[test]
@@ -306,38 +442,6 @@ fn a_config_that_is_named_has_to_be_there_and_readable() {
     fs::write(&file, b"\xff").unwrap();
     let error = Config::load(Some(&file)).unwrap_err().to_string();
     assert!(error.ends_with("is not UTF-8"), "{error}");
-}
-
-#[test]
-fn limits_that_were_set_take_the_place_of_the_vendors_and_stay_in_order() {
-    let vendor = Limits {
-        part_min: 5,
-        part_max: 200,
-        part_default: 50,
-        parts_max: 10_000,
-        file_max: 1000,
-        multiple_of: 1,
-        uniform: false,
-        ordered: false,
-        first_alone: false,
-        can_replan: true,
-        parts_per_minute: None,
-    };
-    let applied = |part_min, part_max| {
-        let mut limits = vendor.clone();
-        let overrides = LimitOverrides {
-            part_min,
-            part_max,
-            file_max: Some(2000),
-        };
-        overrides.apply(&mut limits);
-        assert_eq!(limits.file_max, 2000);
-        (limits.part_min, limits.part_default, limits.part_max)
-    };
-    assert_eq!(applied(None, None), (5, 50, 200));
-    assert_eq!(applied(Some(60), None), (60, 60, 200));
-    assert_eq!(applied(None, Some(3)), (3, 3, 3));
-    assert_eq!(applied(Some(300), None), (300, 300, 300));
 }
 
 /// The settings of a config that says this of them.

@@ -4,15 +4,15 @@
 mod answer;
 mod auth;
 mod form;
+mod options;
 mod received;
 mod request;
 mod status;
 mod upload;
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use url::Url;
@@ -21,7 +21,6 @@ use super::{
     Account, Limits, Lookup, MediaStatus, NewMedia, RateLimitWait, RemoteUpload, Ticket,
     call_limiter::CallRateLimiter,
     http::{Answer, Call, Http, HttpOptions},
-    metadata,
     status_batch::StatusBatch,
 };
 use crate::{
@@ -30,133 +29,9 @@ use crate::{
     secret::Secret,
 };
 use auth::Auth;
+pub use options::{ApiVideoConfig, ApiVideoOptions, AuthMode, Budgets, RangeMode};
 use status::Status;
 use upload::Upload;
-
-/// How a request says which part of the file it is. One way per upload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RangeMode {
-    /// `bytes A-B/TOTAL`: the upload can be replanned while it runs.
-    #[default]
-    Bytes,
-    /// `part N/TOTAL`: the number of parts is announced with the first, so that it stays.
-    Part,
-}
-
-impl RangeMode {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Bytes => "bytes",
-            Self::Part => "part",
-        }
-    }
-
-    /// What a ticket says, if it says it: that of the first edition may not.
-    fn of(ticket: &Ticket) -> Option<Self> {
-        match ticket.text("method")?.split(' ').next() {
-            Some("bytes") => Some(Self::Bytes),
-            Some("part") => Some(Self::Part),
-            _ => None,
-        }
-    }
-
-    /// What these limits are for an upload that is sent this way.
-    fn narrow(self, limits: &Limits) -> Limits {
-        Limits {
-            can_replan: limits.can_replan && self == Self::Bytes,
-            ..limits.clone()
-        }
-    }
-}
-
-/// How many calls of each sort a minute allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Budgets {
-    /// Requests that carry bytes of a file.
-    pub uploads: u32,
-    /// Requests that change something.
-    pub writes: u32,
-    /// Requests that ask.
-    pub reads: u32,
-}
-
-/// What has to be known of an api.video account.
-#[derive(Debug, Clone)]
-pub struct ApiVideoOptions {
-    /// The API key.
-    pub api_key: Secret,
-    /// The API's address.
-    pub url: String,
-    /// Whether plain http is allowed beyond loopback.
-    pub allow_http: bool,
-    /// A PEM file with CAs that are trusted besides the system's.
-    pub ca: Option<PathBuf>,
-    /// Whether the key itself goes with every call instead of an access token.
-    pub basic: bool,
-    /// How parts are announced.
-    pub range: RangeMode,
-    /// What is sent with every create, as api.video names it; `metadata` in it may be a table.
-    pub metadata: toml::Table,
-    /// What the account allows.
-    pub limits: Limits,
-    /// How many calls a minute it allows.
-    pub budgets: Budgets,
-}
-
-impl ApiVideoOptions {
-    /// The vendor's production address.
-    pub const URL: &'static str = "https://ws.api.video";
-
-    /// The address of the vendor's own sandbox, where videos are cut to 30 s and deleted after 24 h.
-    pub const SANDBOX_URL: &'static str = "https://sandbox.api.video";
-
-    /// The vendor's limits: parts of 5 to 200 MiB, 10,000 of them; files to the 52,428,800,000
-    /// bytes that are enforced (30 GiB are documented).
-    pub const LIMITS: Limits = Limits {
-        part_min: 5 << 20,
-        part_max: 200 << 20,
-        part_default: 50 << 20,
-        parts_max: 10_000,
-        file_max: 52_428_800_000,
-        multiple_of: 1,
-        uniform: false,
-        ordered: false,
-        first_alone: false,
-        can_replan: true,
-        parts_per_minute: Some(Self::BUDGETS.uploads),
-    };
-
-    /// Calls a minute in production.
-    pub const BUDGETS: Budgets = Budgets {
-        uploads: 100,
-        writes: 200,
-        reads: 500,
-    };
-
-    /// Calls a minute in the vendor's sandbox.
-    pub const SANDBOX_BUDGETS: Budgets = Budgets {
-        uploads: 40,
-        writes: 40,
-        reads: 100,
-    };
-
-    /// A production account with everything as the vendor documents it.
-    #[must_use]
-    pub fn new(api_key: Secret) -> Self {
-        Self {
-            api_key,
-            url: Self::URL.into(),
-            allow_http: false,
-            ca: None,
-            basic: false,
-            range: RangeMode::Bytes,
-            metadata: toml::Table::new(),
-            limits: Self::LIMITS,
-            budgets: Self::BUDGETS,
-        }
-    }
-}
 
 /// An account at api.video.
 #[derive(Debug)]
@@ -189,7 +64,7 @@ impl ApiVideo {
     /// When the address may not be used, the key is missing, the CA file can't be read, or the
     /// metadata has a `source` (the file is the source) or the marker's own key.
     pub fn new(options: ApiVideoOptions) -> Result<Self> {
-        let metadata = person_metadata(&options.metadata)?;
+        let metadata = person_metadata(options.metadata)?;
         let http = Http::new(&HttpOptions {
             url: options.url,
             allow_http: options.allow_http,
@@ -280,9 +155,8 @@ impl Api {
 }
 
 /// The person's metadata, its own `metadata` as the list of pairs the API wants.
-fn person_metadata(table: &toml::Table) -> Result<Map<String, Value>> {
+fn person_metadata(mut metadata: Map<String, Value>) -> Result<Map<String, Value>> {
     let refused = |why: &str| Err(Error::new(Kind::Refused, why));
-    let mut metadata = metadata::json(table);
     if metadata.contains_key("source") {
         return refused("metadata may not set source: the file that is uploaded is the source");
     }

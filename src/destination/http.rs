@@ -7,6 +7,7 @@ mod reach;
 
 pub(super) use answer::{Answer, md5};
 pub(super) use client::{Call, Http, HttpOptions, observe, secret_header};
+pub use reach::base_url;
 
 /// An answer as a test writes it down.
 #[cfg(test)]

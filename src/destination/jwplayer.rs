@@ -3,11 +3,12 @@
 
 mod answer;
 mod links;
+mod options;
 mod parts;
 mod request;
 mod whole;
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
@@ -17,74 +18,17 @@ use super::{
     Account, Limits, Lookup, MediaStatus, NewMedia, RateLimitWait, RemoteUpload, Ticket,
     call_limiter::CallRateLimiter,
     http::{Answer, Call, Http, HttpOptions},
-    metadata,
     status_batch::StatusBatch,
 };
 use crate::{
     error::{CallClass, Error, Kind, Result},
     ids::{AccountId, MediaId},
-    secret::Secret,
 };
 use answer::Media;
+pub use options::{JwPlayerConfig, JwPlayerOptions};
 use parts::PartsUpload;
 use request::{Sending, Site};
 use whole::WholeUpload;
-
-/// What has to be known of a JW Player site.
-#[derive(Debug, Clone)]
-pub struct JwPlayerOptions {
-    /// The site's (property's) id.
-    pub site_id: String,
-    /// The v2 API secret.
-    pub secret: Secret,
-    /// The API's address.
-    pub url: String,
-    /// Whether plain http is allowed beyond loopback.
-    pub allow_http: bool,
-    /// A PEM file with CAs that are trusted besides the system's.
-    pub ca: Option<PathBuf>,
-    /// What is sent as metadata with every create, as JW Player names it.
-    pub metadata: toml::Table,
-    /// What the site allows.
-    pub limits: Limits,
-    /// How many API calls a minute are made at most; parts do not count.
-    pub calls_per_minute: u32,
-}
-
-impl JwPlayerOptions {
-    /// The vendor's API address.
-    pub const URL: &'static str = "https://api.jwplayer.com";
-
-    /// The vendor's documented limits: parts of 5 MiB to 5 GiB, 10,000 of them, files to 100 GB.
-    pub const LIMITS: Limits = Limits {
-        part_min: 5 << 20,
-        part_max: 5 << 30,
-        part_default: 16 << 20,
-        parts_max: answer::SLOTS,
-        file_max: 100_000_000_000,
-        multiple_of: 1,
-        uniform: false,
-        ordered: false,
-        first_alone: false,
-        can_replan: true,
-        parts_per_minute: None,
-    };
-
-    /// A site with everything as the vendor documents it: 60 calls a minute, [`Self::LIMITS`].
-    #[must_use]
-    pub fn new(site_id: impl Into<String>, secret: Secret) -> Self {
-        Self {
-            site_id: site_id.into(),
-            secret,
-            url: Self::URL.into(),
-            allow_http: false,
-            ca: None,
-            metadata: toml::Table::new(),
-            limits: Self::LIMITS,
-            calls_per_minute: 60,
-        }
-    }
-}
 
 /// A site of JW Player's.
 #[derive(Debug)]
@@ -131,7 +75,7 @@ impl JwPlayer {
         })?;
         Ok(Self {
             id: AccountId::new("jwplayer", http.host(), http.port(), &options.site_id),
-            metadata: metadata::json(&options.metadata),
+            metadata: options.metadata,
             api: Arc::new(Api {
                 site: Site {
                     http,

@@ -2,12 +2,13 @@
 //! [`Queue::apply`] (what is kept) or [`Queue::with`] (what goes on now), which keep the counters
 //! true without ever counting anew.
 //!
-//! Here is how uploads come, go and are looked up; `changing`, `moving`, `kept` (from a session's file
-//! and to it), `taken_out`, `twins` and `walks` have the rest.
+//! Here is how uploads come, go and are looked up; `changing`, `moving`, `slots` (by id), `kept` (from a
+//! session's file and to it), `taken_out`, `twins` and `walks` have the rest.
 
 mod changing;
 mod kept;
 mod moving;
+mod slots;
 mod taken_out;
 mod twins;
 mod walks;
@@ -18,7 +19,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use self::{taken_out::TakenOut, twins::Twins, walks::Unread};
+use self::{slots::Slots, taken_out::TakenOut, twins::Twins, walks::Unread};
 use super::{
     accounts::Accounts,
     folders::{Folders, Share},
@@ -27,14 +28,14 @@ use super::{
 };
 use crate::{
     identity::Identity,
-    ids::MediaId,
+    ids::{MOST_UPLOADS, MediaId},
     session::{Kept, Progress, Times, Walks},
 };
 
 /// All uploads of a session.
 #[derive(Debug, Default)]
 pub struct Queue {
-    uploads: Vec<Option<Upload>>,
+    uploads: Slots,
     order: Vec<UploadId>,
     /// No upload before this place of the order is queued.
     first_queued: usize,
@@ -129,7 +130,7 @@ impl Queue {
     /// The upload with this number.
     #[must_use]
     pub fn get(&self, id: UploadId) -> Option<&Upload> {
-        self.uploads.get(id as usize)?.as_ref()
+        self.uploads.get(id)
     }
 
     /// What is under way of this upload.
@@ -151,12 +152,20 @@ impl Queue {
         self.hasher.hash_one(path)
     }
 
-    /// Queues a file at the end; `None` when it is queued already.
+    /// Whether all ids are given out, so that nothing can be queued any more.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.uploads.next_id() > MOST_UPLOADS
+    }
+
+    /// The id for the next upload; `None` when this path is queued already, or no id is free.
+    fn id_for(&self, path: &Path) -> Option<UploadId> {
+        (self.find(path).is_none() && !self.is_full()).then(|| self.uploads.next_id())
+    }
+
+    /// Queues a file at the end; `None` when it is queued already, or the queue [is full](Self::is_full).
     pub fn add(&mut self, path: PathBuf, identity: Identity) -> Option<Kept> {
-        if self.find(&path).is_some() {
-            return None;
-        }
-        let id = UploadId::try_from(self.uploads.len().max(1)).ok()?;
+        let id = self.id_for(&path)?;
         let kept = queued(id, path, identity);
         self.insert(kept.clone());
         Some(kept)
@@ -199,10 +208,6 @@ impl Queue {
         if let Some(before) = self.by_path.insert(self.path_hash(&path), id) {
             self.taken_out.remove(&before);
         }
-        let slot = id as usize;
-        if self.uploads.len() <= slot {
-            self.uploads.resize_with(slot + 1, || None);
-        }
         let upload = Upload {
             path,
             identity,
@@ -214,7 +219,7 @@ impl Queue {
         };
         self.folders.come(id, &upload.path, Share::of(&upload));
         self.unread.come(&upload);
-        self.uploads[slot] = Some(upload);
+        self.uploads.insert(id, upload);
         self.order.push(id);
         self.reshaped();
     }
@@ -225,7 +230,7 @@ impl Queue {
     }
 
     fn remove(&mut self, id: UploadId) {
-        let Some(upload) = self.uploads.get_mut(id as usize).and_then(Option::take) else {
+        let Some(upload) = self.uploads.take(id) else {
             return;
         };
         self.folders.go(id, Share::of(&upload));
@@ -239,7 +244,7 @@ impl Queue {
     pub fn tidy(&mut self) {
         if self.removed > 0 {
             let uploads = &self.uploads;
-            self.order.retain(|id| uploads[*id as usize].is_some());
+            self.order.retain(|id| uploads.get(*id).is_some());
             self.removed = 0;
             self.first_queued = 0;
         }

@@ -11,10 +11,10 @@ use tokio::net::TcpListener;
 
 use super::Stopped;
 use crate::{
-    config::{self, Auth, Choice, Config, DestinationConfig, Kind, Range},
+    config::{self, Choice, Config, DestinationConfig, Kind},
     destination::{
         Account,
-        apivideo::{ApiVideo, ApiVideoOptions, RangeMode},
+        apivideo::ApiVideo,
         jwplayer::{JwPlayer, JwPlayerOptions},
     },
     error,
@@ -99,70 +99,16 @@ pub(super) async fn embedded(options: sandbox::Options) -> Result<Chosen, Stoppe
 
 fn build(configured: &DestinationConfig) -> Result<Arc<dyn Account>, Stopped> {
     let secret = configured.secret()?;
-    let metadata = toml::Table::try_from(&configured.metadata).map_err(Stopped::usage)?;
-    let bad = |error: error::Error| {
-        Stopped::usage(format!("the destination {}: {error}", configured.name))
+    let common = &configured.common;
+    let built: error::Result<Arc<dyn Account>> = match &configured.kind {
+        Kind::JwPlayer(own) => {
+            JwPlayer::new(own.options(common, secret)).map(|site| Arc::new(site) as _)
+        }
+        Kind::ApiVideo(own) => {
+            ApiVideo::new(own.options(common, secret)).map(|account| Arc::new(account) as _)
+        }
     };
-    // The config has refused what is not https where it has to be.
-    let allow_http = true;
-    let ca = configured.ca.clone();
-    let url = configured
-        .url
-        .as_ref()
-        .map(|url| url.as_str().trim_end_matches('/').to_owned());
-    match &configured.kind {
-        Kind::JwPlayer {
-            site_id,
-            calls_per_minute,
-            ..
-        } => {
-            let usual = JwPlayerOptions::new(site_id, secret);
-            let mut limits = usual.limits.clone();
-            configured.limits.apply(&mut limits);
-            let calls_per_minute = calls_per_minute.unwrap_or(usual.calls_per_minute);
-            let url = url.unwrap_or_else(|| usual.url.clone());
-            let options = JwPlayerOptions {
-                url,
-                allow_http,
-                ca,
-                metadata,
-                limits,
-                calls_per_minute,
-                ..usual
-            };
-            Ok(Arc::new(JwPlayer::new(options).map_err(bad)?))
-        }
-        Kind::ApiVideo {
-            sandbox,
-            range,
-            auth,
-            ..
-        } => {
-            let mut usual = ApiVideoOptions::new(secret);
-            if *sandbox {
-                ApiVideoOptions::SANDBOX_URL.clone_into(&mut usual.url);
-                usual.budgets = ApiVideoOptions::SANDBOX_BUDGETS;
-            }
-            let mut limits = usual.limits.clone();
-            configured.limits.apply(&mut limits);
-            let range = match range {
-                Range::Bytes => RangeMode::Bytes,
-                Range::Part => RangeMode::Part,
-            };
-            let url = url.unwrap_or_else(|| usual.url.clone());
-            let options = ApiVideoOptions {
-                url,
-                allow_http,
-                ca,
-                basic: *auth == Auth::Basic,
-                range,
-                metadata,
-                limits,
-                ..usual
-            };
-            Ok(Arc::new(ApiVideo::new(options).map_err(bad)?))
-        }
-    }
+    built.map_err(|error| Stopped::usage(format!("the destination {}: {error}", configured.name)))
 }
 
 /// The words for a destination that can't be used now, and whose fault that is.

@@ -7,13 +7,13 @@ use std::str::FromStr;
 use jiff::Timestamp;
 
 use super::{
-    record::{Change, Kept, Progress, Record, read_md5},
+    record::{Change, Kept, MOST_PARTS, Progress, Record, read_md5},
     times::{Moment, Times},
 };
 use crate::{
     destination::{PartReceipt, Ticket},
     identity::Identity,
-    ids::AccountId,
+    ids::{AccountId, MOST_UPLOADS},
     state::State,
 };
 
@@ -29,7 +29,7 @@ pub(super) fn read(text: &str) -> Option<Record> {
 }
 
 fn upload(mut lines: Lines<'_>) -> Option<Record> {
-    let id = lines.number("id")?;
+    let id = lines.number("id").filter(|id| *id <= MOST_UPLOADS)?;
     let path = lines.text("path")?.into();
     let size = lines.number("size")?;
     let modified = lines.time("modified")?;
@@ -92,7 +92,9 @@ fn begun(lines: &mut Lines<'_>) -> Option<(Option<AccountId>, Option<Progress>)>
 
 fn receipt(mut lines: Lines<'_>) -> Option<Record> {
     let upload = lines.number("upload")?;
-    let part = lines.number("part")?;
+    let part = lines
+        .number("part")
+        .filter(|part| (1..=MOST_PARTS).contains(part))?;
     let md5 = if lines.has("md5") {
         Some(read_md5(lines.text("md5")?).ok()?)
     } else {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(test)]
 pub(super) use read::parse_table;
+pub(crate) use read::within;
 pub use read::{read_header, read_table};
 pub(super) use receipts::read_md5;
 pub use receipts::{write_md5, write_numbers};
@@ -131,6 +132,10 @@ pub enum Change {
     /// Taken out of the queue.
     Removed,
 }
+
+/// The most parts of an upload that a session file may name: more than any destination allows, and few
+/// enough that reading their numbers needs little memory.
+pub const MOST_PARTS: PartNumber = 1_000_000;
 
 /// One table after the head.
 #[derive(Debug, Clone, PartialEq, Eq)]

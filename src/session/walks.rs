@@ -8,8 +8,12 @@ use std::{
 
 use serde::Deserialize;
 
-use super::record::{BadTable, Record, Writer, quoted};
-use crate::{add_paths::AddPaths, ids::WalkId, path};
+use super::record::{BadTable, Record, Writer, quoted, within};
+use crate::{
+    add_paths::AddPaths,
+    ids::{MOST_WALKS, WalkId},
+    path,
+};
 
 /// A walk: a `[[walk]]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,6 +109,7 @@ impl TryFrom<WalkTable> for Record {
     type Error = BadTable;
 
     fn try_from(table: WalkTable) -> Result<Self, BadTable> {
+        within("walk id", table.id, MOST_WALKS)?;
         let paths = match (table.paths, table.paths_bytes) {
             (Some(paths), None) => paths.into_iter().map(PathBuf::from).collect(),
             (None, Some(bytes)) => bytes.iter().map(|bytes| path::decode(bytes)).collect(),

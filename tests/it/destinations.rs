@@ -39,7 +39,7 @@ impl House {
     fn jwplayer(&self) -> JwPlayer {
         let mut options = JwPlayerOptions::new(SITE, Secret::new(SECRET));
         options.url = self.sandbox.url();
-        options.metadata = "tags = [\"archive\"]".parse().unwrap();
+        options.metadata = serde_json::from_str(r#"{ "tags": ["archive"] }"#).unwrap();
         JwPlayer::new(options).unwrap()
     }
 
@@ -48,9 +48,8 @@ impl House {
         options.url = self.sandbox.url();
         options.range = range;
         options.basic = basic;
-        options.metadata = "public = false\nmetadata = { camera = \"A\" }"
-            .parse()
-            .unwrap();
+        let metadata = r#"{ "public": false, "metadata": { "camera": "A" } }"#;
+        options.metadata = serde_json::from_str(metadata).unwrap();
         ApiVideo::new(options).unwrap()
     }
 

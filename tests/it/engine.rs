@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 fn site(sandbox: &Sandbox) -> Arc<dyn Account> {
     Arc::new(
         JwPlayer::new(JwPlayerOptions {
-            metadata: "tags = ['archive', 'family']".parse().unwrap(),
+            metadata: serde_json::from_str(r#"{ "tags": ["archive", "family"] }"#).unwrap(),
             ..engine::site(sandbox)
         })
         .unwrap(),

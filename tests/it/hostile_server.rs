@@ -660,7 +660,7 @@ fn what_may_not_be_configured_is_refused_at_once() {
     };
     let errors = [
         jwplayer(|options| options.url = "http://api.jwplayer.com".into()),
-        jwplayer(|options| options.metadata = "external_id = \"mine\"".parse().unwrap()),
+        jwplayer(|options| drop(options.metadata.insert("external_id".into(), "mine".into()))),
         jwplayer(|options| options.site_id = "../other".into()),
         jwplayer(|options| options.secret = Secret::new(" \n")),
         jwplayer(|options| options.ca = Some("/nowhere/ca.pem".into())),
@@ -670,9 +670,12 @@ fn what_may_not_be_configured_is_refused_at_once() {
     let (refused, key, local) = (Kind::Refused, Kind::Credentials, Kind::Local);
     assert_eq!(kinds, [refused, refused, refused, key, local]);
 
-    for metadata in ["source = \"https://x/\"", "metadata = { reelhaul = \"x\" }"] {
+    for metadata in [
+        r#"{ "source": "https://x/" }"#,
+        r#"{ "metadata": { "reelhaul": "x" } }"#,
+    ] {
         let mut options = ApiVideoOptions::new(Secret::new("SECRET-0"));
-        options.metadata = metadata.parse().unwrap();
+        options.metadata = serde_json::from_str(metadata).unwrap();
         assert_eq!(ApiVideo::new(options).unwrap_err().kind, Kind::Refused);
     }
     let mut options = ApiVideoOptions::new(Secret::new("SECRET-0"));

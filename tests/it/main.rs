@@ -16,6 +16,7 @@ mod faults;
 mod going_on;
 mod hostile;
 mod hostile_server;
+mod limits_in_files;
 mod mass;
 mod odd_tree;
 mod races;

@@ -135,7 +135,7 @@ impl Http {
     /// # Errors
     /// When the address may not be used, or the CA file can't.
     pub(in super::super) fn new(options: &HttpOptions) -> Result<Self> {
-        let base = reach::base(&options.url, options.allow_http)?;
+        let base = reach::base_url(&options.url, options.allow_http).map_err(|it| it.at("url"))?;
         // Whoever uses this as a library need not know that TLS wants a provider; a program that
         // chose one keeps it, which is the only way this can fail.
         drop(rustls::crypto::ring::default_provider().install_default());

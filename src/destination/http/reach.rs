@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use url::{Host, Url};
+use url::{Host, ParseError, Url};
 
 use crate::error::{Error, Kind, Result};
 
@@ -67,32 +67,37 @@ impl Reach {
     }
 }
 
-/// The API's own address, from the config.
+/// The API's own address, from the config. This is the one place that says which may be used.
 ///
 /// # Errors
-/// When it is no `https` address (`http` only to loopback, or where `allow_http` says so), or
-/// carries credentials or a query.
-pub(super) fn base(text: &str, allow_http: bool) -> Result<Url> {
-    let refused = |why: &str| Error::new(Kind::Refused, format!("the url {text:?} {why}"));
-    let mut url = Url::parse(text.trim()).map_err(|error| refused(&format!("is none: {error}")))?;
-    let reach = Reach::of(&url).ok_or_else(|| refused("has no host"))?;
+/// When it is not an `https` address (`http` only to loopback, or where `allow_http` says so), or
+/// carries credentials or a query. The words repeat nothing of it: it may hold a password or a key.
+pub fn base_url(text: &str, allow_http: bool) -> Result<Url> {
+    let refused = |why: &str| Error::new(Kind::Refused, why);
+    let mut url = Url::parse(text.trim()).map_err(|error| match error {
+        ParseError::RelativeUrlWithoutBase => refused("not a URL: it needs https:// in front"),
+        error => refused(&format!("not a URL: {error}")),
+    })?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(refused(
+            "the URL holds a user name or password: remove them, the key has its own setting",
+        ));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(refused(
+            "the URL has a query or a fragment: give the part before ? and #",
+        ));
+    }
+    let reach = Reach::of(&url).ok_or_else(|| refused("the URL has no host"))?;
     match url.scheme() {
         "https" => {}
         "http" if allow_http || reach == Reach::Loopback => {}
         "http" => {
             return Err(refused(
-                "is not https: the key would travel in the clear (allow_http = true permits it)",
+                "http would send the secret in the clear: use https, or allow_http = true",
             ));
         }
-        _ => return Err(refused("is not https")),
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        // Not shown by `refused`: the text holds a password.
-        let why = "the url holds a user name or password; the key has its own setting";
-        return Err(Error::new(Kind::Refused, why));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(refused("ends in a query; give the address alone"));
+        _ => return Err(refused("not an https URL")),
     }
     if !url.path().ends_with('/') {
         let path = format!("{}/", url.path());
@@ -150,9 +155,12 @@ mod tests {
             "http://[::1]:80/x",
             "http://localhost",
         ] {
-            assert!(base(good, false).unwrap().path().ends_with('/'), "{good}");
+            assert!(
+                base_url(good, false).unwrap().path().ends_with('/'),
+                "{good}"
+            );
         }
-        assert!(base("http://192.168.1.4", true).is_ok());
+        assert!(base_url("http://192.168.1.4", true).is_ok());
         for bad in [
             "http://api.jwplayer.com",
             "http://192.168.1.4",
@@ -162,15 +170,19 @@ mod tests {
             "https://h/?q=1",
             "",
         ] {
-            assert_eq!(base(bad, false).unwrap_err().kind, Kind::Refused, "{bad}");
+            assert_eq!(
+                base_url(bad, false).unwrap_err().kind,
+                Kind::Refused,
+                "{bad}"
+            );
         }
-        let error = base("https://me:hunter2@host", false).unwrap_err();
+        let error = base_url("https://me:hunter2@host", false).unwrap_err();
         assert!(!error.message.contains("hunter2"), "{error}");
     }
 
     #[test]
     fn a_remote_api_can_not_send_us_to_this_machine_or_network() {
-        let api = base("https://api.jwplayer.com", false).unwrap();
+        let api = base_url("https://api.jwplayer.com", false).unwrap();
         assert!(
             link(
                 &api,
@@ -207,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_local_api_may_link_to_itself_but_not_in_the_clear_to_elsewhere() {
-        let api = base("http://127.0.0.1:4000", false).unwrap();
+        let api = base_url("http://127.0.0.1:4000", false).unwrap();
         assert!(link(&api, false, "http://127.0.0.1:4001/p?sig=1").is_ok());
         assert!(link(&api, false, "http://bucket.example/p").is_err());
         assert!(link(&api, true, "http://bucket.example/p").is_ok());
@@ -217,7 +229,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_link_makes_it_panic_and_no_error_repeats_it(text in "(https?://)?\\PC{0,40}SIGNATURE") {
-            let api = base("https://api.jwplayer.com", false).unwrap();
+            let api = base_url("https://api.jwplayer.com", false).unwrap();
             if let Err(error) = link(&api, false, &text) {
                 prop_assert!(!error.message.contains("SIGNATURE"));
             }

@@ -19,7 +19,7 @@ use crate::{
     error::{Error, Kind},
     fault_point::fault_point,
     identity::Identity,
-    ids::WalkId,
+    ids::{MOST_UPLOADS, WalkId},
     scan::{self, Batch, Found, Scan, Skipped, Unreadable},
     session::{self, Change, record, walks},
 };
@@ -302,6 +302,15 @@ impl Actor {
         // What could not be read and is a file now takes its own place.
         if let Some(id) = self.unread_at(&found.path) {
             self.keep_after(text, id, &Change::Removed);
+        }
+        if self.queue.is_full() && self.queue.find(&found.path).is_none() {
+            let reason = format!(
+                "this session has given out all its {MOST_UPLOADS} upload ids: add it in another session"
+            );
+            return self.left_out(Skipped {
+                path: found.path,
+                reason,
+            });
         }
         let Some(mut kept) = self.queue.add(found.path, identity) else {
             return;

@@ -37,7 +37,7 @@ impl Queue {
 
     /// Changes what goes on with an upload now, in memory alone.
     pub fn with<T>(&mut self, id: UploadId, change: impl FnOnce(&mut Upload) -> T) -> Option<T> {
-        let upload = self.uploads.get_mut(id as usize)?.as_mut()?;
+        let upload = self.uploads.get_mut(id)?;
         let (before, size) = (Share::of(upload), upload.identity.size);
         self.unread.go(upload);
         let answer = change(upload);

@@ -6,11 +6,13 @@ use crate::{
     destination::Ticket,
     engine::{
         protocol::{State, UploadId},
-        upload::{Phase, Upload},
+        upload::{Begun, Phase, Upload},
     },
+    ids::MOST_UPLOADS,
+    plan::{PartNumber, PartPlan},
     session::{
         Change, Kept, Progress,
-        record::{BadTable, Record},
+        record::{BadTable, Record, within},
     },
 };
 
@@ -18,10 +20,8 @@ impl Queue {
     /// Takes over what a session file says.
     ///
     /// # Errors
-    /// When it says something that can't be: a number twice, a change of no upload.
+    /// When it says something that can't be: an id twice, a change of no upload.
     pub fn restore(&mut self, record: Record) -> Result<(), BadTable> {
-        /// Numbers are given out one by one; one far beyond is an error that would cost memory.
-        const GAP: usize = 10_000_000;
         let bad = |words: String| BadTable {
             words,
             offset: None,
@@ -53,9 +53,6 @@ impl Queue {
                 "there are two uploads with the id {}",
                 kept.id
             ))),
-            Record::Upload(kept) if kept.id as usize > self.uploads.len() + GAP => {
-                Err(bad(format!("the id {} can't be right", kept.id)))
-            }
             Record::Upload(kept)
                 if self.bytes().total.checked_add(kept.identity.size).is_none() =>
             {
@@ -65,10 +62,11 @@ impl Queue {
                 )))
             }
             Record::Upload(kept) => {
+                within("upload id", kept.id, MOST_UPLOADS)?;
                 self.insert(*kept);
                 Ok(())
             }
-            Record::Log(id, _) if self.uploads.get(id as usize).is_none() => {
+            Record::Log(id, _) if !self.uploads.knows(id) => {
                 Err(bad(format!("there is no upload with the id {id}")))
             }
             Record::Log(id, change) => {
@@ -96,6 +94,8 @@ impl Queue {
                 "this plan is for a file of {} bytes, and the upload {id} has {size}",
                 plan.file_size()
             )),
+            Change::Part(number, _) => fits_plan(id, upload, Some(*number)),
+            Change::Lost(numbers) => fits_plan(id, upload, numbers.last().copied()),
             Change::Fresh(identity) if bytes.checked_add(identity.size).is_none() => {
                 Err(format!("the size of the upload {id} can't be right"))
             }
@@ -125,6 +125,18 @@ impl Queue {
             account: self.accounts.get(upload.account).cloned(),
             ..kept(id, upload)
         })
+    }
+}
+
+/// Whether the upload's plan, where it has one, has the part with this number.
+fn fits_plan(id: UploadId, upload: &Upload, part: Option<PartNumber>) -> Result<(), String> {
+    let plan = upload.begun().and_then(Begun::plan);
+    match (plan.map(PartPlan::count), part) {
+        (Some(count), Some(part)) if part > count => Err(format!(
+            "the upload {id} has no part {part}: its plan has {count} parts. Correct the number, or \
+             restore the file from a copy"
+        )),
+        _ => Ok(()),
     }
 }
 

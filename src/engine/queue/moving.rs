@@ -9,7 +9,7 @@ impl Queue {
     /// Moves uploads within the order, keeping their own.
     pub fn move_to(&mut self, ids: &[UploadId], place: Place) {
         self.tidy();
-        let mut moved = vec![false; self.uploads.len()];
+        let mut moved = vec![false; self.uploads.next_id() as usize];
         for id in ids {
             if let Some(is) = moved.get_mut(*id as usize) {
                 *is = true;

@@ -54,7 +54,7 @@ impl Queue {
     /// A file goes out under this name now, since it has no [`Self::twin`]: one that failed under another
     /// name finds this one when it is tried again.
     pub fn goes_out(&mut self, id: UploadId) {
-        if let Some(upload) = self.uploads.get(id as usize).and_then(Option::as_ref) {
+        if let Some(upload) = self.uploads.get(id) {
             let key = self.twins.hasher.hash_one(upload.identity);
             self.twins.goes_as.insert(key, id);
         }
@@ -64,7 +64,7 @@ impl Queue {
     pub(super) fn find_twins(&mut self) {
         let done = |upload: &Upload| matches!(upload.phase, Phase::Done(_));
         for id in &self.order {
-            let Some(upload) = self.uploads[*id as usize].as_ref().filter(|it| holds(it)) else {
+            let Some(upload) = self.uploads.get(*id).filter(|it| holds(it)) else {
                 continue;
             };
             let key = self.twins.hasher.hash_one(upload.identity);

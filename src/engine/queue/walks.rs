@@ -4,10 +4,7 @@ use std::{collections::HashSet, path::PathBuf};
 
 use super::Queue;
 use crate::{
-    engine::{
-        protocol::{State, UploadId},
-        upload::Upload,
-    },
+    engine::{protocol::State, upload::Upload},
     error::Error,
     identity::Identity,
     ids::WalkId,
@@ -60,7 +57,7 @@ impl Queue {
     pub fn walks_kept(&self) -> impl Iterator<Item = Walk> + '_ {
         // Of those that were left out, too: their tables name the walk. Mostly there are none, and a
         // million uploads need not be looked at.
-        let uploads = self.uploads.iter().flatten().filter_map(Upload::walk);
+        let uploads = self.uploads.iter().filter_map(Upload::walk);
         let unread: HashSet<WalkId> = match self.unread.all {
             0 => HashSet::new(),
             _ => uploads.collect(),
@@ -72,13 +69,11 @@ impl Queue {
             .cloned()
     }
 
-    /// Keeps a path that a walk could not read, as a failure; `None` when it is in the queue already.
+    /// Keeps a path that a walk could not read, as a failure; `None` when it is in the queue already, or
+    /// that [is full](Self::is_full).
     pub fn add_unread(&mut self, path: PathBuf, walk: WalkId, why: Error) -> Option<Kept> {
-        if self.find(&path).is_some() {
-            return None;
-        }
         let kept = Kept {
-            id: UploadId::try_from(self.uploads.len().max(1)).ok()?,
+            id: self.id_for(&path)?,
             path,
             identity: Identity::new(0, 0, 0, 0),
             times: Times::default(),

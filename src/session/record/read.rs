@@ -7,14 +7,14 @@ use serde::Deserialize;
 use toml::value::Datetime;
 
 use super::{
-    BadTable, Change, FORMAT, Header, Kept, Progress, Record,
+    BadTable, Change, FORMAT, Header, Kept, MOST_PARTS, Progress, Record,
     receipts::{read_md5, read_numbers, receipts},
 };
 use crate::{
     destination::{PartReceipt, Ticket},
     error::{Error, Kind, clean},
     identity::Identity,
-    ids::{AccountId, UploadId, WalkId},
+    ids::{AccountId, MOST_UPLOADS, UploadId, WalkId},
     path,
     plan::{PartNumber, PartPlan, Run},
     session::{Milestone, Moment, Times, plain, walks::WalkTable},
@@ -107,6 +107,7 @@ struct UploadTable {
 }
 
 fn upload(table: UploadTable) -> Result<Record, BadTable> {
+    within("upload id", table.id, MOST_UPLOADS)?;
     let path = match (table.path, table.path_bytes) {
         (Some(path), None) => PathBuf::from(path),
         (None, Some(bytes)) => path::decode(&bytes),
@@ -222,6 +223,10 @@ fn log(table: LogTable) -> Result<Record, BadTable> {
             .ok_or_else(|| BadTable::new("`reason` is missing"))
     };
     let change = if let Some(part) = table.part {
+        within("part", part, MOST_PARTS)?;
+        if part == 0 {
+            return Err(BadTable::new("parts are numbered from 1"));
+        }
         let receipt = PartReceipt {
             md5: table.md5.as_deref().map(read_md5).transpose()?,
             tag: table.tag.map(Into::into),
@@ -237,7 +242,7 @@ fn log(table: LogTable) -> Result<Record, BadTable> {
             .ok_or_else(|| BadTable::new("`file_size` is missing"))?;
         Change::Plan(read_plan(runs, size, table.highest)?)
     } else if let Some(lost) = table.lost {
-        Change::Lost(read_numbers(&lost, u32::MAX)?.into_iter().collect())
+        Change::Lost(read_numbers(&lost, MOST_PARTS)?.into_iter().collect())
     } else if let Some(at) = table.begun_at {
         Change::At(Milestone::Begun, time("begun_at", &at)?.into())
     } else if let Some(at) = table.done_at {
@@ -330,9 +335,28 @@ fn read_plan(
     const UNKNOWN: PartNumber = MOST_PARTS_IN_FLIGHT as PartNumber;
     let plan =
         PartPlan::from_runs(runs, file_size).map_err(|bad| BadTable::new(bad.to_string()))?;
+    if plan.count() > MOST_PARTS {
+        let count = plan.count();
+        return Err(BadTable::new(format!(
+            "this plan has {count} parts, and an upload has {MOST_PARTS} at most. {REMEDY}"
+        )));
+    }
     let unknown = match plan.runs() {
         [_] => 0,
         _ => plan.count().saturating_add(UNKNOWN),
     };
     Ok(plan.with_highest(highest.unwrap_or(unknown)))
+}
+
+/// What a person can do about a number that is impossible.
+pub(super) const REMEDY: &str = "Correct the number, or restore the file from a copy";
+
+/// Whether a number that memory or time is spent by is one that this program may have written.
+pub(crate) fn within(what: &str, number: u32, most: u32) -> Result<(), BadTable> {
+    if number <= most {
+        return Ok(());
+    }
+    Err(BadTable::new(format!(
+        "{what} {number} is impossible: the highest {what} is {most}. {REMEDY}"
+    )))
 }

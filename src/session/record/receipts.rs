@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::BadTable;
+use super::{BadTable, MOST_PARTS, read::REMEDY};
 use crate::{
     destination::{Md5, PartReceipt, Receipts},
     error::clean,
@@ -92,10 +92,10 @@ pub fn write_numbers(numbers: impl Iterator<Item = PartNumber>) -> String {
     words.join(",")
 }
 
-/// The numbers of such stretches; none may be above `most`, nor the text ask for endless memory.
+/// The numbers of such stretches. None may be above `most`, which bounds the memory that the text asks
+/// for.
 pub(super) fn read_numbers(text: &str, most: u32) -> Result<Vec<PartNumber>, BadTable> {
-    /// More parts than any destination allows.
-    const TOO_MANY: usize = 1_000_000;
+    let most = most.min(MOST_PARTS);
     let bad = || {
         BadTable::new(format!(
             "{:?} is not a list of parts such as 1-37,39",
@@ -107,12 +107,14 @@ pub(super) fn read_numbers(text: &str, most: u32) -> Result<Vec<PartNumber>, Bad
         let (first, last) = stretch.split_once('-').unwrap_or((stretch, stretch));
         let first: PartNumber = first.trim().parse().map_err(|_| bad())?;
         let last: PartNumber = last.trim().parse().map_err(|_| bad())?;
+        if last > most {
+            return Err(BadTable::new(format!(
+                "{} names the part {last}, and the highest here is {most}. {REMEDY}",
+                clean(text)
+            )));
+        }
         let rising = numbers.last().is_none_or(|before| *before < first) && first <= last;
-        if first == 0
-            || !rising
-            || last > most
-            || numbers.len() + (last - first) as usize > TOO_MANY
-        {
+        if first == 0 || !rising {
             return Err(bad());
         }
         numbers.extend(first..=last);

@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
-use crate::error::Kind;
+use crate::{
+    error::Kind,
+    ids::{MOST_UPLOADS, MOST_WALKS},
+};
 
 fn file() -> Identity {
     Identity::new(100_000_000, 1_559_470_272, 123_456_789, 42)
@@ -187,6 +190,61 @@ fn tables_that_contradict_themselves_are_refused() {
         "state = \"queued\"\nsurprise = 1",
     ] {
         assert!(read_table(&format!("{head}{rest}\n")).is_err(), "{rest}");
+    }
+}
+
+#[test]
+fn numbers_that_memory_is_spent_by_are_bounded_and_told_with_what_to_do() {
+    let upload = |id: u32, more: &str| {
+        format!(
+            "[[upload]]\nid = {id}\npath = \"a\"\nsize = 4000000000\n\
+             modified = 2019-06-02T10:11:12Z\n{more}state = \"queued\"\n\n"
+        )
+    };
+    let log = |line: &str| format!("[[log]]\nupload = 1\n{line}\n\n");
+    let plan = "marker = \"m\"\nplan = [[1, 2, 2000000000]]\n";
+    for (table, named) in [
+        (upload(MOST_UPLOADS + 1, ""), "8000001"),
+        (upload(u32::MAX, ""), "4294967295"),
+        (
+            upload(1, "marker = \"m\"\nplan = [[1, 4000000000, 1]]\n"),
+            "4000000000 parts",
+        ),
+        (
+            upload(1, &format!("{plan}done = \"1-4000000000\"\n")),
+            "part 4000000000",
+        ),
+        (upload(1, &format!("{plan}done = \"1-3\"\n")), "part 3"),
+        (log("part = 4000000000"), "part 4000000000"),
+        (log("part = 1000001"), "1000000"),
+        (log("part = 0"), "from 1"),
+        (log("lost = \"1-4000000000\""), "part 4000000000"),
+        (
+            log("file_size = 4000000000\nplan = [[1, 4000000000, 1]]"),
+            "4000000000 parts",
+        ),
+        (
+            format!("[[walk]]\nid = {}\npaths = [\"/a\"]\n\n", u32::MAX),
+            "4294967295",
+        ),
+    ] {
+        let bad = read_table(&table).unwrap_err();
+        assert!(bad.words.contains(named), "{named}: {}", bad.words);
+        let numbered = bad.words.contains("from 1");
+        assert!(
+            numbered || bad.words.contains("restore the file"),
+            "{}",
+            bad.words
+        );
+    }
+    for good in [
+        upload(MOST_UPLOADS, ""),
+        upload(1, &format!("{plan}done = \"1-2\"\n")),
+        log("part = 1000000"),
+        log("lost = \"1-1000000\""),
+        format!("[[walk]]\nid = {MOST_WALKS}\npaths = [\"/a\"]\n\n"),
+    ] {
+        read_table(&good).unwrap();
     }
 }
 

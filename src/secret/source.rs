@@ -9,7 +9,8 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use crate::{path::shown, secret::Secret};
+use super::Secret;
+use crate::path::shown;
 
 /// Where a secret comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +66,7 @@ impl Source {
 
     /// The same with a relative file taken from `folder`, and `~/` from `home`.
     #[must_use]
-    pub(super) fn within(self, folder: &Path, home: Option<&Path>) -> Self {
+    pub(crate) fn within(self, folder: &Path, home: Option<&Path>) -> Self {
         match self {
             Self::File(file) => Self::File(resolve(&file, folder, home)),
             other => other,
@@ -74,7 +75,7 @@ impl Source {
 }
 
 /// `~/…` from the home folder, what is relative from `folder`.
-pub(super) fn resolve(file: &Path, folder: &Path, home: Option<&Path>) -> PathBuf {
+pub(crate) fn resolve(file: &Path, folder: &Path, home: Option<&Path>) -> PathBuf {
     match (file.strip_prefix("~"), home) {
         (Ok(below), Some(home)) => home.join(below),
         _ => folder.join(file),
