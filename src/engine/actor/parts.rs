@@ -150,8 +150,10 @@ impl Actor {
         if let Some(ticket) = sent.ticket {
             self.keep(id, &Change::Ticket(ticket));
         }
+        // One whose link was known says nothing of an API that is waited for.
+        let api_closed = self.gates.closed(Way::Calls, Instant::now()).is_some();
         let length = self.queue.with_begun(id, |begun| {
-            begun.needs_api = false;
+            begun.needs_api &= api_closed;
             if sent.verified {
                 begun.verified.insert(next.number);
             }
