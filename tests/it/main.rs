@@ -19,6 +19,7 @@ mod hostile_server;
 mod limits_in_files;
 mod mass;
 mod odd_tree;
+mod ordered;
 mod races;
 mod readers;
 mod resume;
