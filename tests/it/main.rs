@@ -18,6 +18,7 @@ mod hostile;
 mod hostile_server;
 mod limits_in_files;
 mod mass;
+mod memory;
 mod odd_tree;
 mod ordered;
 mod races;

@@ -178,11 +178,11 @@ impl Server {
         let state = state.unwrap_or_else(PoisonError::into_inner);
         let upload = &state.uploads[number];
         let offset = upload.bytes.len() as u64;
-        let mut told = format!("{status}\r\nUpload-Offset: {offset}");
-        if offset == upload.size {
-            told += &format!("\r\nMedia-Id: media-{number}");
+        let told = format!("{status}\r\nUpload-Offset: {offset}");
+        if offset < upload.size {
+            return told;
         }
-        told
+        format!("{told}\r\nMedia-Id: media-{number}")
     }
 
     fn patch(&self, number: usize, offset: u64, body: &mut dyn Read) -> io::Result<String> {
@@ -222,7 +222,8 @@ impl Server {
             .map(|upload| hex(&Sha256::digest(&upload.bytes)));
         let mut there: Vec<String> = there.collect();
         let mut files: Vec<String> = files.iter().map(|file| file.sha256.clone()).collect();
-        (there.sort(), files.sort());
+        there.sort();
+        files.sort();
         assert_eq!(there, files);
     }
 
