@@ -65,6 +65,26 @@ async fn ordered_parts_go_out_one_at_a_time_from_where_a_failure_left_them() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_ordered_upload_that_was_paused_amid_a_part_is_resumed_where_the_account_has_it() {
+    let account = Memory::ordered();
+    account.script(FILM, Step::Put(2), Answer::Hang);
+    let run = Run::new(&account);
+    let film = run.add(FILM, 3).await;
+    run.until_asked(FILM, Step::Put(2)).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    run.tell(Command::Pause(all())).await;
+    run.until("a pause", |run| run.is(State::Paused)).await;
+    run.tell(Command::Resume(all())).await;
+    run.until_done().await;
+    assert_eq!(
+        run.summary().errors,
+        0,
+        "no part was sent to the wrong place"
+    );
+    account.assert_has(&[&film]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn all_tags_reach_the_end_of_an_upload_whatever_was_restarted_meanwhile() {
     for rewritten in [false, true] {
         let account = Memory::new();

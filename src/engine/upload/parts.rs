@@ -105,10 +105,12 @@ impl Begun {
         if !self.running.is_empty() || number > self.count() || waits {
             return None;
         }
+        // Any byte that arrived of one that was interrupted moves the place of the next.
+        let interrupted = self.sequence == Sequence::Ordered && self.again.contains(&number);
         Some(NextPart {
             number,
             attempt: failed.map_or(1, |failed| failed.attempts + 1),
-            ask: failed.is_some_and(|failed| failed.ask),
+            ask: failed.map_or(interrupted, |failed| failed.ask),
         })
     }
 
