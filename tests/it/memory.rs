@@ -85,6 +85,21 @@ async fn an_ordered_upload_that_was_paused_amid_a_part_is_resumed_where_the_acco
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_ordered_part_that_arrived_with_other_bytes_ends_its_upload() {
+    let account = Memory::ordered();
+    account.script(FILM, Step::Put(1), Answer::Corrupt);
+    let run = Run::new(&account);
+    let film = run.add(FILM, 3).await;
+    // As hardly anything was sent, it is started over by itself.
+    run.until_done().await;
+    account.assert_has(&[&film]);
+
+    account.script("second.mp4", Step::Put(2), Answer::Corrupt);
+    run.add("second.mp4", 3).await;
+    run.until("a failure", |run| run.is(State::Failed)).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn all_tags_reach_the_end_of_an_upload_whatever_was_restarted_meanwhile() {
     for rewritten in [false, true] {
         let account = Memory::new();

@@ -257,7 +257,8 @@ impl Actor {
             .queue
             .begun(id)
             .is_some_and(|begun| begun.sequence == Sequence::Ordered);
-        let ask = error.kind != Kind::Corrupt && ((all_taken && unsure) || next.ask || ordered);
+        let maybe_there = (all_taken && unsure) || next.ask;
+        let ask = ordered || (maybe_there && error.kind != Kind::Corrupt);
         let place = self.place(id, Some(next.number));
         let trouble = |attempts, error: &Error, retry_at| Trouble {
             attempts,

@@ -88,7 +88,8 @@ impl From<Error> for NotSent {
 ///
 /// # Errors
 /// [`NotSent::Replaced`]; the destination's; [`Kind::Local`] and [`Kind::Changed`] when the file is at
-/// fault; [`Kind::Corrupt`] when the destination names another MD5 than was taken on the way.
+/// fault; [`Kind::Corrupt`] when the destination names another MD5 than was taken on the way, where the
+/// part can be sent again, else [`Kind::TicketGone`].
 pub async fn send(job: PartJob) -> Result<Sent, NotSent> {
     let number = job.next.number;
     let Some(part) = job.plan.part(number) else {
@@ -143,6 +144,11 @@ pub async fn send(job: PartJob) -> Result<Sent, NotSent> {
     match (receipt.md5, ours) {
         (Some(theirs), Some(ours)) if theirs != ours => {
             let words = "the destination got other bytes than were sent";
+            if job.remote.limits().ordered {
+                // The next part follows behind them.
+                let words = format!("{words}, and can't replace them");
+                return Err(Error::new(Kind::TicketGone, words).into());
+            }
             Err(Error::new(Kind::Corrupt, words).into())
         }
         (theirs, md5) => Ok(Sent {
