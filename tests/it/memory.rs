@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::support::memory::{Answer, Asked, Memory, Run, Step};
 use reelhaul::{
-    destination::{Lookup, Ticket},
+    destination::{Lookup, Received, Ticket},
     engine::protocol::{Command, State, Targets},
     error::{Error, Kind},
 };
@@ -261,4 +261,20 @@ async fn an_upload_is_open_at_the_account_only_while_it_has_its_place() {
         run.until(&format!("an end of it after {command:?}"), closed)
             .await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_is_found_complete_is_asked_for_the_media_object_that_it_lacks() {
+    let account = Memory::ordered();
+    let refused = Error::new(Kind::Refused, "no");
+    account.script(FILM, Step::Complete, Answer::Fail(refused));
+    let run = Run::new(&account);
+    run.add(FILM, 2).await;
+    run.until("a failure", |run| run.is(State::Failed)).await;
+    account.script(FILM, Step::Received, Answer::Have(Received::Complete));
+    let run = run.restart().await;
+    run.tell(Command::Retry(all())).await;
+    run.until_done().await;
+    let named = |run: &Run| run.session().contains("media = \"media-0\"");
+    run.until("its id in the session", named).await;
 }

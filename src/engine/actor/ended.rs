@@ -314,10 +314,16 @@ impl Actor {
     pub(super) fn checked(&mut self, id: UploadId, checked: Checked) {
         if checked.complete {
             self.all_is_there(id);
-            if self.is_active(id) {
-                self.completed(id, None);
+            if !self.is_active(id) {
+                return;
             }
-            return;
+            if self.queue.get(id).and_then(Upload::media).is_some() {
+                return self.completed(id, None);
+            }
+            // Its id comes with the answer to a complete.
+            self.queue.with_begun(id, |begun| begun.checked = true);
+            self.step_went_well(id);
+            return self.start_step(id);
         }
         if !checked.lost.is_empty() {
             let count = checked.lost.len();
