@@ -50,7 +50,8 @@ pub struct Receipt {
     /// An opaque text of the account's that [`RemoteUpload::complete`] needs.
     pub tag: Option<String>,
     /// The upload's ticket from now on, where the part changed it: an account may name the media
-    /// object only with the first part or at the end.
+    /// object only with the first part or at the end. The upload is opened again by it, and it is on
+    /// disk before another part goes out.
     pub ticket: Option<Ticket>,
 }
 

@@ -278,3 +278,25 @@ async fn an_upload_that_is_found_complete_is_asked_for_the_media_object_that_it_
     let named = |run: &Run| run.session().contains("media = \"media-0\"");
     run.until("its id in the session", named).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_ticket_that_comes_with_a_part_is_saved_and_used_before_the_next() {
+    let account = Memory::limited(|limits| limits.first_alone = true);
+    account.script(FILM, Step::Put(1), Answer::Token("fresh"));
+    account.script(FILM, Step::Put(2), Answer::Hold);
+    let run = Run::new(&account);
+    run.add(FILM, 3).await;
+    run.until_asked(FILM, Step::Put(2)).await;
+    assert!(
+        run.session().contains("token = \"fresh\""),
+        "{}",
+        run.session()
+    );
+    account.release();
+    run.until_done().await;
+    for asked in account.asked(FILM) {
+        if matches!(asked.step, Step::Put(2..) | Step::Complete) {
+            assert_eq!(asked.token.as_deref(), Some("fresh"), "{:?}", asked.step);
+        }
+    }
+}

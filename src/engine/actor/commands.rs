@@ -192,6 +192,11 @@ impl Actor {
     /// Another plan from now on: it is on disk before its first part goes out.
     pub(super) fn replan(&mut self, id: UploadId, plan: PartPlan) {
         let saved = self.keep_durable(id, &[Change::Plan(plan)]);
+        self.wait_for_disk(id, saved);
+    }
+
+    /// No part of it goes out before this is on disk.
+    pub(super) fn wait_for_disk(&mut self, id: UploadId, saved: oneshot::Receiver<()>) {
         self.queue.with_begun(id, |begun| begun.saving_plan = true);
         self.spawn(async move {
             drop(worker::on_disk(saved).await);

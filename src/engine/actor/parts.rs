@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{Actor, failures::soon};
 use crate::{
-    destination::PartReceipt,
+    destination::{PartReceipt, Ticket},
     engine::{
         flights::Flight,
         protocol::{Event, UploadId},
@@ -146,9 +146,10 @@ impl Actor {
             drop(self.cut_flight(id, next.number));
         }
         fault_point("part-answered");
-        self.keep(id, &Change::Part(next.number, sent.receipt));
-        if let Some(ticket) = sent.ticket {
-            self.keep(id, &Change::Ticket(ticket));
+        let part = Change::Part(next.number, sent.receipt);
+        match sent.ticket {
+            Some(ticket) => self.new_ticket(id, ticket, part),
+            None => self.keep(id, &part),
         }
         // One whose link was known says nothing of an API that is waited for.
         let api_closed = self.gates.closed(Way::Calls, Instant::now()).is_some();
@@ -171,6 +172,16 @@ impl Actor {
             attempt: next.attempt,
         });
         self.settle_if_stuck(id);
+    }
+
+    /// A part came with a ticket, by which the upload is opened from now on. It is on disk before another
+    /// part goes out.
+    fn new_ticket(&mut self, id: UploadId, ticket: Ticket, part: Change) {
+        let saved = self.keep_durable(id, &[Change::Ticket(ticket), part]);
+        self.remotes.remove(&id);
+        if self.is_active(id) && self.stopping.is_none() && self.remote(id).is_some() {
+            self.wait_for_disk(id, saved);
+        }
     }
 
     /// Another file stands where the one was whose parts are being sent. When those in flight, which

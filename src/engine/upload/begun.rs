@@ -85,7 +85,7 @@ pub struct Begun {
     pub step_failures: u32,
     /// The last error of the present step, shown while it waits to be tried again.
     pub step_error: Option<Error>,
-    /// Whether a new plan is being saved: no part goes out before it is.
+    /// Whether a new plan or ticket is being saved: no part goes out before it is.
     pub saving_plan: bool,
     /// Whether the part size was tuned meanwhile, so that it is cut anew once more after that.
     pub cut_again: bool,
