@@ -77,13 +77,13 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     };
     queue.restored();
 
-    let (told, mut events) = mpsc::unbounded_channel();
+    let (sender, mut events) = mpsc::unbounded_channel();
     let (handle, ended) = engine::spawn(engine::Parts {
         session,
         queue,
         account: Arc::new(account),
         timing: Timing::default(),
-        events: Some(told),
+        events: Some(sender),
         elsewhere: Arc::default(),
         clock: Clock::default(),
     });

@@ -72,9 +72,9 @@ async fn an_ordered_upload_that_was_paused_amid_a_part_is_resumed_where_the_acco
     let film = run.add(FILM, 3).await;
     run.until_asked(FILM, Step::Put(2)).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    run.tell(Command::Pause(all())).await;
+    run.command(Command::Pause(all())).await;
     run.until("a pause", |run| run.is(State::Paused)).await;
-    run.tell(Command::Resume(all())).await;
+    run.command(Command::Resume(all())).await;
     run.until_done().await;
     assert_eq!(
         run.summary().errors,
@@ -254,7 +254,7 @@ async fn an_upload_is_open_at_the_account_only_while_it_has_its_place() {
         run.until_asked(FILM, Step::Put(2)).await;
         assert_eq!(account.open_uploads(), 1);
         match &command {
-            Some(command) => run.tell(command.clone()).await,
+            Some(command) => run.command(command.clone()).await,
             None => account.release(),
         }
         let closed = |run: &Run| run.account.open_uploads() == 0;
@@ -273,7 +273,7 @@ async fn an_upload_that_is_found_complete_is_asked_for_the_media_object_that_it_
     run.until("a failure", |run| run.is(State::Failed)).await;
     account.script(FILM, Step::Received, Answer::Have(Received::Complete));
     let run = run.restart().await;
-    run.tell(Command::Retry(all())).await;
+    run.command(Command::Retry(all())).await;
     run.until_done().await;
     let named = |run: &Run| run.session().contains("media = \"media-0\"");
     run.until("its id in the session", named).await;

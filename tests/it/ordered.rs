@@ -156,7 +156,7 @@ impl Server {
                 }
                 Ok(self.found(&marker))
             }
-            "head" => Ok(self.told(number(path), "200 OK")),
+            "head" => Ok(self.progress_of(number(path), "200 OK")),
             "get" if path.starts_with("media/") => Ok("200 OK".to_owned()),
             "get" => Ok(self.found(&marker)),
             _ => Ok("405 X".to_owned()),
@@ -172,17 +172,17 @@ impl Server {
     }
 
     /// How far an upload is. What is still being taken of it is waited for.
-    fn told(&self, number: usize, status: &str) -> String {
+    fn progress_of(&self, number: usize, status: &str) -> String {
         let receiving = |state: &mut State| state.uploads[number].receiving;
         let state = self.changed.wait_while(self.state(), receiving);
         let state = state.unwrap_or_else(PoisonError::into_inner);
         let upload = &state.uploads[number];
         let offset = upload.bytes.len() as u64;
-        let told = format!("{status}\r\nUpload-Offset: {offset}");
+        let progress = format!("{status}\r\nUpload-Offset: {offset}");
         if offset < upload.size {
-            return told;
+            return progress;
         }
-        format!("{told}\r\nMedia-Id: media-{number}")
+        format!("{progress}\r\nMedia-Id: media-{number}")
     }
 
     fn patch(&self, number: usize, offset: u64, body: &mut dyn Read) -> io::Result<String> {
@@ -207,7 +207,7 @@ impl Server {
         if self.strikes(Fault::LoseAnswer(end)) {
             return Err(io::ErrorKind::Other.into());
         }
-        Ok(self.told(number, "204 X"))
+        Ok(self.progress_of(number, "204 X"))
     }
 
     /// All of these files are there, each once, and nothing was done wrong.

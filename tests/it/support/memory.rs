@@ -197,7 +197,7 @@ impl Memory {
         self.seen().script.push((of.to_owned(), step, answer));
     }
 
-    /// Lets everything go on that is held.
+    /// Releases everything that is held.
     pub(crate) fn release(&self) {
         self.0.released.send_replace(true);
     }
@@ -565,7 +565,7 @@ impl Run {
 
     /// Ends the engine, and begins another with what it saved.
     pub(crate) async fn restart(self) -> Self {
-        self.tell(Command::StopNow).await;
+        self.command(Command::StopNow).await;
         self.ended.await.unwrap();
         drop(self.handle);
         let to = Arc::new(self.account.clone());
@@ -583,12 +583,12 @@ impl Run {
         fs::read_to_string(self.home.path().join("it.toml")).unwrap()
     }
 
-    pub(crate) async fn tell(&self, command: Command) {
+    pub(crate) async fn command(&self, command: Command) {
         let outcome = self.handle.command(command).await.unwrap();
         assert!(!outcome.refused, "{}", outcome.words);
     }
 
-    /// Has the session written anew. What is answered may say that it takes long, by the paused clock.
+    /// Rewrites the session file. By the paused clock that may take too long for its answer, which is ignored.
     pub(crate) async fn rewrite(&self) {
         drop(self.handle.command(Command::Save).await);
     }
@@ -597,7 +597,7 @@ impl Run {
     pub(crate) async fn add(&self, name: &str, parts: u64) -> PathBuf {
         let path = self.home.path().join(name);
         Source::write(&path, parts * PART, parts);
-        self.tell(engine::add(&path)).await;
+        self.command(engine::add(&path)).await;
         path
     }
 
@@ -623,10 +623,10 @@ impl Run {
 
     /// Waits until it is as wanted. The time that this may take is not the paused clock's.
     pub(crate) async fn until(&self, what: &str, is: impl Fn(&Self) -> bool) {
-        let begun = std::time::Instant::now();
+        let started = std::time::Instant::now();
         while !is(self) {
             let asked = &self.account.seen().asked.clone();
-            let waits = begun.elapsed() < Duration::from_mins(1);
+            let waits = started.elapsed() < Duration::from_mins(1);
             assert!(
                 waits,
                 "in vain waited for {what}: {asked:#?} {:#?}",
