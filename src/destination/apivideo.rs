@@ -266,7 +266,7 @@ impl Account for ApiVideo {
     }
 
     fn open(&self, ticket: Ticket) -> Result<Box<dyn RemoteUpload>> {
-        let mode = RangeMode::of(&ticket).unwrap_or(self.range);
-        Ok(Box::new(Upload::new(Arc::clone(&self.api), ticket, mode)?))
+        let api = Arc::clone(&self.api);
+        Ok(Box::new(Upload::new(api, ticket, self.range)?))
     }
 }

@@ -681,17 +681,25 @@ async fn an_upload_says_what_it_allows_by_how_it_was_created() {
         let ticket = created_by.create(&many.media("m")).await.unwrap();
         let opened = opened_by.open(ticket.clone()).unwrap();
         assert_eq!(opened.limits().can_replan, can_replan);
-        try_join_all([3, 1, 2].map(|n| many.put(&*opened, n)))
+        many.put(&*opened, 3).await.unwrap();
+        // One of the first edition does not say it: what was received does.
+        let first_edition = |ticket: &Ticket| Ticket::of(media_id(ticket).as_str());
+        let bare = opened_by.open(first_edition(&ticket)).unwrap();
+        assert!(!bare.limits().can_replan, "it is not known yet");
+        try_join_all([1, 2].map(|n| many.put(&*bare, n)))
             .await
             .unwrap();
+        assert_eq!(bare.limits().can_replan, can_replan);
         complete(&*opened, &ticket, &many).await;
         assert_eq!(house.media(&ticket).await["sha256"], many.sha256);
-        let first_edition = Ticket::of(media_id(&ticket).as_str());
-        let opened = opened_by.open(first_edition).unwrap();
+        let ticket = created_by.create(&many.media("n")).await.unwrap();
+        let bare = opened_by.open(first_edition(&ticket)).unwrap();
+        let received = bare.received(&many.plan).await.unwrap();
+        assert_eq!(received, Received::Parts(vec![]));
         assert_eq!(
-            opened.limits().can_replan,
+            bare.limits().can_replan,
             opened_by.limits().can_replan,
-            "the config's mode where the ticket has none"
+            "the config's mode where nothing was received"
         );
     }
     let to = house.jwplayer();

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde::Deserialize;
 
-use super::super::MediaStatus;
+use super::{super::MediaStatus, RangeMode};
 use crate::error::clean;
 
 /// What a video's status says.
@@ -108,6 +108,17 @@ impl Status {
         })
     }
 
+    /// How the upload was sent, by what was received: parts by number, or byte ranges. `None` where
+    /// nothing was, or both are named.
+    pub(super) fn mode(&self) -> Option<RangeMode> {
+        let has_bytes = self.stretches().next().is_some();
+        match (has_bytes, self.parts().0) {
+            (true, []) => Some(RangeMode::Bytes),
+            (false, [_, ..]) => Some(RangeMode::Part),
+            (true, _) | (false, []) => None,
+        }
+    }
+
     /// What became of the video. Words that are not known mean that work goes on.
     pub(super) fn media(&self) -> MediaStatus {
         let word = self.word();
@@ -153,7 +164,19 @@ mod tests {
         assert!(!status.is_uploaded());
         assert_eq!(status.stretches().next().unwrap().bytes, 0..134_217_728);
         assert_eq!(status.parts(), (&[1, 2][..], None));
+        assert_eq!(status.mode(), None, "it names both");
         assert_eq!(status.media(), MediaStatus::Processing("uploading".into()));
+    }
+
+    #[test]
+    fn what_was_received_says_how_it_was_sent() {
+        let mode = |ingest: &str| read(&format!(r#"{{"ingest":{ingest}}}"#)).mode();
+        let bytes = r#"{"receivedBytes":[{"from":0,"to":9,"total":25}],"receivedParts":null}"#;
+        assert_eq!(mode(bytes), Some(RangeMode::Bytes));
+        let parts = r#"{"receivedBytes":[],"receivedParts":{"parts":[2],"total":3}}"#;
+        assert_eq!(mode(parts), Some(RangeMode::Part));
+        let nothing = r#"{"receivedBytes":[],"receivedParts":{"parts":[],"total":null}}"#;
+        assert_eq!((mode(nothing), mode("null")), (None, None));
     }
 
     #[test]

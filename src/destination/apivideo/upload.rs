@@ -1,6 +1,6 @@
 //! One video's upload: sending its parts, what the server has of them, and its end.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use reqwest::Body;
@@ -13,6 +13,7 @@ use super::{
     Api, RangeMode, answer,
     form::FileForm,
     received, request,
+    status::Status,
 };
 use crate::{
     body::PartBody,
@@ -26,15 +27,19 @@ use crate::{
 pub(super) struct Upload {
     api: Arc<Api>,
     media: MediaId,
-    /// The way its parts are announced: as it was created, whatever the config says now.
-    mode: RangeMode,
+    /// The way its parts are announced: as it was created, whatever the config says now. Not known
+    /// before the first status where a ticket of the first edition does not say it.
+    mode: OnceLock<RangeMode>,
+    /// The way of new uploads, for one of which neither ticket nor status says it.
+    configured: RangeMode,
     /// The file's name as the vendor may see it; empty where a ticket of the first edition has none.
     file_name: String,
 }
 
 impl Upload {
-    /// The upload of this ticket, sent in this way.
-    pub(super) fn new(api: Arc<Api>, ticket: Ticket, mode: RangeMode) -> Result<Self> {
+    /// The upload of this ticket; `configured` is the way in which new uploads are sent.
+    pub(super) fn new(api: Arc<Api>, ticket: Ticket, configured: RangeMode) -> Result<Self> {
+        let mode = RangeMode::of(&ticket).map_or_else(OnceLock::new, OnceLock::from);
         let name = ticket.text("method").and_then(|m| m.split_once(' '));
         let file_name = name.map_or("", |(_, name)| name).to_owned();
         let media = ticket.media.ok_or_else(|| {
@@ -45,8 +50,29 @@ impl Upload {
             api,
             media,
             mode,
+            configured,
             file_name,
         })
+    }
+
+    /// The video's status, which also says how an upload was sent whose ticket does not.
+    async fn status(&self) -> Result<(Status, RangeMode)> {
+        let status = self.api.video(&self.media).await?.ok_or_else(|| {
+            let why = "api.video no longer has this video";
+            self.api.error(Kind::TicketGone, why)
+        })?;
+        let mode = self
+            .mode
+            .get_or_init(|| status.mode().unwrap_or(self.configured));
+        Ok((status, *mode))
+    }
+
+    /// The way its parts are announced, by a call where that is not known yet.
+    async fn mode(&self) -> Result<RangeMode> {
+        match self.mode.get() {
+            Some(mode) => Ok(*mode),
+            None => Ok(self.status().await?.1),
+        }
     }
 
     /// What a refusal means that says the bytes of this part overlap with what is there: this very
@@ -66,8 +92,15 @@ impl Upload {
 
 #[async_trait]
 impl RemoteUpload for Upload {
+    /// While the mode is not known, nothing may be replanned.
     fn limits(&self) -> Limits {
-        self.mode.narrow(&self.api.limits)
+        let mode = self.mode.get().unwrap_or(&RangeMode::Part);
+        mode.narrow(&self.api.limits)
+    }
+
+    async fn prepare(&self, _plan: &PartPlan, _part: Part) -> Result<Target> {
+        self.mode().await?;
+        Ok(Target::Account)
     }
 
     async fn put(
@@ -86,7 +119,7 @@ impl RemoteUpload for Upload {
         } = &*self.api;
         let boundary = format!("reelhaul-{:032x}", fastrand::u128(..));
         let media = self.media.as_str();
-        let call = request::source(http, media, plan, part, self.mode, &boundary)?;
+        let call = request::source(http, media, plan, part, self.mode().await?, &boundary)?;
         let mime = mime_guess::from_path(&self.file_name).first_or_octet_stream();
         let form = FileForm::new(&boundary, &self.file_name, mime.as_ref(), body);
 
@@ -127,11 +160,8 @@ impl RemoteUpload for Upload {
     }
 
     async fn received(&self, plan: &PartPlan) -> Result<Received> {
-        let status = self.api.video(&self.media).await?.ok_or_else(|| {
-            let why = "api.video no longer has this video";
-            self.api.error(Kind::TicketGone, why)
-        })?;
-        Ok(received::received(&status, plan, self.mode))
+        let (status, mode) = self.status().await?;
+        Ok(received::received(&status, plan, mode))
     }
 
     /// The upload ends by itself when its last part arrives; this only makes sure that it did.
