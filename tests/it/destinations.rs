@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::support::{MIB, upload::Upload};
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use reelhaul::{
     destination::{
         Account, Completed, Lookup, MediaStatus, NewMedia, Received, RemoteUpload, Target, Ticket,
@@ -665,6 +665,27 @@ async fn a_429_is_throttled_and_left_to_the_engine_with_its_wait_host_and_class(
         let again = tokio::time::timeout(Duration::from_secs(10), to.check()).await;
         again.expect("the limiter does not wait for it").unwrap();
     }
+}
+
+#[tokio::test]
+async fn parts_that_wait_for_the_same_links_ask_once_where_the_api_asks_to_wait() {
+    let house = House::open(quick()).await;
+    let to = house.jwplayer();
+    let upload = Upload::new(16 * MIB, 5 * MIB);
+    let (_, opened) = start(&to, &upload, "m").await;
+    house
+        .fault(json!({"fault": "rate-limit", "on": "list"}))
+        .await;
+    let parts = [1, 2, 3].map(|n| opened.prepare(&upload.plan, upload.part(n)));
+    for prepared in join_all(parts).await {
+        assert_eq!(prepared.unwrap_err().kind, Kind::Throttled);
+    }
+    assert_eq!(house.report().await["requests"]["jwplayer"]["list"], 1);
+    let links = [1, 2, 3].map(|n| opened.prepare(&upload.plan, upload.part(n)));
+    for prepared in join_all(links).await {
+        assert!(matches!(prepared.unwrap(), Target::Link(_)));
+    }
+    assert_eq!(house.report().await["requests"]["jwplayer"]["list"], 2);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use crate::plan::PartNumber;
+use crate::{error::Error, plan::PartNumber};
 
 /// The links of one upload. They go with it.
 #[derive(Default)]
@@ -22,6 +22,10 @@ struct Known {
     /// How many pages were fetched; the links of one are of one age.
     fetched: u64,
     longest_page: Option<u32>,
+    /// How many pages were asked for, in vain or not.
+    asked: u64,
+    /// Why the latest of them did not come.
+    failure: Option<Error>,
 }
 
 struct Link {
@@ -74,6 +78,26 @@ impl Links {
         self.known().longest_page
     }
 
+    /// How many pages were asked for so far.
+    pub(super) fn asked(&self) -> u64 {
+        self.known().asked
+    }
+
+    /// A page was asked for, and came or not.
+    pub(super) fn was_asked(&self, failure: Option<&Error>) {
+        let mut known = self.known();
+        known.asked += 1;
+        known.failure = failure.cloned();
+    }
+
+    /// Why the latest page did not come, where it was asked for after so many, and where asking again at
+    /// once would only show the same: the API asks to wait, say, or can't be reached.
+    pub(super) fn failed_since(&self, asked: u64) -> Option<Error> {
+        let known = self.known();
+        let failure = known.failure.as_ref().filter(|_| known.asked > asked);
+        failure.filter(|error| !error.kind.counted()).cloned()
+    }
+
     /// Keeps how many parts a page had that was asked for `asked`.
     pub(super) fn page_was(&self, length: Option<u32>, asked: u32) {
         self.known().longest_page = length.filter(|&length| length < asked);
@@ -83,6 +107,7 @@ impl Links {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     fn page(links: &[(u32, &str)]) -> Vec<(u32, String)> {
         links
@@ -105,6 +130,21 @@ mod tests {
         links.expired(2, "a2");
         assert_eq!((links.get(2), links.get(3)), (None, None));
         assert_eq!(links.get(4).as_deref(), Some("b4"));
+    }
+
+    #[test]
+    fn who_waited_for_a_page_that_did_not_come_shares_the_reason_unless_another_try_may_help() {
+        let links = Links::default();
+        for (kind, shared) in [(Kind::Throttled, true), (Kind::Broken, false)] {
+            let before = links.asked();
+            assert_eq!(links.failed_since(before), None);
+            links.was_asked(Some(&Error::new(kind, "no page")));
+            let failure = links.failed_since(before);
+            assert_eq!(failure.map(|error| error.kind), shared.then_some(kind));
+            assert_eq!(links.failed_since(links.asked()), None, "came later");
+            links.was_asked(None);
+            assert_eq!(links.failed_since(before), None, "the next one came");
+        }
     }
 
     #[test]

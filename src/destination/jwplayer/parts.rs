@@ -71,9 +71,13 @@ impl PartsUpload {
         if let Some(link) = self.links.get(part) {
             return Ok(Target::Link(link));
         }
+        let asked_before = self.links.asked();
         let _fetching = self.links.fetching.lock().await;
         if let Some(link) = self.links.get(part) {
             return Ok(Target::Link(link));
+        }
+        if let Some(failure) = self.links.failed_since(asked_before) {
+            return Err(failure);
         }
         let asked = page_length(plan);
         // A second look, when the first shows that the server's pages are shorter than asked for.
@@ -95,6 +99,12 @@ impl PartsUpload {
 
     /// One page of the list, its links kept.
     async fn page(&self, number: u32, asked: u32) -> Result<Page> {
+        let page = self.ask_for_page(number, asked).await;
+        self.links.was_asked(page.as_ref().err());
+        page
+    }
+
+    async fn ask_for_page(&self, number: u32, asked: u32) -> Result<Page> {
         let (upload, token) = self.needed_keys()?;
         let call = self.api.site.parts(upload, token, number, asked)?;
         let answer = self.api.ask(call).await?;
