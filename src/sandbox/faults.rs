@@ -44,6 +44,10 @@ pub enum Fault {
     /// Waits, a part in mid-body, until `DELETE /_sandbox/holds` releases it; only scripted. So that a
     /// test can act in the middle of something, however long that takes.
     Hold,
+    /// Lists nothing, whatever there is (JW Player's list of media objects); only scripted.
+    EmptyList,
+    /// Does what was asked, then names a budget of one call a minute that is used up; only scripted.
+    OddLimit,
 }
 
 impl Fault {
@@ -78,6 +82,8 @@ impl Fault {
             Self::LostAnswer => "lost-answer",
             Self::BadMedia => "bad-media",
             Self::Hold => "hold",
+            Self::EmptyList => "empty-list",
+            Self::OddLimit => "odd-limit",
         }
     }
 
@@ -99,7 +105,8 @@ impl Fault {
                 Vendor::JwPlayer => scripted && matches!(step, Step::List | Step::Complete),
             },
             Self::BadMedia => part || step == Step::Complete,
-            Self::Hold => scripted,
+            Self::Hold | Self::OddLimit => scripted,
+            Self::EmptyList => scripted && vendor == Vendor::JwPlayer && step == Step::Find,
         }
     }
 }
@@ -183,7 +190,8 @@ pub(super) struct Script {
     /// How often it still strikes.
     #[serde(default = "once")]
     pub(super) times: u64,
-    /// Milliseconds: of a delay; of an error after, for how long it asks to wait (whole seconds).
+    /// Milliseconds: of a delay; of a rate limit or an error after, for how long it asks to wait
+    /// (whole seconds).
     #[serde(default)]
     pub(super) ms: Option<u64>,
     /// Bytes a second: of a slow body.

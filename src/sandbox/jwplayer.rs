@@ -263,6 +263,12 @@ fn internal(status: StatusCode) -> Refusal {
     Refusal::new(status, "internal_error", "Something went wrong.")
 }
 
+/// A list of media objects that has none.
+pub(super) fn empty_list() -> Response {
+    let body = json!({ "page": 1, "page_length": 10, "total": 0, "media": [] });
+    json(StatusCode::OK, &body)
+}
+
 fn broken(error: &std::io::Error) -> Refusal {
     tracing::debug!(%error, "the storage failed");
     internal(StatusCode::INTERNAL_SERVER_ERROR)

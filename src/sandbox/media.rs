@@ -18,6 +18,16 @@ pub(super) enum Vendor {
     ApiVideo,
 }
 
+impl Vendor {
+    /// The headers that name how many calls a minute there are, and how many of them are left.
+    pub(super) fn budget_headers(self) -> [&'static str; 2] {
+        match self {
+            Self::JwPlayer => ["jw-request-limit", "jw-request-remaining"],
+            Self::ApiVideo => ["x-ratelimit-limit", "x-ratelimit-remaining"],
+        }
+    }
+}
+
 /// Where a piece belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -26,6 +26,7 @@ pub(super) fn report(house: &House, now: Timestamp) -> Value {
         "connections": house.stats.connections(),
         "most_connections": house.stats.most_connections(),
         "bytes_received": house.stats.bytes(),
+        "part_slots_listed": house.stats.slots(),
     })
 }
 

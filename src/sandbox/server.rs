@@ -5,10 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::response::Response;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
-use hyper::{
-    Request, StatusCode, body::Incoming, header::RETRY_AFTER, server::conn::http1,
-    service::service_fn,
-};
+use hyper::{Request, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use tokio::{net::TcpListener, task::JoinSet, time::Instant};
@@ -204,15 +201,20 @@ async fn answer(
         Some((Fault::ErrorAfter, wait)) => {
             house.faults.met(Fault::ErrorAfter);
             let mut failed = call.failed(StatusCode::SERVICE_UNAVAILABLE);
-            if let Some(ms) = wait {
-                let seconds = ms.div_ceil(1000);
-                failed.headers_mut().insert(RETRY_AFTER, seconds.into());
-            }
+            strike::ask_to_wait(&mut failed, wait);
             failed
         }
         Some((Fault::LostAnswer, _)) => {
             house.faults.met(Fault::LostAnswer);
             fate.hang_up();
+            reply
+        }
+        Some((Fault::OddLimit, _)) => {
+            house.faults.met(Fault::OddLimit);
+            let [limit, remaining] = vendor.budget_headers();
+            let mut reply = reply;
+            reply.headers_mut().insert(limit, 1.into());
+            reply.headers_mut().insert(remaining, 0.into());
             reply
         }
         _ => reply,

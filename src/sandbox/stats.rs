@@ -20,6 +20,7 @@ pub(super) struct Stats {
     connections: AtomicU64,
     most_connections: AtomicU64,
     bytes: AtomicU64,
+    slots: AtomicU64,
 }
 
 impl Stats {
@@ -31,6 +32,7 @@ impl Stats {
             connections: AtomicU64::new(0),
             most_connections: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            slots: AtomicU64::new(0),
         }
     }
 
@@ -63,6 +65,16 @@ impl Stats {
 
     pub(super) fn received(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Counts part slots that a page of JW Player's list of parts had.
+    pub(super) fn listed(&self, slots: usize) {
+        self.slots.fetch_add(slots as u64, Ordering::Relaxed);
+    }
+
+    /// How many part slots all pages had together.
+    pub(super) fn slots(&self) -> u64 {
+        self.slots.load(Ordering::Relaxed)
     }
 
     pub(super) fn requests(&self) -> BTreeMap<Vendor, BTreeMap<Step, u64>> {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use axum::response::Response;
-use hyper::StatusCode;
+use hyper::{StatusCode, header::RETRY_AFTER};
 
 use super::{
     faults::{Fault, Step, Strike},
-    line,
+    jwplayer, line,
     request::{Ask, Subject},
     server::Call,
     wire::{Fate, Tamper},
@@ -40,7 +40,9 @@ pub(super) async fn before(
         }
         Fault::RateLimit => {
             house.faults.met(strike.fault);
-            struck.answer = Some(call.rate_limited());
+            let mut refusal = call.rate_limited();
+            ask_to_wait(&mut refusal, strike.ms);
+            struck.answer = Some(refusal);
         }
         Fault::ErrorBefore => {
             house.faults.met(strike.fault);
@@ -82,7 +84,19 @@ pub(super) async fn before(
                 house.faults.met(strike.fault);
             }
         }
-        Fault::ErrorAfter | Fault::LostAnswer => {}
+        Fault::EmptyList => {
+            house.faults.met(strike.fault);
+            struck.answer = Some(jwplayer::empty_list());
+        }
+        Fault::ErrorAfter | Fault::LostAnswer | Fault::OddLimit => {}
     }
     struck
+}
+
+/// Has an answer ask to wait so many milliseconds, in whole seconds.
+pub(super) fn ask_to_wait(answer: &mut Response, ms: Option<u64>) {
+    if let Some(ms) = ms {
+        let seconds = ms.div_ceil(1000);
+        answer.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
 }

@@ -42,6 +42,7 @@ pub(super) async fn list(ask: &Ask, upload: &str) -> Result<Response, Refusal> {
             }
         })
         .collect();
+    house.stats.listed(parts.len());
     let body = json!({ "page": at, "page_length": length, "total": PARTS, "parts": parts });
     Ok(json(StatusCode::OK, &body))
 }

@@ -151,7 +151,8 @@ async fn storage_asks_to_slow_down_and_the_apis_to_wait() {
     let run = start(Options::default()).await;
     run.script(json!([
         { "fault": "rate-limit", "on": "part" },
-        { "fault": "rate-limit", "on": "status", "times": 2 },
+        { "fault": "rate-limit", "on": "status" },
+        { "fault": "rate-limit", "on": "status", "ms": 59_001 },
     ]))
     .await;
     let answer = put(&run, 1, b"x").await.unwrap();
@@ -165,8 +166,29 @@ async fn storage_asks_to_slow_down_and_the_apis_to_wait() {
     let path = format!("/videos/{video}/status");
     let answer = run.call(Method::GET, &path, &token, None).await;
     assert_eq!(answer.headers()["x-ratelimit-retry-after"], "1");
+    assert_eq!(answer.headers()["retry-after"], "60");
     assert_eq!(slug(answer).await, (429, "too-many-requests".to_owned()));
     assert_eq!(run.met().await, json!({ "rate-limit": 3 }));
+}
+
+#[tokio::test]
+async fn a_list_is_empty_and_a_budget_is_odd_as_often_as_scripted() {
+    let run = start(Options::default()).await;
+    run.multipart("listed").await;
+    run.script(json!([
+        { "fault": "empty-list", "on": "find" },
+        { "fault": "odd-limit", "on": "find" },
+    ]))
+    .await;
+    let empty = body(run.site(Method::GET, "", None).await).await;
+    assert_eq!(empty["media"], json!([]));
+    let odd = run.site(Method::GET, "", None).await;
+    assert_eq!(odd.headers()["jw-request-limit"], "1");
+    assert_eq!(odd.headers()["jw-request-remaining"], "0");
+    assert_eq!(body(odd).await["media"].as_array().unwrap().len(), 1);
+    let next = run.site(Method::GET, "", None).await;
+    assert!(!next.headers().contains_key("jw-request-limit"));
+    assert_eq!(run.met().await, json!({ "empty-list": 1, "odd-limit": 1 }));
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ use std::{
 pub(crate) use self::{
     home::{Home, Mode, copy_of_the_program, program},
     process::{Ended, Running, path_of},
-    server::{Media, Server},
+    server::{Media, Piece, Server},
     source::{Source, an_hour_ago},
 };
 

@@ -224,6 +224,7 @@ pub(crate) struct Report {
     pub(crate) media: Vec<Media>,
     pub(crate) requests: BTreeMap<String, BTreeMap<String, u64>>,
     pub(crate) bytes_received: u64,
+    pub(crate) part_slots_listed: u64,
     pub(crate) connections: u64,
 }
 
@@ -240,6 +241,12 @@ pub(crate) struct Media {
 
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Piece {
+    /// Its number, where it was announced by number.
+    pub(crate) part: Option<u32>,
+    /// How many parts were announced with it.
+    pub(crate) of: Option<u32>,
+    /// Where it begins, where it was announced as a byte range.
+    pub(crate) from: Option<u64>,
     /// Bytes it holds, once it arrived whole.
     pub(crate) size: Option<u64>,
     /// How often it arrived whole.
