@@ -318,6 +318,18 @@ mod tests {
         assert!(limiter.state().runs.len() <= 611);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn what_is_left_of_a_large_budget_takes_no_memory_where_no_limit_is_named() {
+        let limiter = CallRateLimiter::new("API calls", u32::MAX);
+        for n in 0..20_000 {
+            let remaining = Some(u32::MAX / 20_000 * (20_000 - n));
+            let limit = None;
+            limiter.observe_headers(Budget { limit, remaining });
+            assert!(limiter.state().runs.len() <= 611);
+            tokio::time::advance(Duration::from_millis(7)).await;
+        }
+    }
+
     proptest! {
         #[test]
         fn no_budget_a_server_names_makes_it_panic_or_exceed_what_is_configured(
