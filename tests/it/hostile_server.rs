@@ -698,7 +698,7 @@ fn an_account_is_the_same_whatever_its_path_and_another_by_host_port_site_or_key
     let jwplayer = |url: &str, site: &str| {
         let mut options = JwPlayerOptions::new(site, Secret::new("SECRET-0"));
         options.url = url.into();
-        options.metadata = "tags = [\"x\"]".parse().unwrap();
+        options.metadata.insert("tags".to_owned(), "x".into());
         JwPlayer::new(options).unwrap().id().clone()
     };
     let apivideo = |url: &str, key: &str| {
