@@ -13,6 +13,7 @@
 //! | [`identity`] | whether a file is still the one that was begun |
 //! | [`path`], [`format`](mod@format), [`metadata`] | paths as text and back; numbers and names for people; path → title and media type |
 //! | [`limiter`] | the bandwidth cap that all parts share |
+//! | `fault_point` | places where a test ends or holds the program; not in release builds |
 //! | [`secret`] | keys and tokens that no one can print by accident, and where they come from |
 //!
 //! What runs:

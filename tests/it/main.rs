@@ -24,6 +24,7 @@ mod odd_tree;
 mod ordered;
 mod races;
 mod readers;
+mod readme;
 mod resume;
 mod sandbox;
 mod saving;
