@@ -2,7 +2,8 @@
 //!
 //! An [`Account`] is what a destination of the config points at: it creates media objects and knows
 //! what became of them. A [`RemoteUpload`] is one upload there. Errors of an account are its API's;
-//! those of [`RemoteUpload::put`] are the storage's; each names its host and class of call.
+//! those of [`RemoteUpload::put`] are of the host that takes the parts; each names its host and class of
+//! call.
 //!
 //! Everything needed to resume an upload next week is in its [`Ticket`], which the session keeps.
 //! What an implementation caches (links, access tokens) it can get again.
@@ -13,8 +14,14 @@
 //! | `upload` | one upload at an account: parts, receipts, completion |
 //! | `limits` | what an account allows, and how a file is split within that |
 //! | `call_limiter` | calls per minute |
+//! | `options` | the keys of a destination's table in the config, common ones and those of one kind |
+//! | `metadata` | a person's metadata as JSON, and in words |
+//! | `status_batch` | statuses that are asked for one after another |
 //! | `http` | requests, answers, TLS |
 //! | `jwplayer`, `apivideo` | the vendors |
+//!
+//! Another kind is a module here, its name and options in `config::schema` and `config::Kind`, and how
+//! it is built in `launch::destinations`.
 
 pub mod apivideo;
 mod call_limiter;
@@ -69,7 +76,7 @@ pub struct NewMedia {
 pub enum Lookup {
     /// This, which can be resumed or is complete.
     Found(Ticket),
-    /// These, which can't be resumed: what their create returned is lost. The upload deletes them
+    /// These, which can't be resumed: what their create returned is lost. The engine deletes them
     /// before it creates another.
     Lost(Vec<Ticket>),
     /// Nothing.
@@ -119,15 +126,15 @@ pub trait Account: Send + Sync + fmt::Debug {
     /// API. No secrets.
     fn page_url(&self, media: &MediaId) -> Option<Url>;
 
-    /// What [`Self::create`] says of a file, in the account's words.
+    /// What [`Self::create`] says of a file, in the account's words, to show to a person.
     fn metadata(&self, media: &NewMedia) -> Map<String, Value>;
 
     /// What it allows, known without a ticket or a secret. An upload may narrow it
     /// ([`RemoteUpload::limits`]).
     fn limits(&self) -> &Limits;
 
-    /// The host that API calls go to, where parts go to another one: that one can be reached says
-    /// nothing of the other then.
+    /// Whether parts go to another host than API calls. That one of the two can be reached then says
+    /// nothing about the other.
     fn parts_go_elsewhere(&self) -> bool {
         false
     }

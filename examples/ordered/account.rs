@@ -41,7 +41,7 @@ impl Resumable {
             Err(_) => Kind::Broken,
         };
         let words = answer.map_or_else(|e| e.to_string(), |answer| answer.status().to_string());
-        let host = self.url.as_str().into();
+        let host = self.url.rsplit("//").next().unwrap_or_default().into();
         Err(Error::new(kind, words).from_endpoint(Endpoint { host, class }))
     }
 

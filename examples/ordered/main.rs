@@ -18,7 +18,13 @@
 
 mod account;
 
-use std::{env, error::Error, path::Path, process::ExitCode, sync::Arc};
+use std::{
+    env,
+    error::Error,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use account::Resumable;
 use reelhaul::{
@@ -42,9 +48,17 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     let usage = "usage: ordered URL SESSION [PATH]…";
     let (url, file) = args.next().zip(args.next()).ok_or(usage)?;
     let url = url.into_string().map_err(|_| usage)?;
+    let url = url.trim_end_matches('/').to_owned();
+    let parsed = url::Url::parse(&url).map_err(|error| format!("{url}: {error}"))?;
+    let host = parsed.host_str().ok_or("the URL has no host")?;
+    let port = parsed.port_or_known_default().unwrap_or_default();
+    let paths: Vec<PathBuf> = args.map(Into::into).collect();
+    if let Some(missing) = paths.iter().find(|path| !path.exists()) {
+        return Err(format!("{}: not there", reelhaul::path::shown(missing)).into());
+    }
     let account = Resumable {
         http: reqwest::Client::builder().no_proxy().build()?,
-        id: AccountId::saved(format!("resumable:{url}")),
+        id: AccountId::new("resumable", host, port, parsed.path()),
         limits: Limits {
             part_min: 1,
             part_max: 1 << 30,
@@ -88,7 +102,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         clock: Clock::default(),
     });
     let add = AddPaths {
-        paths: args.map(Into::into).collect(),
+        paths,
         ..AddPaths::default()
     };
     if !add.paths.is_empty() {

@@ -186,7 +186,10 @@ fn read_destination(
         JwPlayerConfig::KIND => {
             options::read(table).map(|(common, own)| (common, Kind::JwPlayer(own)))
         }
-        _ => options::read(table).map(|(common, own)| (common, Kind::ApiVideo(own))),
+        ApiVideoConfig::KIND => {
+            options::read(table).map(|(common, own)| (common, Kind::ApiVideo(own)))
+        }
+        other => Err((table.span(), format!("kind = {other:?} has no options"))),
     }?;
     let folder = file.parent().unwrap_or(Path::new(""));
     let home = etcetera::home_dir().ok();

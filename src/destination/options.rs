@@ -104,7 +104,8 @@ pub struct LimitOverrides {
 }
 
 impl LimitOverrides {
-    /// Compares what was set with what the vendor's limits make of it.
+    /// The limits that were set, where no part would have to be larger than the largest one, the
+    /// vendor's own limits counted where none is set.
     fn read(sizes: &[Option<Spanned<ByteSize>>; 3], vendor: &Limits) -> Result<Self, Complaint> {
         for size in sizes.iter().flatten() {
             if size.get_ref().as_u64() == 0 {
@@ -156,18 +157,15 @@ impl LimitOverrides {
         })
     }
 
-    /// Puts these in place of the vendor's. The default part size stays within them, and no file is
-    /// allowed that needs more parts than the destination takes.
+    /// Puts these in place of the vendor's. The default part size stays within them. A file that needs
+    /// more parts than are allowed has no plan ([`Limits::plan`]).
     pub fn apply(&self, limits: &mut Limits) {
         limits.part_min = self.part_min.unwrap_or(limits.part_min);
         limits.part_max = self
             .part_max
             .unwrap_or(limits.part_max.max(limits.part_min));
         limits.part_min = limits.part_min.min(limits.part_max);
-        let most = limits
-            .part_max
-            .saturating_mul(u64::from(limits.parts_max.max(1)));
-        limits.file_max = self.file_max.unwrap_or(limits.file_max).min(most);
+        limits.file_max = self.file_max.unwrap_or(limits.file_max);
         limits.part_default = limits.part_default.clamp(limits.part_min, limits.part_max);
     }
 }
@@ -323,16 +321,5 @@ mod tests {
         assert_eq!(applied(Some(60), None), (60, 60, 200));
         assert_eq!(applied(None, Some(3)), (3, 3, 3));
         assert_eq!(applied(Some(300), None), (300, 300, 300));
-    }
-
-    #[test]
-    fn no_file_is_allowed_that_needs_more_parts_than_there_may_be() {
-        let mut limits = JwPlayerConfig::LIMITS;
-        let overrides = LimitOverrides {
-            part_max: Some(5 << 20),
-            ..LimitOverrides::default()
-        };
-        overrides.apply(&mut limits);
-        assert_eq!(limits.file_max, u64::from(limits.parts_max) * (5 << 20));
     }
 }

@@ -21,7 +21,7 @@ pub struct Ticket {
     pub data: toml::Table,
 }
 
-// Tables of a ticket hold texts and numbers that were read from text: none is NaN.
+// No kind keeps a number that is NaN.
 impl Eq for Ticket {}
 
 impl Ticket {
@@ -34,7 +34,7 @@ impl Ticket {
         }
     }
 
-    /// The same with a text of the kind's own.
+    /// The same with a text of the kind's own; `media` is no key for one.
     #[must_use]
     pub fn with(mut self, key: &str, text: impl Into<String>) -> Self {
         self.data

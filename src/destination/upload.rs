@@ -120,7 +120,7 @@ pub enum Completed {
 }
 
 /// One upload at an account, opened by its ticket ([`Account::open`](super::Account::open)). It owns
-/// what can be fetched again (links, page lengths) and the way this upload is sent, whatever the
+/// what can be fetched again (links) and the way this upload is sent, whatever the
 /// config says now; both go when it is dropped. No method retries a failed step: the engine does.
 ///
 /// The plan is handed in, because the engine may replan the parts that have not started.
@@ -130,6 +130,8 @@ pub trait RemoteUpload: Send + Sync + fmt::Debug {
     fn limits(&self) -> Limits;
 
     /// Finds out where a part goes, by API calls; by default nothing has to be asked for.
+    /// [`Target::Received`] is for a part that the account has and can't replace: the engine compares
+    /// its MD5 with the file's, and an upload in which they differ can only be started over.
     ///
     /// # Errors
     /// The API's. [`crate::error::Kind::TicketGone`] where the account no longer knows the upload.
@@ -141,7 +143,7 @@ pub trait RemoteUpload: Send + Sync + fmt::Debug {
     /// [`Self::received`] before it sends the part again.
     ///
     /// # Errors
-    /// The storage's, of all kinds; [`crate::error::Kind::AlreadySent`] is a success that came earlier.
+    /// Those of the host that takes the parts, of all kinds; [`crate::error::Kind::AlreadySent`] is a success that came earlier.
     async fn put(
         &self,
         target: Target,

@@ -61,12 +61,12 @@ pub fn judge(
         Kind::TicketGone | Kind::Local | Kind::Changed | Kind::Storage => Verdict::EndUpload,
         Kind::Refused => Verdict::Ask,
         Kind::Broken | Kind::Server | Kind::Corrupt | Kind::LinkExpired => {
-            if failures > u32::from(retries) {
-                return Verdict::Ask;
-            }
-            // A new link or token is no reason to wait, the first time.
+            // A new link or token is no reason to wait, the first time, and no retry of the part's.
             if error.kind == Kind::LinkExpired && failures <= 1 {
                 return Verdict::At(now);
+            }
+            if failures > u32::from(retries) {
+                return Verdict::Ask;
             }
             let wait = error
                 .wait
@@ -389,6 +389,16 @@ mod tests {
             assert!(matches!(verdict(kind, 3), Verdict::At(_)), "{kind:?}");
             assert_eq!(verdict(kind, 4), Verdict::Ask, "{kind:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_expired_link_is_replaced_once_even_where_nothing_is_retried() {
+        let judged = |failures| {
+            let error = Error::new(Kind::LinkExpired, "x");
+            judge(&error, failures, 0, &BACKOFF, Instant::now(), 1.0)
+        };
+        assert_eq!(judged(1), Verdict::At(Instant::now()));
+        assert_eq!(judged(2), Verdict::Ask);
     }
 
     #[tokio::test(start_paused = true)]

@@ -23,7 +23,7 @@ use crate::{
     body::Reading,
     destination::{
         Account, Completed, Lookup, Md5, MediaStatus, NewMedia, Receipts, Received, RemoteUpload,
-        Ticket, UNVERIFIABLE,
+        Ticket, UNVERIFIABLE, conflict,
     },
     error::{Error, Kind, Result},
     fault_point::fault_point,
@@ -170,7 +170,7 @@ pub async fn look(path: PathBuf) -> Result<Identity> {
 /// with this marker may have made.
 ///
 /// # Errors
-/// The account's; [`Kind::Server`] where it can't be found out whether there is one already, and what
+/// The account's; [`Kind::Refused`] where it can't be found out whether there is one already, and what
 /// was made would last for ever.
 pub async fn create(
     account: &dyn Account,
@@ -353,12 +353,6 @@ fn compare(
     let missing = receipts.keys().filter(|number| !there.contains_key(number));
     checked.lost.extend(missing);
     Ok(checked)
-}
-
-/// Bytes of another plan are there: whatever is added would be mixed with them.
-fn conflict(what: &str) -> Error {
-    let words = format!("the destination has bytes that are not of this upload ({what})");
-    Error::new(Kind::TicketGone, words)
 }
 
 async fn open(path: PathBuf) -> Result<(File, Identity)> {

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use reelhaul::sandbox::{API_KEY, SECRET, SITE};
+use reelhaul::sandbox::{API_KEY, SECRET, SITE, Storage};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -468,4 +468,68 @@ fn a_session_of_the_first_edition_resumes_and_names_the_account_of_what_starts_f
         server.report().assert_holds(&[first, second]);
         server.report().assert_nothing_twice();
     });
+}
+
+#[test]
+fn a_session_is_not_resumed_at_another_account_and_loses_nothing_by_the_attempt() {
+    in_every_mode(|mode| {
+        let server = Server::that_takes_nothing_ahead();
+        let other = Server::start();
+        let home = Home::new(mode, &server.url);
+        let file = amid_the_file(&server, &home);
+        let session = fs::read_to_string(home.session()).unwrap();
+        home.write_config(&mode.config(&other.url));
+        let refused = home.resume(&[]).end();
+        refused.assert_code(2);
+        let ids = [&server, &other].map(|server| server.url.replace("http://", ""));
+        for id in ids {
+            assert!(
+                refused.stderr.contains(&format!(":{id}/")),
+                "{}",
+                refused.stderr
+            );
+        }
+        assert_eq!(other.report().media.len(), 0);
+        assert_eq!(fs::read_to_string(home.session()).unwrap(), session);
+        home.write_config(&mode.config(&server.url));
+        resumes(&server, &home, &file);
+    });
+}
+
+#[test]
+fn an_account_whose_key_was_changed_is_the_same_account() {
+    let kept = tempfile::tempdir().unwrap();
+    let storage = || Storage::Keep(kept.path().to_owned());
+    let server = Server::with(|options| options.storage = storage());
+    let home = Home::new(Mode::ApiVideoBytes, &server.url);
+    let file = Source::write(home.tree().join("take.mov"), 3 * PART, 1);
+    server.hold_part(2, 1);
+    let mut run = home.up(&["--parts", "1"]);
+    run.wait_for_event("part");
+    server.wait_until_held(1);
+    assert!(run.kill().0);
+    drop(server);
+    let server = Server::with(|options| {
+        options.storage = storage();
+        options.api_key = "another-key".to_owned();
+    });
+    let config = Mode::ApiVideoBytes.config(&server.url);
+    home.write_config(&config.replace(API_KEY, "another-key"));
+    home.resume(&[]).end().assert_code(0);
+    let report = server.report();
+    assert_eq!(report.media.len(), 1);
+    report.assert_holds(&[file]);
+}
+
+#[test]
+fn a_link_that_has_expired_is_replaced_even_where_nothing_is_retried() {
+    let server = Server::start();
+    let home = Home::new(Mode::JwPlayer, &server.url);
+    let small = Source::write(home.tree().join("small.mp4"), MIB, 1);
+    let large = Source::write(home.tree().join("large.mov"), 2 * PART, 2);
+    let expired = |file: &Source| json!({ "fault": "link-expired", "on": "part", "part": 1, "file": file.title() });
+    server.script(&json!([expired(&small), expired(&large)]));
+    home.up(&["--retries", "0"]).end().assert_code(0);
+    server.assert_all_struck();
+    server.report().assert_holds(&[small, large]);
 }

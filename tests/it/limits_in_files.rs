@@ -65,14 +65,21 @@ fn a_smallest_part_above_the_largest_of_the_vendor_is_an_error_of_the_config() {
 }
 
 #[test]
-fn a_file_that_needs_more_parts_than_there_may_be_fails_with_the_largest_size_and_no_panic() {
+fn a_file_that_needs_more_parts_than_there_may_be_fails_with_the_limit_named_and_no_panic() {
     let server = Server::start();
     let home = Home::new(Mode::JwPlayer, &server.url);
     sparse(&home.tree().join("film.mov"), 5 << 30);
     let config = Mode::JwPlayer.config(&server.url);
     home.write_config(&format!("{config}part_min = \"1B\"\npart_max = \"1B\"\n"));
     let ended = home.up_with(&[]).end();
-    assert_told(&ended, 1, &["larger than the destination takes (9.8 KiB)"]);
+    assert_told(
+        &ended,
+        1,
+        &[
+            "it can't be split into 10000 parts or fewer",
+            "raise part_max",
+        ],
+    );
     assert!(server.report().media.is_empty());
 }
 

@@ -8,7 +8,7 @@ use crate::{
         protocol::{State, UploadId},
         upload::{Begun, Phase, Upload},
     },
-    ids::MOST_UPLOADS,
+    ids::{AccountId, MOST_UPLOADS, MediaId},
     plan::{PartNumber, PartPlan},
     session::{
         Change, Kept, Progress,
@@ -110,6 +110,20 @@ impl Queue {
         self.find_twins();
         self.sent = 0;
         self.already_there = self.bytes().acknowledged;
+    }
+
+    /// The newest media objects of uploads that were started at another account than this one, each with
+    /// its account's id: `most` of them at the most.
+    #[must_use]
+    pub fn started_elsewhere(&self, account: &AccountId, most: usize) -> Vec<(AccountId, MediaId)> {
+        let elsewhere = |id: &UploadId| {
+            let upload = self.get(*id)?;
+            let started = self.accounts.get(upload.account)?;
+            let media = upload.media().filter(|_| started != account)?;
+            Some((started.clone(), media.clone()))
+        };
+        let newest_first = self.order.iter().rev();
+        newest_first.filter_map(elsewhere).take(most).collect()
     }
 
     /// All that is kept of every upload, in order: a snapshot.

@@ -4,10 +4,10 @@ use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-use super::{Patience, blocking, conflict, hash, open};
+use super::{Patience, blocking, hash, open};
 use crate::{
     body::{PartBody, Progress, Reading},
-    destination::{Account, Md5, PartReceipt, Received, RemoteUpload, Target, Ticket},
+    destination::{Account, Md5, PartReceipt, Received, RemoteUpload, Target, Ticket, conflict},
     engine::upload::NextPart,
     error::{Error, Kind, Result},
     identity::Identity,
