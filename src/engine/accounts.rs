@@ -26,6 +26,12 @@ impl Accounts {
         AccountIndex(u16::try_from(position + 1).unwrap_or_default())
     }
 
+    /// Whether there is any other account than this one.
+    #[must_use]
+    pub fn has_other_than(&self, account: &AccountId) -> bool {
+        self.0.iter().any(|known| known != account)
+    }
+
     /// The account with this index.
     #[must_use]
     pub fn get(&self, AccountIndex(index): AccountIndex) -> Option<&AccountId> {

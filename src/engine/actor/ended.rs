@@ -145,8 +145,8 @@ impl Actor {
                 // Another file with the same bytes stands in its place: that is what is uploaded.
                 self.keep(id, &Change::Fresh(now));
             }
-            let account = Some(self.account.id().clone());
-            self.keep(id, &Change::Begun(marker, account));
+            let start = self.start_under(marker);
+            self.keep(id, &start);
             let at = Timestamp::now().into();
             self.keep(id, &Change::At(Milestone::Begun, at));
             self.keep(id, &Change::Plan(plan));
@@ -226,8 +226,8 @@ impl Actor {
             .is_some_and(|upload| upload.identity != *now)
         {
             self.keep(id, &Change::Fresh(*now));
-            let begun = Change::Begun(marker.unwrap_or_default(), Some(self.account.id().clone()));
-            self.queue.apply(id, &begun);
+            let start = self.start_under(marker.unwrap_or_default());
+            self.queue.apply(id, &start);
         }
         let at = Instant::now() + wait;
         self.deactivate(id);

@@ -121,10 +121,7 @@ impl Actor {
     /// failure says nothing then, and a success counts, unless it was another upload's by now.
     pub(super) fn part_done(&mut self, id: UploadId, flown: &Flown, result: Result<Sent>) {
         let next = flown.next;
-        let landed = self.flights.land(id, next.number, flown.flight);
-        if landed.is_some() {
-            self.under_way -= 1;
-        }
+        let landed = self.land(id, flown);
         let sent = match result {
             Ok(sent) => sent,
             Err(error) => {
@@ -188,10 +185,9 @@ impl Actor {
     /// still come from the old one, have come back, it is looked whether it has the same bytes.
     pub(super) fn part_replaced(&mut self, id: UploadId, flown: &Flown) {
         let number = flown.next.number;
-        if self.flights.land(id, number, flown.flight).is_none() {
+        if self.land(id, flown).is_none() {
             return;
         }
-        self.under_way -= 1;
         let place = self.place(id, None);
         tracing::warn!(
             "{place}: another file stands in its place; what was sent is held against it"
@@ -202,18 +198,20 @@ impl Actor {
         });
     }
 
+    /// A part is no longer in flight; `None` where it was interrupted before it came back.
+    fn land(&mut self, id: UploadId, flown: &Flown) -> Option<Flight> {
+        let flight = self.flights.land(id, flown.next.number, flown.flight)?;
+        self.under_way -= 1;
+        Some(flight)
+    }
+
     /// A part was not sent, because the API did not say where it goes. Until the API answers no part of
     /// this upload goes out; those of others do.
     pub(super) fn part_unprepared(&mut self, id: UploadId, flown: &Flown, error: Error) {
         self.heard(Way::Calls, Some(Err(&error)));
-        if self
-            .flights
-            .land(id, flown.next.number, flown.flight)
-            .is_none()
-        {
+        if self.land(id, flown).is_none() {
             return;
         }
-        self.under_way -= 1;
         self.queue
             .with_begun(id, |begun| begun.needs_api = !error.kind.counted());
         self.part_failed(id, flown.next, error, false, Way::Calls);
@@ -223,10 +221,9 @@ impl Actor {
     /// has, and the plan follows that.
     pub(super) fn part_misplaced(&mut self, id: UploadId, flown: &Flown) {
         let number = flown.next.number;
-        if self.flights.land(id, number, flown.flight).is_none() {
+        if self.land(id, flown).is_none() {
             return;
         }
-        self.under_way -= 1;
         self.queue.with_begun(id, |begun| {
             begun.requeue(number, None);
             begun.checked = false;

@@ -56,8 +56,8 @@ impl Actor {
             let marker: String = (0..MARKER_LENGTH)
                 .map(|_| self.random.choice(MARKER_LETTERS).unwrap_or(&'0'))
                 .collect();
-            let account = Some(self.account.id().clone());
-            self.queue.apply(id, &Change::Begun(marker, account));
+            let start = self.start_under(marker);
+            self.queue.apply(id, &start);
             self.queue.with_begun(id, |begun| begun.recover = false);
         }
         self.queue
@@ -127,6 +127,11 @@ impl Actor {
             });
         }
         self.step(id, Step::Sending);
+    }
+
+    /// That an upload starts under this marker, at the account there is.
+    pub(super) fn start_under(&self, marker: String) -> Change {
+        Change::Begun(marker, Some(self.account.id().clone()))
     }
 
     /// The upload at its account, opened by its ticket. `None` where it has none, or where that says

@@ -122,6 +122,10 @@ impl Queue {
             let media = upload.media().filter(|_| started != account)?;
             Some((started.clone(), media.clone()))
         };
+        if !self.accounts.has_other_than(account) {
+            // Nearly always: no need to look at a million uploads.
+            return Vec::new();
+        }
         let newest_first = self.order.iter().rev();
         newest_first.filter_map(elsewhere).take(most).collect()
     }
