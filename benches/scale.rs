@@ -25,7 +25,7 @@ use md5::{Digest as _, Md5};
 use null::Null;
 use reelhaul::{
     destination::{
-        Account, NewMedia,
+        Account, NewMedia, Ticket,
         jwplayer::{JwPlayer, JwPlayerOptions},
     },
     engine::{
@@ -40,6 +40,7 @@ use reelhaul::{
         upload::Step,
     },
     identity::Identity,
+    ids::AccountId,
     plan::PartPlan,
     sandbox::{Options, SECRET, SITE, Sandbox},
     scan::Scan,
@@ -67,7 +68,8 @@ fn main() {
         .collect();
     walk(&runtime);
     println!();
-    opening(files);
+    opening(files, State::Queued);
+    opening(files, State::Done);
     println!();
     for size in &sizes {
         next_part(*size);
@@ -107,6 +109,29 @@ fn kept(id: u32) -> Kept {
     }
 }
 
+/// The same once it is uploaded.
+fn done(id: u32) -> Kept {
+    let at = |seconds: i64| {
+        let seconds = 1_700_000_000 + i64::from(id) + seconds;
+        jiff::Timestamp::from_second(seconds).unwrap().into()
+    };
+    Kept {
+        times: Times {
+            queued: at(0),
+            begun: at(60),
+            done: at(120),
+        },
+        state: State::Done,
+        account: Some(AccountId::new("jwplayer", "api.jwplayer.com", 443, "AbCd1234")),
+        progress: Some(Progress {
+            marker: "0123456789abcdefghijklmnop".into(),
+            ticket: Some(Ticket::of(format!("m{id:07}"))),
+            ..Progress::default()
+        }),
+        ..kept(id)
+    }
+}
+
 fn header() -> Header {
     Header {
         format: FORMAT,
@@ -122,11 +147,17 @@ fn session(path: &Path) -> Open {
 }
 
 /// A session file with so many queued files.
-fn saved(files: u32) -> PathBuf {
-    let path = scratch().join(format!("session-{files}.toml"));
+fn saved(files: u32, state: State) -> PathBuf {
+    let path = scratch().join(format!("session-{files}-{}.toml", state.word()));
     let mut session = session(&path);
     let mut uploads = String::new();
-    (1..=files).for_each(|id| write_upload(&mut uploads, &kept(id)));
+    for id in 1..=files {
+        let upload = match state {
+            State::Done => done(id),
+            _ => kept(id),
+        };
+        write_upload(&mut uploads, &upload);
+    }
     let saved = session.store.append_durable(uploads);
     saved.blocking_recv().unwrap();
     path
@@ -250,8 +281,8 @@ fn open_once(path: &Path) {
     drop(session);
 }
 
-fn opening(files: u32) {
-    let path = saved(files);
+fn opening(files: u32, state: State) {
+    let path = saved(files, state);
     let length = path.metadata().unwrap().len();
     let mut measured: Vec<Vec<f64>> = Vec::new();
     for _ in 0..runs() {
@@ -268,7 +299,11 @@ fn opening(files: u32) {
         );
     }
     let column = |at: usize| middle(measured.iter().map(|m| m[at]));
-    let name = format!("open a session of {files} ({:.0} MiB)", mib(length));
+    let name = format!(
+        "open a session of {files} {} ({:.0} MiB)",
+        state.word(),
+        mib(length)
+    );
     row(&format!("{name}: seconds"), column(0), "≤ 5");
     row("  user and system time: seconds", column(3), "");
     let peak = middle(measured.iter().map(|m| m[1] / 1_048_576.0));
@@ -469,7 +504,7 @@ async fn saving(files: u32) {
 }
 
 async fn saved_blocking(files: u32) -> PathBuf {
-    tokio::task::spawn_blocking(move || saved(files))
+    tokio::task::spawn_blocking(move || saved(files, State::Queued))
         .await
         .unwrap()
 }
