@@ -46,9 +46,9 @@ use reelhaul::{
     scan::Scan,
     secret::Secret,
     session::{
-        Change, Header, Kept, Progress, Times,
+        Change, Header, Kept, Move, MoveTarget, Progress, Times,
         folder::{self, Open},
-        record::{FORMAT, Record, write_change, write_upload},
+        record::{FORMAT, write_change, write_upload},
     },
     settings::Settings,
 };
@@ -82,7 +82,7 @@ fn main() {
     for size in &sizes {
         runtime.block_on(masses(*size));
     }
-    runtime.block_on(saving(files));
+    rewriting(files);
     println!();
     runtime.block_on(resume());
 }
@@ -122,7 +122,12 @@ fn done(id: u32) -> Kept {
             done: at(120),
         },
         state: State::Done,
-        account: Some(AccountId::new("jwplayer", "api.jwplayer.com", 443, "AbCd1234")),
+        account: Some(AccountId::new(
+            "jwplayer",
+            "api.jwplayer.com",
+            443,
+            "AbCd1234",
+        )),
         progress: Some(Progress {
             marker: "0123456789abcdefghijklmnop".into(),
             ticket: Some(Ticket::of(format!("m{id:07}"))),
@@ -164,10 +169,7 @@ fn saved(files: u32, state: State) -> PathBuf {
 }
 
 fn open(path: &Path) -> (Open, Queue) {
-    let mut queue = Queue::default();
-    let session = folder::open(path, |record| queue.restore(record)).unwrap();
-    queue.restored();
-    (session, queue)
+    Queue::open(path).unwrap()
 }
 
 /// An engine, and its end.
@@ -470,37 +472,44 @@ async fn masses(files: u32) {
     engine.stop().await;
 }
 
-/// How long whoever asks something waits at most while the session is written anew.
-async fn saving(files: u32) {
-    let session = session(&scratch().join("saving.toml"));
-    let mut queue = Queue::default();
-    for id in 1..=files {
-        // Held, so that nothing else goes on.
-        let held = Kept {
-            state: State::Paused,
-            ..kept(id)
-        };
-        queue.restore(Record::Upload(Box::new(held))).unwrap();
-    }
-    queue.restored();
-    let engine = engine(session, queue, Arc::new(Null::new(false)));
-    let handle = engine.handle.clone();
-    let begun = Instant::now();
-    let saving = tokio::spawn(async move { handle.command(Command::Save).await });
-    let (mut asked, mut longest) = (0, Duration::ZERO);
-    while !saving.is_finished() {
-        let since = Instant::now();
-        engine.handle.query(Query::Details(1)).await.unwrap();
-        longest = longest.max(since.elapsed());
-        asked += 1;
-    }
-    let took = begun.elapsed();
-    let answer = saving.await.unwrap().unwrap().words;
-    let what = format!(
-        "{files} files written anew in {took:.1?} ({answer}), asked {asked} times: the longest wait"
+/// How long a session takes to be rewritten, and to be saved with all of its files moved to the end
+/// one by one before that.
+fn rewriting(files: u32) {
+    let (mut session, mut queue) = open(&saved(files, State::Queued));
+    let Open { store, header, .. } = &mut session;
+    let rewrite = |_| {
+        let begun = Instant::now();
+        store
+            .rewrite(|out| queue.write_session(header, out))
+            .unwrap();
+        begun.elapsed().as_secs_f64()
+    };
+    let seconds = middle((0..runs()).map(rewrite));
+    row(
+        &format!("rewrite a session of {files}: seconds"),
+        seconds,
+        "",
     );
-    row(&what, format!("{longest:.1?}"), "≤ 50 ms");
-    engine.stop().await;
+    let peak = mib(memory_of(std::process::id(), "VmHWM:"));
+    row(
+        "  peak of memory of this process so far: MiB",
+        format!("{peak:.0}"),
+        "",
+    );
+    let odd: Vec<u32> = (1..=files).step_by(2).collect();
+    for (what, ids) in [("every second one", odd), ("one", vec![files])] {
+        let moving = Move::new(ids, MoveTarget::Top);
+        let back = Move::new(vec![files], MoveTarget::Bottom);
+        let each = micros(3, || {
+            queue.apply_move(&moving);
+            queue.apply_move(&back);
+        });
+        row(
+            &format!("{files} queued: move {what} and back: µs"),
+            each,
+            "",
+        );
+    }
 }
 
 async fn saved_blocking(files: u32) -> PathBuf {

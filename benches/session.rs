@@ -1,5 +1,6 @@
-//! What the session file costs: bytes written for each part that is finished, snapshots and all;
-//! syncs a second under any load; and what the file takes from the throughput.
+//! What the session file costs: bytes appended for each part and each file that is finished; how long
+//! a file gets in a week, and how long that takes to open; syncs a second under any load; and what the
+//! file takes from the throughput.
 //!
 //! `REELHAUL_BENCH_MIB` (1024) to send for the throughput, `REELHAUL_BENCH_RUNS` (5).
 #![allow(clippy::unwrap_used)] // a panic ends a benchmark, and well
@@ -12,6 +13,7 @@ use std::{
 };
 
 use common::{Client, MIB, Server, file, machine, middle, row, run, runs, scratch, setting};
+use jiff::Timestamp;
 use reelhaul::{
     destination::Ticket,
     engine::queue::Queue,
@@ -19,24 +21,25 @@ use reelhaul::{
     ids::AccountId,
     plan::PartPlan,
     session::{
-        Change, Header,
+        Change, Header, Kept, Milestone, Times,
         folder::{self, Open},
-        record::{FORMAT, write_change, write_header, write_upload},
+        record::{FORMAT, write_change, write_upload},
     },
     settings::Settings,
+    state::State,
 };
 
 fn main() {
     machine();
-    // The fewer parts a file has, the more its own tables weigh; the longer the queue, the more a
-    // snapshot does, and the rarer it is.
-    for (files, parts, queued) in [
-        (20, 10_000, 0),
-        (20, 10_000, 100_000),
-        (100, 1_000, 0),
-        (2_000, 40, 0),
-    ] {
-        bytes_a_part(files, parts, queued);
+    // The fewer parts a file has, the more its own tables weigh.
+    for parts in [10_000, 1_000, 64, 1] {
+        bytes_a_part(parts);
+    }
+    println!();
+    for megabits in [100, 1000] {
+        for parts in [64, 1] {
+            log_of_a_week(megabits, parts);
+        }
     }
     println!();
     syncs();
@@ -55,70 +58,100 @@ fn session(path: &Path) -> Open {
     folder::create_at(path, header).unwrap()
 }
 
-/// Sends files in memory alone, and counts what goes to disk for it: all that is appended, and every
-/// snapshot.
-fn bytes_a_part(files: u32, parts: u32, queued: u32) {
-    let path = scratch().join("bytes.toml");
-    let mut session = session(&path);
-    let mut queue = Queue::default();
-    let mut begin = String::new();
-    let size = u64::from(parts) * 16 * MIB;
-    for number in 0..files + queued {
-        let path = format!("/archive/video/event/clip-{number:07}.mov");
-        let identity = Identity::new(size, 1_700_000_000, 123_456_789, u64::from(number) + 1);
-        write_upload(&mut begin, &queue.add(path.into(), identity).unwrap());
-    }
-    let begin = session.store.append_durable(begin);
-    begin.blocking_recv().unwrap();
-    drop(session);
-    // As when it is gone on with: what is there counts as the snapshot.
-    let mut session = folder::open(&path, |_| Ok(())).unwrap();
+/// The size of the parts here.
+const PART: u64 = 16 * MIB;
 
-    let (mut appended, mut snapshots, mut count) = (0, 0, 0);
-    let mut random = fastrand::Rng::with_seed(1);
-    let ticket = |id: u32| {
-        Ticket::of(format!("abcd{id:04}"))
-            .with("upload", "u".repeat(32))
-            .with("token", "t".repeat(180))
+/// What is appended for one file of so many parts from the moment it is queued until it is done: all of
+/// its tables, and those of its parts alone.
+fn tables(id: u32, parts: u32, random: &mut fastrand::Rng) -> (String, usize) {
+    let size = u64::from(parts) * PART;
+    let now = Timestamp::now().into();
+    let mut text = String::new();
+    let queued = Kept {
+        id,
+        path: format!("/archive/video/event/clip-{id:07}.mov").into(),
+        identity: Identity::new(size, 1_700_000_000, 123_456_789, u64::from(id)),
+        times: Times {
+            queued: now,
+            ..Times::default()
+        },
+        state: State::Queued,
+        reason: None,
+        account: None,
+        progress: None,
+        unread: None,
     };
+    write_upload(&mut text, &queued);
     let account = AccountId::new("jwplayer", "api.jwplayer.com", 443, "AbCd1234");
+    let ticket = Ticket::of(format!("abcd{id:04}"))
+        .with("upload", "u".repeat(32))
+        .with("token", "t".repeat(180));
+    for change in [
+        Change::Begun("0123456789abcdefghijklmnop".into(), Some(account)),
+        Change::At(Milestone::Begun, now),
+        Change::Plan(PartPlan::split(size, PART.try_into().unwrap()).unwrap()),
+        Change::Ticket(ticket),
+    ] {
+        write_change(&mut text, id, &change);
+    }
+    let before = text.len();
+    for part in 1..=parts {
+        let md5 = Some(random.u128(..).to_ne_bytes());
+        write_change(&mut text, id, &Change::Part(part, md5.into()));
+    }
+    let of_parts = text.len() - before;
+    for change in [
+        Change::Completed,
+        Change::At(Milestone::Done, now),
+        Change::Done,
+    ] {
+        write_change(&mut text, id, &change);
+    }
+    (text, of_parts)
+}
+
+/// How many bytes are appended for a file of so many parts, and for each of its parts.
+#[allow(clippy::cast_precision_loss)]
+fn bytes_a_part(parts: u32) {
+    let mut random = fastrand::Rng::with_seed(1);
+    let (all, of_parts) = tables(12_345, parts, &mut random);
+    let of_part = of_parts as f64 / f64::from(parts);
+    let of_file = all.len() - of_parts;
+    let each = all.len() as f64 / f64::from(parts);
+    let what =
+        format!("files of {parts} parts: bytes a part, a file, a part with its share of that");
+    row(&what, format!("{of_part:.0}, {of_file}, {each:.0}"), "");
+}
+
+/// The session of a week of sending without an end, which would rewrite it: how long it gets, and how
+/// long it takes to open.
+#[allow(clippy::cast_precision_loss)]
+fn log_of_a_week(megabits: u64, parts: u32) {
+    const WEEK: u64 = 7 * 24 * 60 * 60;
+    let sent = megabits * 1_000_000 / 8 * WEEK / PART;
+    let files = u32::try_from(sent / u64::from(parts)).unwrap();
+    let path = scratch().join("week.toml");
+    let mut session = session(&path);
+    let mut random = fastrand::Rng::with_seed(1);
     for id in 1..=files {
-        let plan = PartPlan::split(size, (16 * MIB).try_into().unwrap()).unwrap();
-        let before = [
-            Change::Begun("0123456789abcdefghijklmnop".into(), Some(account.clone())),
-            Change::Plan(plan),
-            Change::Ticket(ticket(id)),
-        ];
-        let md5 = |random: &mut fastrand::Rng| Some(random.u128(..).to_ne_bytes());
-        let each = (1..=parts).map(|part| Change::Part(part, md5(&mut random).into()));
-        for change in before
-            .into_iter()
-            .chain(each)
-            .chain([Change::Completed, Change::Done])
-        {
-            queue.apply(id, &change);
-            let mut text = String::new();
-            write_change(&mut text, id, &change);
-            appended += text.len() as u64;
-            session.store.append(text);
-            if session.store.should_compact() {
-                let mut whole = write_header(&session.header);
-                queue
-                    .kept()
-                    .for_each(|kept| write_upload(&mut whole, &kept));
-                session.store.begin_snapshot();
-                session.store.snapshot_piece(whole);
-                let placed = session.store.place_snapshot(String::new());
-                placed.blocking_recv().unwrap().unwrap();
-                snapshots += path.metadata().unwrap().len();
-                count += 1;
-            }
+        session.store.append(tables(id, parts, &mut random).0);
+        if session.store.is_behind() {
+            session.store.barrier().blocking_recv().unwrap();
         }
     }
-    #[allow(clippy::cast_precision_loss)]
-    let each = (appended + snapshots) as f64 / f64::from(files * parts);
-    let what = format!("{files} files of {parts} parts, {queued} more queued: bytes a part");
-    row(&what, format!("{each:.0} ({count} snapshots)"), "≤ 200");
+    drop(session);
+    let length = path.metadata().unwrap().len();
+    let open = |_| {
+        let begun = Instant::now();
+        let (_, queue) = Queue::open(&path).unwrap();
+        assert_eq!(queue.len(), files as usize);
+        begun.elapsed().as_secs_f64()
+    };
+    let seconds = middle((0..runs()).map(open));
+    let what =
+        format!("a week at {megabits} Mbit/s, {files} files of {parts} parts: MB, seconds to open");
+    row(&what, format!("{:.0}, {seconds}", length as f64 / 1e6), "");
+    std::fs::remove_file(&path).unwrap();
 }
 
 /// Appends as fast as the store takes it, much of it waited for.
