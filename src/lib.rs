@@ -21,7 +21,7 @@
 //! | module | room for |
 //! |---|---|
 //! | [`engine`] | the one owner of the session: commands and queries in, plain values out |
-//! | [`session`] | one TOML file: snapshot and log, its lock, when it is written |
+//! | [`session`] | one TOML file: snapshot and log, its lock, when it is appended to and when rewritten |
 //! | [`destination`] | accounts and their uploads: two traits, their limits, and the vendors behind them |
 //! | [`body`] | one part on its way: file range → MD5 → blocks |
 //! | [`hashing`] | the MD5 of many streams, side by side |

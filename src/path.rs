@@ -40,6 +40,16 @@ pub fn decode(text: &str) -> PathBuf {
     PathBuf::from(OsString::from_vec(percent_decode_str(text).collect()))
 }
 
+/// The path of a table that says it as text or, where it is none, as [`encode`] writes it; `None` where
+/// the table says neither or both.
+pub(crate) fn one_of(text: Option<String>, bytes: Option<String>) -> Option<PathBuf> {
+    match (text, bytes) {
+        (Some(text), None) => Some(PathBuf::from(text)),
+        (None, Some(bytes)) => Some(decode(&bytes)),
+        _ => None,
+    }
+}
+
 /// The path for people to read: what would steer a terminal, and what is no text, as U+FFFD. Not to
 /// be read back.
 #[must_use]

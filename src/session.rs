@@ -2,14 +2,17 @@
 //! is found again. Knows what is kept of an upload, not how uploads are run.
 //!
 //! The file is a snapshot followed by a log, both made of TOML tables, so that a change is an
-//! append of a few bytes: `[[walk]]` tells what is to be walked, `[[upload]]` queues a file, `[[log]]`
-//! changes one. Every table ends with a
-//! blank line; a last table without one was torn by a crash and is dropped. See [`record`] for the
-//! tables, [`read`] for opening, [`store`] for what is written when.
+//! append of a few bytes: `[[walk]]` says what is to be walked, `[[upload]]` queues a file, `[[log]]`
+//! changes one or moves some within the queue, `[[orphan]]` names a media object that no upload stands
+//! for. Every table ends with a blank line; a last table without one was torn by a crash and is
+//! dropped. The file is rewritten, as a snapshot without a log, when it is opened and at a clean end,
+//! never while the session runs: then every change is an append. See [`record`] for the tables,
+//! [`read`] for opening, [`store`] for what is written when.
 
 pub mod folder;
 pub mod lock;
-mod plain;
+pub mod moves;
+pub mod orphans;
 pub mod read;
 pub mod record;
 pub mod store;
@@ -17,6 +20,8 @@ pub mod times;
 pub mod walks;
 
 pub use folder::Folder;
+pub use moves::{Move, MoveTarget};
+pub use orphans::Orphan;
 pub use record::{Change, Header, Kept, Progress};
 pub use times::{Milestone, Moment, Times};
 pub use walks::{Walk, Walks};

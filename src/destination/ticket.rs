@@ -11,14 +11,28 @@ use crate::ids::MediaId;
 ///
 /// In a session file it is one table, `{ media = "…", … }`.
 #[derive(Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(try_from = "toml::Table")]
 pub struct Ticket {
     /// The media object's id, which may be shown. Some accounts return it with the first part or at
     /// the end ([`Receipt::ticket`](super::Receipt::ticket)).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub media: Option<MediaId>,
     /// What the account's kind keeps: ids, tokens, the way this upload is sent.
     #[serde(flatten)]
     pub data: toml::Table,
+}
+
+impl TryFrom<toml::Table> for Ticket {
+    type Error = &'static str;
+
+    fn try_from(mut data: toml::Table) -> Result<Self, &'static str> {
+        let media = match data.remove("media") {
+            None => None,
+            Some(toml::Value::String(media)) => Some(media.into()),
+            Some(_) => return Err("`media` is not a text"),
+        };
+        Ok(Self { media, data })
+    }
 }
 
 // No kind keeps a number that is NaN.

@@ -8,8 +8,8 @@ mod failures;
 mod mass;
 mod parts;
 mod polls;
+mod saving;
 mod show;
-mod snapshot;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -28,7 +28,7 @@ use tokio::{
     time::Instant,
 };
 
-use self::{cap::Scheduled, mass::Masses, snapshot::Snapshot, walks::Walks};
+use self::{cap::Scheduled, mass::Masses, walks::Walks};
 use super::{
     clock::Clock,
     elsewhere::Elsewhere,
@@ -134,10 +134,6 @@ pub(super) struct Actor {
     /// Whether the part size was tuned in this run: what is found at the destination only now is
     /// cut anew then.
     resized: bool,
-    /// When a changed order of the queue is saved.
-    reorder_at: Option<Instant>,
-    /// The session that is being written anew, where it is.
-    snapshot: Option<Snapshot>,
     flights: Flights,
     steps: JoinSet<Done>,
     /// Steps under way that speak with the destination, parts among them.
@@ -220,8 +216,6 @@ impl Actor {
             resting: Vec::new(),
             renewed: HashSet::new(),
             resized: false,
-            reorder_at: None,
-            snapshot: None,
             flights: Flights::default(),
             steps: JoinSet::new(),
             under_way: 0,
@@ -266,7 +260,7 @@ impl Actor {
     /// Makes a change that is kept, in memory and in the file.
     fn keep(&mut self, id: UploadId, change: &Change) {
         let text = self.changed(id, change);
-        self.append(Some(id), text);
+        self.append(text);
     }
 
     /// Makes a change that is kept; the answer comes when it is on disk.
@@ -275,8 +269,7 @@ impl Actor {
             .iter()
             .map(|change| self.changed(id, change))
             .collect();
-        self.append(Some(id), text);
-        self.session.store.barrier()
+        self.session.store.append_durable(text)
     }
 
     fn changed(&mut self, id: UploadId, change: &Change) -> String {

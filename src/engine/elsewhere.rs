@@ -116,7 +116,11 @@ impl Elsewhere {
 
     fn note(&self, uploads: &mut HashMap<UploadId, Upload>, record: Record) {
         match record {
-            Record::Settings(_) | Record::Walk(_) | Record::WalkOver(_) => {}
+            Record::Settings(_)
+            | Record::Walk(_)
+            | Record::WalkOver(_)
+            | Record::Moved(_)
+            | Record::Orphan(_) => {}
             Record::Upload(kept) if kept.unread.is_some() => {}
             Record::Upload(kept) => {
                 let ticket = kept.progress.and_then(|progress| progress.ticket);

@@ -29,7 +29,7 @@ use super::{
 use crate::{
     identity::Identity,
     ids::{MOST_UPLOADS, MediaId},
-    session::{Kept, Progress, Times, Walks},
+    session::{Kept, Orphan, Progress, Times, Walks},
 };
 
 /// All uploads of a session.
@@ -46,6 +46,8 @@ pub struct Queue {
     unread: Unread,
     twins: Twins,
     taken_out: BTreeMap<UploadId, TakenOut>,
+    /// By their markers.
+    orphans: BTreeMap<String, Orphan>,
     accounts: Accounts,
     /// What was to be walked.
     pub walks: Walks,

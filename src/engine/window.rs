@@ -254,7 +254,7 @@ mod tests {
     use crate::{
         engine::{flights::tests::fly, upload::Step},
         identity::Identity,
-        session::Change,
+        session::{Change, Move, MoveTarget},
     };
 
     fn send(queue: &mut Queue, flights: &mut Flights, id: UploadId) {
@@ -308,7 +308,7 @@ mod tests {
         assert_eq!((left.len(), left.matching()), (4, 3));
         queue.tidy();
         let top = [4, 2, 3];
-        queue.move_to(&top[..1], crate::engine::protocol::Place::Top);
+        queue.apply_move(&Move::new(vec![top[0]], MoveTarget::Top));
         let lines: Vec<_> = (1..4)
             .filter_map(|at| tree(&queue, &query).line(at))
             .collect();

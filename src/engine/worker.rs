@@ -15,10 +15,7 @@ use tokio::sync::oneshot;
 
 pub use part::{NotSent, PartJob, Sent, send};
 
-use super::{
-    protocol::{Outcome, UploadId},
-    upload::NextPart,
-};
+use super::{protocol::UploadId, upload::NextPart};
 use crate::{
     body::Reading,
     destination::{
@@ -59,10 +56,6 @@ pub enum Done {
     Status(Vec<UploadId>, Result<Vec<MediaStatus>>),
     /// An unfinished media object was removed, for a fresh start; the file as it is now.
     Cleared(UploadId, Result<Identity>),
-    /// The session written anew is in place, or can't be put there.
-    Placed(Result<(), String>),
-    /// A save that was asked for has come to its end, or takes long; and who asked.
-    Saved(Option<Result<(), String>>, oneshot::Sender<Outcome>),
 }
 
 impl Done {
@@ -77,9 +70,7 @@ impl Done {
             | Self::TicketSaved(_)
             | Self::PlanSaved(_)
             | Self::Replaced(..)
-            | Self::Misplaced(..)
-            | Self::Placed(_)
-            | Self::Saved(..) => return None,
+            | Self::Misplaced(..) => return None,
             Self::Unprepared(_, _, error) => Err(error),
             Self::Created(_, result) => of(result),
             Self::Checked(_, result) => of(result),
@@ -105,9 +96,7 @@ impl Done {
             | Self::Replaced(..)
             | Self::Misplaced(..)
             | Self::Unprepared(..)
-            | Self::Status(..)
-            | Self::Placed(_)
-            | Self::Saved(..) => None,
+            | Self::Status(..) => None,
         }
     }
 }

@@ -276,13 +276,8 @@ pub(super) fn create(
 /// Opens a session; of a large one that takes a while, and blocks.
 async fn open(path: &Path) -> Result<(Open, Queue), Stopped> {
     let file: PathBuf = path.to_owned();
-    let opening = tokio::task::spawn_blocking(move || {
-        let mut queue = Queue::default();
-        let session = folder::open(&file, |record| queue.restore(record))?;
-        queue.restored();
-        Ok((session, queue))
-    });
-    let opened: Result<_, folder::Failed> = opening.await.map_err(Stopped::left)?;
+    let opening = tokio::task::spawn_blocking(move || Queue::open(&file));
+    let opened = opening.await.map_err(Stopped::left)?;
     let (session, queue) = opened.map_err(|error| {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         let name = sessions::name(&stem, path);

@@ -1,19 +1,16 @@
 //! The folder with all sessions: making, finding, listing and opening them.
 
 use std::{
-    fs::{DirBuilder, OpenOptions},
-    io::{self, Seek as _, SeekFrom, Write as _},
+    fs::DirBuilder,
+    io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     time::SystemTime,
 };
 
-use serde::Deserialize;
-use toml::Spanned;
-
 use super::{
     lock::{Lock, Locked},
-    read::{self, Opened, Unreadable, read, read_head},
+    read::{Opened, Unreadable, read, read_head},
     record::{self, BadTable, FORMAT, Header, Record},
     store::Store,
 };
@@ -157,7 +154,8 @@ fn place(path: &Path) -> io::Result<PathBuf> {
     Ok(folder.canonicalize()?.join(name))
 }
 
-/// Opens a session, handing each of its tables to `each`.
+/// Opens a session, handing each of its tables to `each`. One of an older format has to be rewritten
+/// before anything is appended to it.
 ///
 /// # Errors
 /// When there is none, it is in use, or it can't be read.
@@ -179,6 +177,7 @@ pub fn open(
         mut header,
         good,
         torn,
+        has_log,
     } = read(&path, |record| match record {
         Record::Settings(tuned) => {
             settings = Some(tuned);
@@ -187,14 +186,8 @@ pub fn open(
         record => each(record),
     })?;
     header.settings = settings.unwrap_or(header.settings);
-    if header.format < FORMAT {
-        upgrade(&path).map_err(|error| Failed::Io {
-            path: path.display().to_string(),
-            error,
-        })?;
-        header.format = FORMAT;
-    }
-    let store = Store::open(&path, good).map_err(|error| Failed::Io {
+    let has_log = has_log || torn > 0 || header.format < FORMAT;
+    let store = Store::open(&path, good, has_log).map_err(|error| Failed::Io {
         path: path.display().to_string(),
         error,
     })?;
@@ -205,30 +198,6 @@ pub fn open(
         torn,
         lock,
     })
-}
-
-/// Has the head of a session say the newest format, which holds all that the older ones do, before
-/// anything is appended that an older program would not understand. One digit is written in its place,
-/// so that there is no moment at which the file is no session.
-fn upgrade(path: &Path) -> io::Result<()> {
-    #[derive(Deserialize)]
-    struct Head {
-        format: Spanned<u32>,
-    }
-    const { assert!(FORMAT == 2, "format 2 has to be upgraded as well") };
-    let bad = |words: String| io::Error::new(io::ErrorKind::InvalidData, words);
-    let head = read::head_text(path)?;
-    let head: Head = toml::from_str(&head).map_err(|error| bad(error.message().to_owned()))?;
-    let digit = head.format.span();
-    if digit.len() != 1 {
-        return Err(bad(
-            "its head does not say `format = 1` with one digit".to_owned()
-        ));
-    }
-    let mut file = OpenOptions::new().write(true).open(path)?;
-    file.seek(SeekFrom::Start(digit.start as u64))?;
-    file.write_all(FORMAT.to_string().as_bytes())?;
-    file.sync_all()
 }
 
 /// The id of a session begun on this day for this destination: `2026-11-23-archive-k3f9`.
@@ -303,17 +272,15 @@ mod tests {
     }
 
     #[test]
-    fn a_new_snapshot_goes_where_the_symlink_points_and_not_in_its_place() {
+    fn a_rewritten_file_goes_where_the_symlink_points_and_not_in_its_place() {
         let folder = tempfile::tempdir().unwrap();
         let (real, link) = (folder.path().join("r.toml"), folder.path().join("l.toml"));
         drop(create_at(&real, header()).unwrap());
         symlink(&real, &link).unwrap();
         let mut opened = open(&link, |_| Ok(())).unwrap();
-        opened.store.begin_snapshot();
         let head = record::write_header(&opened.header);
-        opened.store.snapshot_piece(head);
-        let placed = opened.store.place_snapshot(String::new());
-        placed.blocking_recv().unwrap().unwrap();
+        let rewritten = opened.store.rewrite(|out| out.write_all(head.as_bytes()));
+        rewritten.unwrap();
         assert!(link.is_symlink());
         assert!(!real.is_symlink() && real.is_file());
     }

@@ -46,6 +46,8 @@ pub struct Opened {
     pub good: u64,
     /// How many bytes at the end were torn by a crash and are dropped.
     pub torn: u64,
+    /// Whether some of it is a log: tables that change what stands above them.
+    pub has_log: bool,
 }
 
 /// Reads the head of a session file alone.
@@ -58,11 +60,6 @@ pub fn read_head(path: &Path) -> Result<Header, Unreadable> {
         error,
     })?;
     read_header(&head.text).map_err(|error| bad(path, &head, error))
-}
-
-/// The text of the head of a session file.
-pub(super) fn head_text(path: &Path) -> io::Result<String> {
-    head_table(path).map(|head| head.text)
 }
 
 fn head_table(path: &Path) -> io::Result<Table> {
@@ -103,6 +100,7 @@ pub fn read(
         return Err(bad(&head, BadTable { words, offset }));
     }
     let mut good = head.text.len() as u64;
+    let mut has_log = false;
     while let Some(table) = tables.next().map_err(io)? {
         if !table.whole {
             break;
@@ -111,7 +109,10 @@ pub fn read(
             return Err(bad(&table, no_text()));
         }
         read_table(&table.text)
-            .and_then(&mut each)
+            .and_then(|record| {
+                has_log |= is_log(&record);
+                each(record)
+            })
             .map_err(|error| bad(&table, error))?;
         good += table.text.len() as u64;
     }
@@ -119,7 +120,17 @@ pub fn read(
         header,
         good,
         torn: size.saturating_sub(good),
+        has_log,
     })
+}
+
+/// Whether a table changes what stands above it.
+fn is_log(record: &Record) -> bool {
+    match record {
+        Record::Upload(_) | Record::Walk(_) => false,
+        Record::Orphan(orphan) => orphan.gone,
+        Record::Log(..) | Record::WalkOver(_) | Record::Moved(_) | Record::Settings(_) => true,
+    }
 }
 
 fn no_text() -> BadTable {

@@ -10,19 +10,21 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-#[cfg(test)]
-pub(super) use read::parse_table;
+pub(super) use read::time;
 pub(crate) use read::within;
 pub use read::{read_header, read_table};
-pub(super) use receipts::read_md5;
+pub(super) use receipts::{read_stretches, write_stretches};
 pub use receipts::{write_md5, write_numbers};
 pub(super) use write::{Writer, quoted};
 pub use write::{write_change, write_header, write_settings, write_upload};
 
 use super::{
+    moves::Move,
+    orphans::Orphan,
     times::{Milestone, Moment, Times},
     walks::Walk,
 };
+pub use super::{moves::write_move, orphans::write_orphan};
 use crate::{
     destination::{PartReceipt, Receipts, Ticket},
     error::Error,
@@ -35,8 +37,8 @@ use crate::{
 
 /// The newest format this program knows; a newer one is refused, never guessed at. Format 2 adds to
 /// format 1: the `account` of a started upload, tickets without a `media` and with any keys, opaque
-/// `tag`s of parts, and the `highest` part number of a plan that was made from another. Format 1 is
-/// read; a session is written in format 2 from the first rewrite on.
+/// `tag`s of parts, the `highest` part number of a plan that was made from another, moves in the log,
+/// and `[[orphan]]` tables. Format 1 is read, and rewritten in format 2 before anything is appended.
 pub const FORMAT: u32 = 2;
 
 /// The head of a session file.
@@ -148,6 +150,10 @@ pub enum Record {
     Walk(Walk),
     /// A walk came to its end.
     WalkOver(WalkId),
+    /// Uploads were moved within the queue.
+    Moved(Move),
+    /// A media object that no upload stands for.
+    Orphan(Box<Orphan>),
     /// The settings from now on.
     Settings(Settings),
 }
@@ -167,6 +173,11 @@ impl BadTable {
             words: words.into(),
             offset: None,
         }
+    }
+
+    /// A table that does not say its path in one way.
+    pub(super) fn which_path() -> Self {
+        Self::new("one of `path` and `path_bytes` is needed")
     }
 }
 

@@ -1,12 +1,15 @@
-//! What is written to a session file when: appends gathered into few syncs, and a whole new snapshot
-//! in the old one's place. Knows nothing of what the text says.
+//! What is written to a session file when: appends gathered into few syncs, and the whole file
+//! rewritten. Knows nothing of what the text says.
 //!
 //! One thread owns the file. Whoever must not go on before a change is on disk waits for
 //! [`Store::append_durable`] or [`Store::barrier`]; everything else is on disk at most [`BATCH`]
-//! later. There are never more than ten syncs a second. A disk that is full or gone stops nobody else:
-//! what could not be written is kept, tried again every second, and those who wait for it wait. A
-//! file that someone removed is put back with all it said, since what goes on being written to a
-//! file without a name is lost without a word; one that is no longer ours is left as it is, and told.
+//! later. There are never more than ten syncs a second, and nothing but the sync of earlier appends is
+//! waited for: the file is rewritten ([`Store::rewrite`]) only when it is opened and at a clean end. A
+//! disk that is full or gone stops nobody else: what could not be written is kept, tried again every
+//! second, and those who wait for it wait. How much that may come to is for the caller to bound, who
+//! sees [`Store::is_behind`]. A file that someone removed is put back with all it said, since what goes
+//! on being written to a file without a name is lost without a word; one that is no longer ours is left
+//! as it is, and told, until somebody saves ([`Store::save`]).
 
 mod beside;
 #[cfg(test)]
@@ -16,7 +19,7 @@ mod writer;
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -26,7 +29,8 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::oneshot;
+use tempfile::NamedTempFile;
+use tokio::sync::{Notify, oneshot};
 
 use self::{
     beside::{beside, remove_temporary, sync_folder},
@@ -36,40 +40,73 @@ use self::{
 /// How long a change that nobody waits for may stay in memory.
 pub const BATCH: Duration = Duration::from_millis(200);
 
-/// How many bytes of a snapshot may wait to be written.
-const PIECES_WAITING: u64 = 4 << 20;
-
-/// A log shorter than this is never worth a new snapshot, in bytes.
-const SHORT_LOG: u64 = 256 * 1024;
+/// How many bytes may wait for the disk before nothing is to be started that appends more.
+const BEHIND: u64 = 4 << 20;
 
 enum Job {
     Append(String),
     Barrier(oneshot::Sender<()>),
-    Begin,
-    Piece(String),
-    Place(String, oneshot::Sender<io::Result<()>>),
+    /// The same, and a file that took ours's place is replaced.
+    Save(oneshot::Sender<()>),
+    /// This file, of this length, takes the place of the session's.
+    Replace(NamedTempFile, u64, mpsc::Sender<io::Result<()>>),
 }
 
 #[derive(Debug, Default)]
 struct Shared {
     written: AtomicU64,
     syncs: AtomicU64,
-    /// Bytes of a snapshot that were handed over and not written yet.
-    pieces: AtomicU64,
+    /// Bytes that were appended and are not on disk yet.
+    backlog: AtomicU64,
+    /// Notified whenever the backlog got smaller.
+    caught_up: Notify,
     error: Mutex<Option<String>>,
+}
+
+impl Shared {
+    fn is_behind(&self) -> bool {
+        self.backlog.load(Ordering::Acquire) > BEHIND
+    }
+
+    fn error(&self) -> Option<String> {
+        let error = self.error.lock();
+        error.unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// The session file, open for writing.
 #[derive(Debug)]
 pub struct Store {
+    path: PathBuf,
     jobs: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
     appended: u64,
-    snapshot: u64,
-    log: u64,
-    /// How long the snapshot is that is being written in pieces, so far.
-    pieces: u64,
+    has_log: bool,
+}
+
+/// A save under way: see [`Store::save`].
+#[derive(Debug)]
+pub struct Saving {
+    reached: oneshot::Receiver<()>,
+    shared: Arc<Shared>,
+}
+
+impl Saving {
+    /// Waits until all is on disk, for so long at the most.
+    ///
+    /// # Errors
+    /// Why it is not, in words; that it takes its time, where no reason is known.
+    pub async fn within(self, time: Duration) -> Result<(), String> {
+        match tokio::time::timeout(time, self.reached).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err("the session can't be saved: it is closed".to_owned()),
+            Err(_) => Err(self.shared.error().map_or_else(
+                || "saving takes its time and goes on".to_owned(),
+                |error| format!("the session can't be saved: {error}"),
+            )),
+        }
+    }
 }
 
 impl Store {
@@ -87,26 +124,23 @@ impl Store {
             .persist_noclobber(path)
             .map_err(|error| error.error)?;
         sync_folder(path)?;
-        Ok(Self::start(path, file, length, length))
+        Ok(Self::start(path, file, length, false))
     }
 
     /// Opens a session file, which has to be locked, whose first `good` bytes are whole tables; what was
-    /// torn behind them is cut off.
+    /// torn behind them is cut off before anything is appended. `has_log` says whether a rewrite would
+    /// make it shorter or newer.
     ///
     /// # Errors
     /// Those of opening.
-    pub fn open(path: &Path, good: u64) -> io::Result<Self> {
+    pub fn open(path: &Path, good: u64, has_log: bool) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
-        if file.metadata()?.len() > good {
-            file.set_len(good)?;
-            file.sync_all()?;
-        }
         remove_temporary(path);
-        // How much of it is log is not known; counted as snapshot it is compacted later, not never.
-        Ok(Self::start(path, file, good, good))
+        Ok(Self::start(path, file, good, has_log))
     }
 
-    fn start(path: &Path, file: File, length: u64, snapshot: u64) -> Self {
+    /// Starts the thread that owns `file`, of which the first `length` bytes count.
+    fn start(path: &Path, file: File, length: u64, has_log: bool) -> Self {
         let (jobs, taken) = mpsc::channel();
         let shared = Arc::new(Shared::default());
         let mut writer = Writer::new(path.to_owned(), file, length, Arc::clone(&shared));
@@ -115,13 +149,27 @@ impl Store {
             .spawn(move || writer.run(&taken))
             .expect("a program that can't start a thread can't go on");
         Self {
+            path: path.to_owned(),
             jobs: Some(jobs),
             thread: Some(thread),
             shared,
             appended: 0,
-            snapshot,
-            log: 0,
-            pieces: 0,
+            has_log,
+        }
+    }
+
+    /// One whose disk takes nothing and gives no answer, and that is behind.
+    #[cfg(test)]
+    pub(crate) fn stuck() -> Self {
+        let shared = Arc::new(Shared::default());
+        shared.backlog.store(BEHIND + 1, Ordering::Release);
+        Self {
+            path: PathBuf::new(),
+            jobs: None,
+            thread: None,
+            shared,
+            appended: 1,
+            has_log: true,
         }
     }
 
@@ -138,7 +186,9 @@ impl Store {
             return;
         }
         self.appended += 1;
-        self.log += text.len() as u64;
+        self.has_log = true;
+        let length = text.len() as u64;
+        self.shared.backlog.fetch_add(length, Ordering::AcqRel);
         self.send(Job::Append(text));
     }
 
@@ -156,43 +206,67 @@ impl Store {
         answer
     }
 
-    /// Whether the log has outgrown the snapshot, so that a new one pays.
+    /// Saves what was appended before, on request: the same as [`Self::barrier`], and a file that took
+    /// the place of the session's is replaced.
     #[must_use]
-    pub fn should_compact(&self) -> bool {
-        self.log > self.snapshot.max(SHORT_LOG)
+    pub fn save(&self) -> Saving {
+        let (reached, answer) = oneshot::channel();
+        self.send(Job::Save(reached));
+        Saving {
+            reached: answer,
+            shared: Arc::clone(&self.shared),
+        }
     }
 
-    /// Begins a new snapshot that is written piece by piece, while appends go on going to the old
-    /// file. One that was begun before and not placed is given up.
-    pub fn begin_snapshot(&mut self) {
-        self.pieces = 0;
-        self.send(Job::Begin);
-    }
-
-    /// Writes a piece of the snapshot. Pieces that can't be written are told when it is placed.
-    pub fn snapshot_piece(&mut self, text: String) {
-        let length = text.len() as u64;
-        self.pieces += length;
-        self.shared.pieces.fetch_add(length, Ordering::Relaxed);
-        self.send(Job::Piece(text));
-    }
-
-    /// Whether the pieces so far were mostly written, so that more may come: what waits takes memory.
+    /// Whether a rewrite would make the file shorter or newer: something was appended since the last
+    /// one, or was there when the file was opened.
     #[must_use]
-    pub fn takes_pieces(&self) -> bool {
-        self.shared.pieces.load(Ordering::Relaxed) < PIECES_WAITING
+    pub fn has_log(&self) -> bool {
+        self.has_log
     }
 
-    /// Puts the snapshot in the place of snapshot and log, with `log` behind it: what was appended
-    /// since it was begun and is not said by its pieces. The answer comes when it is in place.
-    pub fn place_snapshot(&mut self, log: String) -> oneshot::Receiver<io::Result<()>> {
-        let (done, answer) = oneshot::channel();
-        // Where it can't be placed, another try is worth it when the log has grown by as much again.
-        self.snapshot = self.pieces;
-        self.log = log.len() as u64;
-        self.send(Job::Place(log, done));
-        self.appended += 1;
-        answer
+    /// Rewrites the file: what `write` writes, which has to say all that was appended, takes its place.
+    /// Blocks until it is on disk. Where anything fails, the file stays as it is and goes on.
+    ///
+    /// # Errors
+    /// Those of writing, and that another file has taken the session file's place.
+    pub fn rewrite(
+        &mut self,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let (temporary, length) = beside(&self.path, write)?;
+        temporary.as_file().sync_all()?;
+        let (done, answer) = mpsc::channel();
+        self.send(Job::Replace(temporary, length, done));
+        answer.recv().map_err(io::Error::other)??;
+        self.has_log = false;
+        Ok(())
+    }
+
+    /// How many bytes were appended and are not on disk yet.
+    #[must_use]
+    pub fn backlog(&self) -> u64 {
+        self.shared.backlog.load(Ordering::Acquire)
+    }
+
+    /// Whether so much waits for the disk that nothing is to be started that appends more.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.shared.is_behind()
+    }
+
+    /// Comes when it [is not behind](Self::is_behind) any more.
+    pub fn caught_up(&self) -> impl Future<Output = ()> + use<> {
+        let shared = Arc::clone(&self.shared);
+        async move {
+            loop {
+                let smaller = shared.caught_up.notified();
+                if !shared.is_behind() {
+                    return;
+                }
+                smaller.await;
+            }
+        }
     }
 
     /// Whether all that was appended is on disk.
@@ -204,11 +278,7 @@ impl Store {
     /// Why it can't be written, while it can't.
     #[must_use]
     pub fn error(&self) -> Option<String> {
-        self.shared
-            .error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.shared.error()
     }
 
     /// How often the file was synced so far.

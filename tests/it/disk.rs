@@ -3,7 +3,8 @@
 
 use std::{
     fs,
-    path::Path,
+    os::unix::fs::{FileExt as _, MetadataExt as _},
+    path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
@@ -38,6 +39,15 @@ fn on_a_full_disk(mode: Mode) -> Option<(Server, Home, Vec<Source>, Disk, Runnin
     Some((server, home, files, disk, run))
 }
 
+/// The one session on the disk, as the program sees it.
+fn session_on(home: &Home, disk: &Disk) -> PathBuf {
+    let sessions = home.state().join("sessions");
+    let entries = fs::read_dir(disk.seen(&sessions)).unwrap();
+    let mut names = entries.map(|entry| PathBuf::from(entry.unwrap().file_name()));
+    let session = names.find(|name| name.extension() == Some("toml".as_ref()));
+    sessions.join(session.unwrap())
+}
+
 #[test]
 fn a_full_disk_is_waited_for_and_all_goes_on_when_there_is_room() {
     in_every_mode(full_disk);
@@ -70,12 +80,7 @@ fn killed_on_a_full_disk(mode: Mode) {
         return;
     };
     assert!(run.kill().0);
-    let sessions = disk.seen(&home.state().join("sessions"));
-    let mut entries = fs::read_dir(sessions)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let session = entries.find(|path| path.extension() == Some("toml".as_ref()));
-    let session = session.unwrap();
+    let session = disk.seen(&session_on(&home, &disk));
     let saved = fs::read_to_string(&session).unwrap();
     assert!(saved.len().is_multiple_of(4096), "{saved}");
     if saved.ends_with("\n\n") {
@@ -88,6 +93,55 @@ fn killed_on_a_full_disk(mode: Mode) {
     let ended = home.resume(&[]).end();
     ended.assert_code(0);
     assert!(ended.stderr.contains("torn"), "{}", ended.stderr);
+    assert_arrived(&server, &files);
+}
+
+#[test]
+fn a_session_that_can_not_be_rewritten_for_lack_of_room_goes_on_as_it_is() {
+    in_every_mode(opened_on_a_full_disk);
+}
+
+fn opened_on_a_full_disk(mode: Mode) {
+    let Some((server, home, files, disk, run)) = on_a_full_disk(mode) else {
+        return;
+    };
+    assert!(run.kill().0);
+    server.wait_until_hung_up();
+    let before = fs::metadata(disk.seen(&session_on(&home, &disk))).unwrap();
+    let mut run = home.resume(&[]);
+    run.wait_for_error("the session can't be saved");
+    assert!(run.is_running(), "{}", run.errors());
+    let words = "the session file can't be rewritten";
+    assert!(run.errors().contains(words), "{}", run.errors());
+    let after = fs::metadata(disk.seen(&session_on(&home, &disk))).unwrap();
+    assert_eq!(after.ino(), before.ino());
+    disk.resize(4096);
+    run.end().assert_code(0);
+    assert_arrived(&server, &files);
+}
+
+#[test]
+fn a_session_of_the_first_edition_is_left_as_it_is_where_it_can_not_be_rewritten() {
+    let Some((server, home, files, disk, run)) = on_a_full_disk(Mode::JwPlayer) else {
+        return;
+    };
+    assert!(run.kill().0);
+    server.wait_until_hung_up();
+    let session = disk.seen(&session_on(&home, &disk));
+    let text = fs::read_to_string(&session).unwrap();
+    let older = text.replacen("\nformat = 2\n", "\nformat = 1\n", 1);
+    let in_place = fs::OpenOptions::new().write(true).open(&session).unwrap();
+    in_place.write_all_at(older.as_bytes(), 0).unwrap();
+    let ended = home.resume(&[]).end();
+    ended.assert_code(2);
+    for words in ["No space left", session_on(&home, &disk).to_str().unwrap()] {
+        assert!(ended.stderr.contains(words), "{}", ended.stderr);
+    }
+    assert_eq!(fs::read_to_string(&session).unwrap(), older);
+    disk.resize(4096);
+    home.resume(&[]).end().assert_code(0);
+    let head = fs::read_to_string(&session).unwrap();
+    assert!(head.contains("\nformat = 2\n"), "{head}");
     assert_arrived(&server, &files);
 }
 

@@ -18,7 +18,6 @@ use reelhaul::{
         retry::Backoff,
     },
     sandbox::{SITE, Sandbox},
-    session::folder,
 };
 use serde_json::{Value, json};
 
@@ -182,8 +181,7 @@ async fn an_upload_that_is_taken_out_leaves_a_session_that_opens_again() {
     let session = world.home.path().join("test.toml");
     world.tell(Command::Stop).await;
     world.ended.await.unwrap();
-    let mut queue = Queue::default();
-    folder::open(&session, |record| queue.restore(record)).unwrap();
+    let (_, queue) = Queue::open(&session).unwrap();
     assert!(queue.is_empty());
     world.sandbox.stop().await;
 }
@@ -240,8 +238,7 @@ async fn the_details_of_a_file_tell_its_story_and_what_the_destination_is_told()
     let session = world.home.path().join("test.toml");
     world.tell(Command::Stop).await;
     world.ended.await.unwrap();
-    let mut queue = Queue::default();
-    folder::open(&session, |record| queue.restore(record)).unwrap();
+    let (_, queue) = Queue::open(&session).unwrap();
     let kept = queue.get(id).unwrap().times;
     assert_eq!(
         [kept.queued, kept.begun, kept.done].map(|at| at.known().unwrap()),

@@ -1,9 +1,12 @@
 //! What the engine promises any account, whatever its protocol: held against one in this process, on a
 //! clock that is paused.
 
-use std::time::Duration;
+use std::{fs, path::Path, time::Duration};
 
-use crate::support::memory::{Answer, Asked, Memory, Run, Step};
+use crate::support::{
+    engine,
+    memory::{Answer, Asked, Memory, Run, Step},
+};
 use reelhaul::{
     destination::{Lookup, Received, Ticket},
     engine::protocol::{Command, State, Targets},
@@ -111,12 +114,16 @@ async fn all_tags_reach_the_end_of_an_upload_whatever_was_restarted_meanwhile() 
             run.session().matches("tag = ").count() == 3
         })
         .await;
-        if rewritten {
-            run.rewrite().await;
-            run.until("a new snapshot", |run| run.session().contains("\ntags = ["))
-                .await;
-        }
-        let run = run.restart().await;
+        let rewrite = |session: &Path| {
+            engine::rewrite(session);
+            let text = fs::read_to_string(session).unwrap();
+            assert!(text.contains("\ntags = ["), "{text}");
+        };
+        let run = if rewritten {
+            run.restart_after(rewrite).await
+        } else {
+            run.restart().await
+        };
         run.until_done().await;
         let receipts = account.completed_with(FILM);
         let tags = receipts

@@ -13,12 +13,9 @@ use crate::support::{
     gate::AtGate,
     in_every_mode, path_of, wait_for,
 };
-use reelhaul::{
-    engine::{
-        protocol::{Command, State, Targets},
-        queue::Queue,
-    },
-    session::folder,
+use reelhaul::engine::{
+    protocol::{Command, State, Targets},
+    queue::Queue,
 };
 use serde_json::json;
 
@@ -295,7 +292,7 @@ async fn a_person_sees_what_could_not_be_read_among_what_failed_and_tries_it_aga
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_could_not_be_read_and_is_left_out_stays_so_in_a_session_that_is_written_anew() {
+async fn what_could_not_be_read_and_is_left_out_stays_so_in_a_session_that_is_rewritten() {
     let world = World::new(engine::jwplayer, making()).await;
     let tree = world.home.path().join("tree");
     fs::create_dir(&tree).unwrap();
@@ -307,8 +304,7 @@ async fn what_could_not_be_read_and_is_left_out_stays_so_in_a_session_that_is_wr
     let session = world.home.path().join("test.toml");
     world.tell(Command::Stop).await;
     world.ended.await.unwrap();
-    let mut queue = Queue::default();
-    folder::open(&session, |record| queue.restore(record)).unwrap();
+    let (_, queue) = Queue::open(&session).unwrap();
     assert_eq!(queue.counts().of(State::Skipped), 1);
     assert_eq!(queue.unread(), 0);
     world.sandbox.stop().await;

@@ -14,12 +14,9 @@ use crate::{
     },
     format,
     plan::{PartNumber, PartPlan},
-    session::{Change, record},
+    session::{Change, Move, record},
     settings::{PartSize, Settings},
 };
-
-/// How long after a move the new order is saved.
-const REORDER: Duration = Duration::from_secs(2);
 
 impl Actor {
     /// Does what was told, and answers; a walk answers for itself once it has begun.
@@ -60,18 +57,21 @@ impl Actor {
             }
             Command::Move(targets, place) => {
                 let ids = self.ids(&targets);
-                match (targets, place) {
+                let count = ids.len();
+                let moving = match (targets, place) {
                     (Targets::Inside(folder, _), Place::Up | Place::Down) => {
-                        self.queue.move_folder(&ids, folder, place == Place::Up);
+                        self.queue.folder_move(ids, folder, place == Place::Up)
                     }
-                    _ => self.queue.move_to(&ids, place),
+                    _ => Some(Move::new(ids, place.into())),
+                };
+                if let Some(moving) = moving
+                    && self.queue.apply_move(&moving)
+                {
+                    let mut text = String::new();
+                    record::write_move(&mut text, &moving);
+                    self.append(text);
                 }
-                // The order is the snapshot's: many moves in a row are one new snapshot.
-                self.reorder_at = Some(Instant::now() + REORDER);
-                Outcome::new(
-                    ids.len(),
-                    format!("{} moved", format::count(ids.len(), "file")),
-                )
+                Outcome::new(count, format!("{} moved", format::count(count, "file")))
             }
             Command::Tune(settings) => self.tune(settings),
             Command::Save => return self.save(answer),
@@ -142,7 +142,7 @@ impl Actor {
         self.settings = settings.tuned(&before, &self.clock.now());
         let mut text = String::new();
         record::write_settings(&mut text, &self.settings);
-        self.append(None, text);
+        self.append(text);
         self.put_in_force(before.bandwidth);
         self.keep_to_schedule();
         self.tuner.keep_within(self.settings.parts_in_flight.most());

@@ -33,8 +33,6 @@ impl Actor {
             Done::Unprepared(id, flown, error) => {
                 return self.part_unprepared(id, &flown, error);
             }
-            Done::Placed(placed) => return self.placed(&placed),
-            Done::Saved(saved, answer) => return drop(answer.send(self.saved(saved))),
             done => done,
         };
         self.under_way = self.under_way.saturating_sub(1);
@@ -77,12 +75,7 @@ impl Actor {
             Done::Completed(id, Ok(Completed::Complete(media))) => self.completed(id, Some(media)),
             Done::Status(ids, result) => self.became(&ids, result),
             Done::Cleared(id, result) => self.cleared(id, result),
-            Done::Part(..)
-            | Done::Replaced(..)
-            | Done::Misplaced(..)
-            | Done::Unprepared(..)
-            | Done::Placed(_)
-            | Done::Saved(..) => {}
+            Done::Part(..) | Done::Replaced(..) | Done::Misplaced(..) | Done::Unprepared(..) => {}
         }
     }
 

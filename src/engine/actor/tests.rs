@@ -1,13 +1,11 @@
 //! The actor's turns one by one, where what happens between two of them matters.
 
-use std::{
-    collections::BTreeMap, fs, os::unix::fs::symlink, path::Path, sync::Arc, time::Duration,
-};
+use std::{fs, os::unix::fs::symlink, path::Path, sync::Arc, time::Duration};
 
 use tempfile::TempDir;
 use tokio::{sync::oneshot, time::Instant};
 
-use super::{Actor, Parts, Timing, snapshot::Snapshot, turns::Woken};
+use super::{Actor, Parts, Timing, turns::Woken};
 use crate::{
     destination::{
         Ticket,
@@ -31,6 +29,7 @@ use crate::{
         Change, Header, Kept, Walk,
         folder::{self, Open},
         record::FORMAT,
+        store::Store,
     },
     settings::Settings,
 };
@@ -84,66 +83,11 @@ fn add(path: &Path) -> Command {
     })
 }
 
-/// Writes the session anew, all of it.
-async fn write_anew(actor: &mut Actor) {
-    actor.begin_snapshot();
-    while actor.snapshot.as_ref().is_some_and(Snapshot::goes_on) {
-        actor.write_slice();
-    }
-    let placed = actor.steps.join_next().await.unwrap().unwrap();
-    actor.done(placed);
-    assert!(actor.snapshot.is_none());
-}
-
 /// Takes what the walks under way tell, until they are over.
 async fn walk_on(actor: &mut Actor) {
     while let Some(walked) = actor.walks.next().await {
         actor.walked(walked);
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_move_while_the_session_is_written_anew_waits_for_that_and_does_not_hold_it_up() {
-    let (_home, mut actor, _handle, mut server) = actor(5000);
-    actor.begin_snapshot();
-    let last = Targets::Ids(vec![5000]);
-    tell(&mut actor, &server, Command::Move(last, Place::Top));
-    actor.reorder_at = Some(Instant::now());
-    while actor.snapshot.as_ref().is_some_and(Snapshot::goes_on) {
-        let woken = actor.wake(&mut server).await;
-        assert!(matches!(woken, Woken::Slice), "it wakes for nothing");
-        actor.write_slice();
-    }
-    let placed = actor.steps.join_next().await.unwrap().unwrap();
-    actor.done(placed);
-    actor.compact_when_due();
-    let next = actor.snapshot.as_ref();
-    assert!(next.is_some_and(Snapshot::is_of_a_new_order));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_walk_that_finds_much_does_not_hold_up_the_session_that_is_written_anew() {
-    let (_home, mut actor, _handle, mut server) = actor(5000);
-    let tree = tempfile::tempdir().unwrap();
-    for number in 0..5000 {
-        fs::write(tree.path().join(format!("{number}.mp4")), "x").unwrap();
-    }
-    tell(&mut actor, &server, add(tree.path()));
-    for _ in 0..2 {
-        let walked = actor.walks.next().await.unwrap();
-        actor.walked(walked);
-    }
-    actor.begin_snapshot();
-    while actor.snapshot.as_ref().is_some_and(Snapshot::goes_on) {
-        match actor.wake(&mut server).await {
-            Woken::Slice => actor.write_slice(),
-            Woken::Time => actor.measure(),
-            Woken::Walked(_) => panic!("the walk went first"),
-            _ => {}
-        }
-    }
-    walk_on(&mut actor).await;
-    assert_eq!(actor.queue.len(), 10_000);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,19 +130,22 @@ async fn nothing_is_settled_while_a_command_for_many_goes_on() {
     assert_eq!(actor.phase(), Phase::Settled);
 }
 
-/// Goes on with what is in the session, as after a kill.
-fn again(home: &TempDir, before: Actor) -> Actor {
+/// Goes on with what is in the session, as after a kill; rewritten first or not.
+async fn again(home: &TempDir, before: Actor, is_rewritten: bool) -> Actor {
     drop(before);
-    let mut queue = Queue::default();
-    let session = folder::open(&session(home), |record| queue.restore(record)).unwrap();
-    queue.restored();
-    of_session(session, queue)
+    let (session, queue) = Queue::open(&session(home)).unwrap();
+    let actor = of_session(session, queue);
+    if is_rewritten {
+        actor.rewrite().await
+    } else {
+        actor
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_taken_out_amid_a_walk_stays_out_when_that_is_begun_anew_until_it_is_named_again()
 {
-    for anew in [false, true] {
+    for is_rewritten in [false, true] {
         let (home, mut actor, _handle, server) = actor(0);
         let tree = tempfile::tempdir().unwrap();
         for name in ["a.mp4", "b.mp4", "c.mp4"] {
@@ -214,10 +161,7 @@ async fn what_was_taken_out_amid_a_walk_stays_out_when_that_is_begun_anew_until_
         tell(&mut actor, &server, Command::Remove(Targets::Ids(vec![id])));
         // Killed twice before the walk came to its end.
         for _ in 0..2 {
-            if anew {
-                write_anew(&mut actor).await;
-            }
-            actor = again(&home, actor);
+            actor = again(&home, actor, is_rewritten).await;
         }
         actor.go_on_walking();
         walk_on(&mut actor).await;
@@ -239,62 +183,115 @@ async fn what_is_unread_again_after_it_was_taken_out_leaves_a_session_that_opens
     walk_on(&mut actor).await;
     let unread = actor.queue.find(&lost).unwrap();
 
-    // Walked again, taken out meanwhile, written anew, and only then read, in vain.
+    // Walked again, taken out meanwhile, rewritten, and only then read, in vain.
     actor.walk_unread(vec![unread]);
     tell(&mut actor, &server, Command::Remove(Targets::All));
-    write_anew(&mut actor).await;
+    actor = actor.rewrite().await;
     walk_on(&mut actor).await;
     assert_eq!(actor.queue.unread(), 1);
     drop(actor);
 
-    let mut queue = Queue::default();
-    folder::open(&session(&home), |record| queue.restore(record)).unwrap();
+    let (_, queue) = Queue::open(&session(&home)).unwrap();
     assert_eq!(queue.counts().of(State::Failed), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_changed_before_or_while_the_session_is_written_anew_is_there_after_the_end() {
-    for (before, slices, after) in [(true, 0, false), (true, 2, false), (true, 2, true)]
-        .into_iter()
-        .chain([
-            (false, 2, true),
-            (true, usize::MAX, false),
-            (true, usize::MAX, true),
-        ])
-    {
-        let (home, mut actor, _handle, server) = actor(5000);
-        let to_top = |id| Command::Move(Targets::Ids(vec![id]), Place::Top);
-        if before {
-            tell(&mut actor, &server, to_top(5000));
-        }
-        if slices > 0 {
-            actor.begin_snapshot();
-        }
-        for _ in 0..slices {
-            if !actor.snapshot.as_ref().is_some_and(Snapshot::goes_on) {
-                break;
-            }
-            actor.write_slice();
-        }
-        if after {
-            tell(&mut actor, &server, to_top(4000));
+async fn what_was_taken_out_and_named_again_comes_back_though_the_walk_was_cut_short_twice() {
+    let (home, mut actor, _handle, server) = actor(0);
+    let tree = tempfile::tempdir().unwrap();
+    let film = tree.path().join("film.mp4");
+    fs::write(&film, "film").unwrap();
+    tell(&mut actor, &server, add(tree.path()));
+    while actor.queue.is_empty() {
+        let walked = actor.walks.next().await.unwrap();
+        actor.walked(walked);
+    }
+    tell(&mut actor, &server, Command::Remove(Targets::Ids(vec![1])));
+    // Killed before either walk came to its end, and again after the session was rewritten.
+    tell(&mut actor, &server, add(&film));
+    for _ in 0..2 {
+        actor = again(&home, actor, true).await;
+    }
+    assert_eq!(actor.queue.walks_left(), 2);
+    actor.go_on_walking();
+    walk_on(&mut actor).await;
+    assert!(actor.queue.find(&film).is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_was_changed_is_there_after_a_kill_and_after_an_end() {
+    for ends in [false, true] {
+        let (home, mut actor, _handle, server) = actor(50);
+        actor = saved(actor);
+        for (id, place) in [(50, Place::Top), (20, Place::Up), (1, Place::Bottom)] {
+            let one = Targets::Ids(vec![id]);
+            tell(&mut actor, &server, Command::Move(one, place));
         }
         let order = actor.queue.order().to_vec();
-        assert_eq!(order[0], if after { 4000 } else { 5000 });
-        actor.end(&server).await;
-
-        let mut queue = Queue::default();
-        folder::open(&session(&home), |record| queue.restore(record)).unwrap();
-        assert_eq!(queue.order(), order, "{before} {slices} {after}");
+        assert_eq!((order[0], order[49]), (50, 1));
+        if ends {
+            actor.end(&server).await;
+        } else {
+            drop(actor);
+        }
+        let (opened, queue) = Queue::open(&session(&home)).unwrap();
+        assert_eq!(queue.order(), order, "after an end: {ends}");
+        assert_eq!(opened.store.has_log(), !ends);
     }
 }
 
-/// What is kept of all uploads, those that are to stay out too, and the walks that did not come to their
-/// end.
-fn all_kept(queue: &Queue) -> (BTreeMap<UploadId, Kept>, Vec<UploadId>, Vec<Walk>) {
-    let kept = queue.kept().map(|kept| (kept.id, kept));
-    let (out, open) = (queue.all_taken_out(), queue.walks.open().cloned());
-    (kept.collect(), out.collect(), open.collect())
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_that_changes_nothing_is_not_saved() {
+    let (home, mut actor, _handle, server) = actor(3);
+    let first = Targets::Ids(vec![1]);
+    tell(&mut actor, &server, Command::Move(first, Place::Top));
+    drop(actor);
+    let text = fs::read_to_string(session(&home)).unwrap();
+    assert!(!text.contains("moved"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_taken_of_a_walk_and_nothing_started_while_the_disk_is_behind() {
+    let (_home, mut actor, _handle, mut server) = actor(1);
+    let tree = tempfile::tempdir().unwrap();
+    fs::write(tree.path().join("film.mp4"), "film").unwrap();
+    tell(&mut actor, &server, add(tree.path()));
+    while actor.walks.waiting() < 3 {
+        tokio::task::yield_now().await;
+    }
+    let disk = std::mem::replace(&mut actor.session.store, Store::stuck());
+    assert!(actor.session.store.is_behind());
+    actor.start_what_may();
+    assert_eq!(actor.active.len(), 0);
+    for _ in 0..2 {
+        let woken = actor.wake(&mut server).await;
+        assert!(matches!(woken, Woken::Time), "the walk went on");
+    }
+    actor.session.store = disk;
+    actor.start_what_may();
+    assert_eq!(actor.active.len(), 1);
+    walk_on(&mut actor).await;
+    assert_eq!(actor.queue.len(), 2);
+}
+
+/// The engine with all of its queue in its session file.
+fn saved(mut actor: Actor) -> Actor {
+    let Open { store, header, .. } = &mut actor.session;
+    store
+        .rewrite(|out| actor.queue.write_session(header, out))
+        .unwrap();
+    actor
+}
+
+/// What a session has to say of its queue: all uploads in their order, those that are to stay out, the
+/// walks that did not come to their end, and what was counted.
+fn all_kept(queue: &Queue) -> impl PartialEq + std::fmt::Debug + use<> {
+    (
+        queue.kept().collect::<Vec<Kept>>(),
+        queue.all_taken_out().collect::<Vec<UploadId>>(),
+        queue.walks.open().cloned().collect::<Vec<Walk>>(),
+        (queue.unread(), queue.counts()),
+    )
 }
 
 /// Something a person may do.
@@ -312,13 +309,18 @@ fn any_command(actor: &Actor, random: &mut fastrand::Rng, tree: &Path) -> Comman
         3 if some != Targets::All => Command::Remove(some),
         4 => Command::StartOver(some),
         5 | 6 => Command::Retry(some),
-        7 => Command::Move(some, Place::Top),
+        7 => Command::Move(some, any_place(random)),
         8 => Command::Tune(Settings {
             retries: random.u16(0..9),
             ..actor.settings.clone()
         }),
         _ => add(tree),
     }
+}
+
+fn any_place(random: &mut fastrand::Rng) -> Place {
+    let places = [Place::Top, Place::Up, Place::Down, Place::Bottom];
+    random.choice(places).unwrap()
 }
 
 /// Something that may become of an upload.
@@ -348,56 +350,54 @@ fn any_file(random: &mut fastrand::Rng, tree: &Path) {
     }
 }
 
+/// Something happens to the session, to an upload, or to a file.
+async fn anything(actor: &mut Actor, server: &Server, random: &mut fastrand::Rng, tree: &Path) {
+    match random.u8(0..10) {
+        0..=3 => {
+            let command = any_command(actor, random, tree);
+            tell(actor, server, command);
+        }
+        4 | 5 => {
+            let id = random.u32(1..3100);
+            let file = actor.queue.get(id).filter(|it| it.walk().is_none());
+            let begun = file.is_some_and(|it| it.begun().is_some());
+            if file.is_some_and(|it| it.state() != State::Done) {
+                for change in any_change(random, id, begun) {
+                    actor.keep(id, &change);
+                }
+            }
+        }
+        6 | 7 => any_file(random, tree),
+        _ if actor.walks.any() => {
+            let walked = actor.walks.next().await.unwrap();
+            actor.walked(walked);
+        }
+        _ => {}
+    }
+    actor.go_on_with_mass(server, None);
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_happens_while_a_session_is_written_anew_is_in_it_once() {
+async fn whatever_happens_is_there_after_a_kill_and_after_each_rewrite() {
     for seed in 0..12 {
         let mut random = fastrand::Rng::with_seed(seed);
-        let (home, mut actor, _handle, server) = actor(3000);
-        write_anew(&mut actor).await;
+        let (home, actor, _handle, server) = actor(3000);
+        let mut actor = saved(actor);
         let tree = home.path().join("tree");
         fs::create_dir(&tree).unwrap();
-        for _ in 0..random.u32(50..200) {
-            let written = actor.snapshot.as_ref().map(Snapshot::goes_on);
-            match (random.u8(0..10), written) {
-                (0, None) => actor.begin_snapshot(),
-                (0, Some(true)) => actor.write_slice(),
-                (0, Some(false)) => {
-                    let placed = actor.steps.join_next().await.unwrap().unwrap();
-                    actor.done(placed);
-                }
-                (1..=3, _) => {
-                    let command = any_command(&actor, &mut random, &tree);
-                    tell(&mut actor, &server, command);
-                }
-                (4 | 5, _) => {
-                    let id = random.u32(1..3100);
-                    let file = actor.queue.get(id).filter(|it| it.walk().is_none());
-                    let begun = file.is_some_and(|it| it.begun().is_some());
-                    if file.is_some_and(|it| it.state() != State::Done) {
-                        for change in any_change(&mut random, id, begun) {
-                            actor.keep(id, &change);
-                        }
-                    }
-                }
-                (6 | 7, _) => any_file(&mut random, &tree),
-                _ if actor.walks.any() => {
-                    let walked = actor.walks.next().await.unwrap();
-                    actor.walked(walked);
-                }
-                _ => {}
+        for round in 0..3 {
+            for _ in 0..random.u32(20..70) {
+                anything(&mut actor, &server, &mut random, &tree).await;
             }
-            actor.go_on_with_mass(&server, None);
+            let before = all_kept(&actor.queue);
+            actor = again(&home, actor, false).await;
+            assert_eq!(all_kept(&actor.queue), before, "seed {seed}, {round}: log");
+            actor = actor.rewrite().await;
+            assert!(!actor.session.store.has_log());
+            actor = again(&home, actor, false).await;
+            assert_eq!(all_kept(&actor.queue), before, "seed {seed}, {round}: file");
+            actor.go_on_walking();
         }
-        let there = all_kept(&actor.queue);
-        let (unread, counts) = (actor.queue.unread(), actor.queue.counts());
-        drop(actor);
-        let mut queue = Queue::default();
-        folder::open(&session(&home), |record| queue.restore(record))
-            .unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-        queue.restored();
-        assert_eq!(all_kept(&queue), there, "seed {seed}");
-        let again = (queue.unread(), queue.counts());
-        assert_eq!(again, (unread, counts), "seed {seed}");
     }
 }
 

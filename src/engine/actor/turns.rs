@@ -25,14 +25,13 @@ pub(super) enum Woken {
     Time,
     /// There is more to be done of a command.
     Mass,
-    /// There is more to be written of the session.
-    Slice,
     NobodyLeft,
 }
 
 impl Actor {
     /// Runs until it is told to stop, or everyone who could tell it is gone.
     pub(in crate::engine) async fn run(mut self, mut server: Server) {
+        self = self.rewrite().await;
         self.go_on_walking();
         self.tell(&server, Phase::Running);
         loop {
@@ -74,21 +73,17 @@ impl Actor {
                     // Where there is one core, parts want it too.
                     tokio::task::yield_now().await;
                 }
-                Woken::Slice => {
-                    self.write_slice();
-                    tokio::task::yield_now().await;
-                }
                 Woken::NobodyLeft => self.stop(Duration::ZERO),
             }
             self.what_was_told_meanwhile(&server);
-            self.compact_when_due();
         }
         self.end(&server).await;
     }
 
     pub(super) async fn wake(&mut self, server: &mut Server) -> Woken {
         let due = self.due();
-        let slice = self.slice_may_be_written();
+        let is_behind = self.session.store.is_behind();
+        let caught_up = self.session.store.caught_up();
         tokio::select! {
             biased;
             request = server.requests.recv() => {
@@ -106,9 +101,9 @@ impl Actor {
                 }
             } => Woken::Time,
             () = std::future::ready(()), if self.masses.any() => Woken::Mass,
-            // Before what is walked: that may come faster than it can be taken, for long.
-            () = slice => Woken::Slice,
-            Some(walked) = self.walks.next() => Woken::Walked(walked),
+            // What a walk finds may come faster than it can be saved, for long.
+            Some(walked) = self.walks.next(), if !is_behind => Woken::Walked(walked),
+            () = caught_up, if is_behind => Woken::Time,
         }
     }
 
@@ -139,8 +134,6 @@ impl Actor {
         [
             retry.filter(future),
             resting.filter(future),
-            // While one snapshot is written, a new order waits for the next.
-            self.reorder_at.filter(|_| self.snapshot.is_none()),
             self.scheduled.due(),
             poll.filter(future),
             tick,
@@ -170,7 +163,8 @@ impl Actor {
         loop {
             let now = Instant::now();
             let waits = self.halted.is_some() || self.stopping.is_some() || self.masses.any();
-            if waits || self.session.store.error().is_some() {
+            let store = &self.session.store;
+            if waits || store.error().is_some() || store.is_behind() {
                 return;
             }
             let parts = if self.may_start(Way::Parts) {
@@ -226,10 +220,11 @@ impl Actor {
             }
         }
         self.flights = Flights::default();
-        self.save_new_order().await;
         let saving = self.session.store.barrier();
         let saved = tokio::time::timeout(Duration::from_secs(5), saving).await;
-        if !matches!(saved, Ok(Ok(()))) {
+        if matches!(saved, Ok(Ok(()))) {
+            self = self.rewrite().await;
+        } else {
             tracing::error!(
                 "the session could not be saved: {:?}",
                 self.session.store.error()

@@ -162,6 +162,12 @@ impl Walks {
         *self = Self::default();
     }
 
+    /// How much of what they told was not taken yet.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.channel.as_ref().map_or(0, |(_, told)| told.len())
+    }
+
     /// How far they are, all together.
     pub(super) fn show(&self) -> Option<Walk> {
         self.any().then(|| Walk {
@@ -188,7 +194,7 @@ impl Actor {
         };
         let mut text = String::new();
         walks::write_walk(&mut text, &walk);
-        self.append(None, text);
+        self.append(text);
         let asked = Asked {
             roots: walk.add.paths.len(),
             answer,
@@ -271,7 +277,7 @@ impl Actor {
             self.unreadable(run, unreadable, &mut text);
         }
         if !text.is_empty() {
-            self.append(None, text);
+            self.append(text);
         }
         for skipped in batch.skipped {
             self.left_out(skipped);
@@ -352,7 +358,7 @@ impl Actor {
     fn keep_after(&mut self, text: &mut String, id: UploadId, change: &Change) {
         let gathered = std::mem::take(text);
         if !gathered.is_empty() {
-            self.append(None, gathered);
+            self.append(gathered);
         }
         self.keep(id, change);
     }
@@ -381,7 +387,7 @@ impl Actor {
         if run.all && self.queue.walk_over(run.walk) {
             let mut text = String::new();
             walks::write_walk_over(&mut text, run.walk);
-            self.append(None, text);
+            self.append(text);
         }
     }
 

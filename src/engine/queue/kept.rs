@@ -1,5 +1,10 @@
-//! What is kept of the uploads: taken over from a session's file, where it is one that can be, and
-//! told for the next snapshot.
+//! What is kept of the uploads: read from a session's file, where it is one that can be, and written to
+//! the next one.
+
+use std::{
+    io::{self, Write},
+    path::Path,
+};
 
 use super::Queue;
 use crate::{
@@ -11,12 +16,40 @@ use crate::{
     ids::{AccountId, MOST_UPLOADS, MediaId},
     plan::{PartNumber, PartPlan},
     session::{
-        Change, Kept, Progress,
-        record::{BadTable, Record, within},
+        Change, Header, Kept, Orphan, Progress,
+        folder::{self, Open},
+        record::{
+            BadTable, FORMAT, Record, within, write_change, write_header, write_orphan,
+            write_upload,
+        },
+        walks::write_walk,
     },
 };
 
 impl Queue {
+    /// Opens a session with its queue; of a large one that takes a while, and blocks. A session of an
+    /// older format is rewritten in the newest one first, since an older program would not understand
+    /// what is appended.
+    ///
+    /// # Errors
+    /// Those of [`folder::open`], and that a session of an older format can't be rewritten; then its file
+    /// is as it was.
+    pub fn open(path: &Path) -> Result<(Open, Self), folder::Failed> {
+        let mut queue = Self::default();
+        let mut session = folder::open(path, |record| queue.restore(record))?;
+        queue.restored();
+        if session.header.format < FORMAT {
+            let Open { header, store, .. } = &mut session;
+            let rewritten = store.rewrite(|out| queue.write_session(header, out));
+            rewritten.map_err(|error| folder::Failed::Io {
+                path: session.path.display().to_string(),
+                error,
+            })?;
+            session.header.format = FORMAT;
+        }
+        Ok((session, queue))
+    }
+
     /// Takes over what a session file says.
     ///
     /// # Errors
@@ -28,6 +61,18 @@ impl Queue {
         };
         match record {
             Record::Settings(_) => Ok(()),
+            Record::Moved(moving) if !self.uploads.knows(moving.highest()) => Err(bad(format!(
+                "there is no upload with the id {}",
+                moving.highest()
+            ))),
+            Record::Moved(moving) => {
+                self.apply_move(&moving);
+                Ok(())
+            }
+            Record::Orphan(orphan) => {
+                self.note_orphan(*orphan);
+                Ok(())
+            }
             Record::Walk(walk) if self.walks.get(walk.id).is_some() => {
                 Err(bad(format!("there are two walks with the id {}", walk.id)))
             }
@@ -130,7 +175,64 @@ impl Queue {
         newest_first.filter_map(elsewhere).take(most).collect()
     }
 
-    /// All that is kept of every upload, in order: a snapshot.
+    /// Takes over that there is an orphan, or that there is none any more.
+    pub fn note_orphan(&mut self, orphan: Orphan) {
+        if orphan.gone {
+            self.orphans.remove(&orphan.marker);
+        } else {
+            self.orphans.insert(orphan.marker.clone(), orphan);
+        }
+    }
+
+    /// The media objects that an account may still have and that no upload stands for.
+    pub fn orphans(&self) -> impl Iterator<Item = &Orphan> {
+        self.orphans.values()
+    }
+
+    /// Writes all of a session's file, in the newest format and without a log.
+    ///
+    /// What is to stay out of a walk is written as an upload that is removed again, behind the last walk
+    /// that it is to stay out of and before the next: so the reader sees it as it happened.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn write_session(&self, header: &Header, out: &mut dyn Write) -> io::Result<()> {
+        let mut text = write_header(&Header {
+            format: FORMAT,
+            ..header.clone()
+        });
+        let mut flush = |text: &mut String| {
+            let written = out.write_all(text.as_bytes());
+            text.clear();
+            written
+        };
+        let mut out_of = self.taken_out_by_walk().into_iter().peekable();
+        let mut walks = self.walks_kept().peekable();
+        while let Some(walk) = walks.next() {
+            write_walk(&mut text, &walk);
+            let next = walks.peek().map(|next| next.id);
+            while let Some((_, id)) =
+                out_of.next_if(|(until, _)| next.is_none_or(|next| *until < next))
+            {
+                if let Some(kept) = self.kept_of_taken_out(id) {
+                    write_upload(&mut text, &kept);
+                    write_change(&mut text, id, &Change::Removed);
+                }
+            }
+            flush(&mut text)?;
+        }
+        for orphan in self.orphans() {
+            write_orphan(&mut text, orphan);
+        }
+        flush(&mut text)?;
+        for kept in self.kept() {
+            write_upload(&mut text, &kept);
+            flush(&mut text)?;
+        }
+        Ok(())
+    }
+
+    /// All that is kept of every upload, in order.
     pub fn kept(&self) -> impl Iterator<Item = Kept> + '_ {
         self.order.iter().filter_map(|id| self.kept_of(*id))
     }

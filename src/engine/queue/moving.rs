@@ -1,46 +1,85 @@
 //! Uploads moved within the order of the queue: by themselves, and as what is in a folder.
+//!
+//! [`Queue::apply_move`] alone changes the order, with the same [`Move`] when it happens and when it is
+//! read from the log.
 
 use std::collections::HashSet;
 
 use super::Queue;
-use crate::engine::protocol::{FolderId, LineId, Place, UploadId};
+use crate::{
+    engine::protocol::{FolderId, LineId, Place, UploadId},
+    session::{Move, MoveTarget},
+};
+
+impl From<Place> for MoveTarget {
+    fn from(place: Place) -> Self {
+        match place {
+            Place::Top => Self::Top,
+            Place::Up => Self::Up,
+            Place::Down => Self::Down,
+            Place::Bottom => Self::Bottom,
+        }
+    }
+}
 
 impl Queue {
-    /// Moves uploads within the order, keeping their own.
-    pub fn move_to(&mut self, ids: &[UploadId], place: Place) {
+    /// Moves uploads within the order. Returns whether that changed it.
+    pub fn apply_move(&mut self, moving: &Move) -> bool {
         self.tidy();
         let mut moved = vec![false; self.uploads.next_id() as usize];
-        for id in ids {
-            if let Some(is) = moved.get_mut(*id as usize) {
-                *is = true;
+        for (first, last) in &moving.moved {
+            let end = moved.len().min((*last as usize).saturating_add(1));
+            if let Some(stretch) = moved.get_mut(*first as usize..end) {
+                stretch.fill(true);
             }
         }
-        let is = |id: &UploadId| moved[*id as usize];
-        match place {
-            Place::Top => self.order.sort_by_key(|id| !is(id)),
-            Place::Bottom => self.order.sort_by_key(is),
-            Place::Up => {
-                for at in 1..self.order.len() {
-                    if is(&self.order[at]) && !is(&self.order[at - 1]) {
-                        self.order.swap(at, at - 1);
+        let is = |id: UploadId| moved[id as usize];
+        let order = &mut self.order;
+        let changed = match moving.to {
+            MoveTarget::Top => put_first(order, is),
+            MoveTarget::Bottom => put_first(order, |id| !is(id)),
+            MoveTarget::Up => {
+                let mut changed = false;
+                for at in 1..order.len() {
+                    if is(order[at]) && !is(order[at - 1]) {
+                        order.swap(at, at - 1);
+                        changed = true;
                     }
                 }
+                changed
             }
-            Place::Down => {
-                for at in (1..self.order.len()).rev() {
-                    if is(&self.order[at - 1]) && !is(&self.order[at]) {
-                        self.order.swap(at, at - 1);
+            MoveTarget::Down => {
+                let mut changed = false;
+                for at in (1..order.len()).rev() {
+                    if is(order[at - 1]) && !is(order[at]) {
+                        order.swap(at, at - 1);
+                        changed = true;
                     }
                 }
+                changed
             }
+            MoveTarget::Before(target) => {
+                let at = order.iter().position(|id| *id == target);
+                match at.filter(|_| !is(target)) {
+                    Some(at) => {
+                        let (before, behind) = order.split_at_mut(at);
+                        let changed = put_first(before, |id| !is(id));
+                        put_first(behind, is) || changed
+                    }
+                    None => false,
+                }
+            }
+        };
+        if changed {
+            self.first_queued = 0;
+            self.reshaped();
         }
-        self.first_queued = 0;
-        self.reshaped();
+        changed
     }
 
-    /// Moves uploads of a folder one up or down among what is beside it: past a file, or past all of
-    /// another folder.
-    pub fn move_folder(&mut self, ids: &[UploadId], folder: FolderId, up: bool) {
+    /// What moving uploads of a folder one up or down among its neighbors comes to: past a file, or past
+    /// all of another folder. `None` where there is no such neighbor.
+    pub fn folder_move(&mut self, ids: Vec<UploadId>, folder: FolderId, up: bool) -> Option<Move> {
         self.tidy();
         let folders = &self.folders;
         // One that is all there is in the folder around it is shown together with that.
@@ -75,32 +114,38 @@ impl Queue {
                 break;
             }
         }
-        let Some(own) = first
+        let own = first
             .iter()
-            .position(|(line, _)| *line == LineId::Folder(folder))
-        else {
-            return;
-        };
-        let to = match (
-            up,
-            own.checked_sub(1).and_then(|at| first.get(at)),
-            first.get(own + 1),
-        ) {
-            (true, Some((_, at)), _) => *at,
-            (false, _, Some((line, at))) => {
-                let run = self.order[*at..].iter();
-                at + run.take_while(|id| beside(**id) == Some(*line)).count()
-            }
-            _ => return,
+            .position(|(line, _)| *line == LineId::Folder(folder))?;
+        let to = if up {
+            first[own.checked_sub(1)?].1
+        } else {
+            let (line, at) = *first.get(own + 1)?;
+            let run = self.order[at..].iter();
+            at + run.take_while(|id| beside(**id) == Some(line)).count()
         };
         let moved: HashSet<UploadId> = ids.iter().copied().collect();
-        let (before, behind) = self.order.split_at(to);
-        let stay = |part: &[UploadId]| -> Vec<UploadId> {
-            let all = part.iter().copied();
-            all.filter(|id| !moved.contains(id)).collect()
-        };
-        self.order = [stay(before), ids.to_vec(), stay(behind)].concat();
-        self.first_queued = 0;
-        self.reshaped();
+        let stays = self.order[to..].iter().find(|id| !moved.contains(id));
+        let to = stays.map_or(MoveTarget::Bottom, |id| MoveTarget::Before(*id));
+        Some(Move::new(ids, to))
     }
+}
+
+/// Puts those first that `is` is true of; all keep the order they have among themselves. Returns whether
+/// that changed the order.
+fn put_first(ids: &mut [UploadId], is: impl Fn(UploadId) -> bool) -> bool {
+    let (mut first, mut others) = (0, Vec::new());
+    let mut changed = false;
+    for at in 0..ids.len() {
+        let id = ids[at];
+        if is(id) {
+            changed |= first != at;
+            ids[first] = id;
+            first += 1;
+        } else {
+            others.push(id);
+        }
+    }
+    ids[first..].copy_from_slice(&others);
+    changed
 }

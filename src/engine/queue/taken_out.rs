@@ -56,16 +56,25 @@ impl Queue {
         out.is_some_and(|out| &*out.path == path && walk <= out.until)
     }
 
-    /// A walk came to its end; whether that is news. When it was the last one, nothing is come upon
-    /// again.
+    /// A walk came to its end; whether that is news. What no walk that is left is to pass over is
+    /// forgotten.
     pub fn walk_over(&mut self, walk: WalkId) -> bool {
         let ended = self.walks.end(walk);
-        if self.walks_left() == 0 {
-            for (id, out) in std::mem::take(&mut self.taken_out) {
-                self.forget_path(id, &out.path);
-            }
+        let first = self.walks.open().map(|walk| walk.id).next();
+        let still = |out: &TakenOut| first.is_some_and(|first| first <= out.until);
+        let over = self.taken_out.extract_if(.., |_, out| !still(out));
+        for (id, out) in over.collect::<Vec<_>>() {
+            self.forget_path(id, &out.path);
         }
         ended
+    }
+
+    /// The numbers of what is to stay out, each with the last walk it is to stay out of; by that.
+    pub(super) fn taken_out_by_walk(&self) -> Vec<(WalkId, UploadId)> {
+        let all = self.taken_out.iter();
+        let mut all: Vec<_> = all.map(|(id, out)| (out.until, *id)).collect();
+        all.sort_unstable();
+        all
     }
 
     /// The numbers of what is to stay out.

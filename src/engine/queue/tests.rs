@@ -9,13 +9,17 @@ use super::*;
 use crate::{
     destination::Ticket,
     engine::{
-        protocol::{AddPaths, FolderId, Place},
+        protocol::{AddPaths, FolderId},
         schedule::{Room, Start, next},
         upload::Step,
     },
     error::{Error, Kind},
     plan::PartPlan,
-    session::{Change, Milestone, Walk, record::Record},
+    session::{
+        Change, Header, Milestone, Move, MoveTarget, Walk,
+        record::{FORMAT, Record},
+    },
+    settings::Settings,
 };
 
 const MIB: u64 = 1 << 20;
@@ -113,7 +117,7 @@ fn an_emptied_queue_tells_the_folder_of_what_comes_next() {
 }
 
 #[test]
-fn what_a_snapshot_says_restores_to_the_same() {
+fn a_rewritten_session_opens_as_the_same_queue() {
     let mut queue = queue(5);
     begin(&mut queue, 2);
     queue.apply(2, &Change::Part(3, Some([7; 16]).into()));
@@ -124,11 +128,8 @@ fn what_a_snapshot_says_restores_to_the_same() {
     queue.apply(4, &Change::Done);
     queue.apply(5, &Change::Paused);
     let kept: Vec<_> = queue.kept().collect();
-    let mut again = Queue::default();
-    for kept in kept.clone() {
-        again.restore(Record::Upload(Box::new(kept))).unwrap();
-    }
-    again.restored();
+    let (again, text) = rewritten(&queue);
+    assert!(!text.contains("\n[[log]]\n"), "{text}");
     assert_eq!(again.kept().collect::<Vec<_>>(), kept);
     assert_eq!(again.bytes().already_there, 11 * MIB);
     assert_eq!(again.bytes().sent, 0);
@@ -195,15 +196,8 @@ fn what_could_not_be_read_is_kept_as_a_failure_until_it_is_taken_out() {
     let kept = queue.add_unread("/t/closed".into(), walk, why()).unwrap();
     assert!(queue.add_unread("/t/closed".into(), walk, why()).is_none());
     queue.walks.end(walk);
-    // A snapshot says it, with the walk it is of.
-    let mut again = Queue::default();
-    for walk in queue.walks_kept() {
-        again.restore(Record::Walk(walk)).unwrap();
-    }
-    for kept in queue.kept() {
-        again.restore(Record::Upload(Box::new(kept))).unwrap();
-    }
-    again.restored();
+    // A rewritten session says it, with the walk it is of.
+    let (again, _) = rewritten(&queue);
     for mut queue in [queue, again] {
         assert_eq!((queue.unread(), queue.counts().of(State::Failed)), (1, 1));
         assert_eq!(queue.next_queued(), Some(1));
@@ -223,18 +217,50 @@ fn what_could_not_be_read_is_kept_as_a_failure_until_it_is_taken_out() {
     }
 }
 
+/// Moves uploads, and returns the order after that.
+fn moved(queue: &mut Queue, ids: &[UploadId], to: MoveTarget) -> Vec<UploadId> {
+    let before = queue.order().to_vec();
+    let changed = queue.apply_move(&Move::new(ids.to_vec(), to));
+    assert_eq!(changed, queue.order() != before);
+    queue.order().to_vec()
+}
+
 #[test]
 fn moving_keeps_the_order_of_those_moved() {
     let mut queue = queue(5);
-    queue.move_to(&[2, 4], Place::Top);
-    assert_eq!(queue.order(), [2, 4, 1, 3, 5]);
-    queue.move_to(&[2, 4], Place::Up);
-    assert_eq!(queue.order(), [2, 4, 1, 3, 5]);
-    queue.move_to(&[2, 4], Place::Down);
-    assert_eq!(queue.order(), [1, 2, 4, 3, 5]);
-    queue.move_to(&[2, 4], Place::Bottom);
-    assert_eq!(queue.order(), [1, 3, 5, 2, 4]);
-    assert_eq!(queue.next_queued(), Some(1));
+    assert_eq!(moved(&mut queue, &[4, 2], MoveTarget::Top), [2, 4, 1, 3, 5]);
+    assert_eq!(moved(&mut queue, &[2, 4], MoveTarget::Up), [2, 4, 1, 3, 5]);
+    assert_eq!(
+        moved(&mut queue, &[2, 4], MoveTarget::Down),
+        [1, 2, 4, 3, 5]
+    );
+    let bottom = moved(&mut queue, &[2, 4], MoveTarget::Bottom);
+    assert_eq!(bottom, [1, 3, 5, 2, 4]);
+    let before = moved(&mut queue, &[1, 4], MoveTarget::Before(5));
+    assert_eq!(before, [3, 1, 4, 5, 2]);
+    let among_themselves = moved(&mut queue, &[1, 5], MoveTarget::Before(5));
+    assert_eq!(among_themselves, [3, 1, 4, 5, 2]);
+    assert_eq!(queue.next_queued(), Some(3));
+}
+
+#[test]
+fn a_move_in_a_file_ignores_what_was_removed_and_is_refused_where_it_never_was() {
+    let mut queue = queue(5);
+    queue.apply(3, &Change::Removed);
+    let mut restore = |ids: &[UploadId], to| {
+        let restored = queue.restore(Record::Moved(Move::new(ids.to_vec(), to)));
+        restored.map(|()| queue.order().to_vec())
+    };
+    assert_eq!(restore(&[3, 5], MoveTarget::Top).unwrap(), [5, 1, 2, 4]);
+    assert_eq!(restore(&[5], MoveTarget::Before(3)).unwrap(), [5, 1, 2, 4]);
+    for (ids, to) in [
+        (vec![1, 6], MoveTarget::Top),
+        (vec![MOST_UPLOADS], MoveTarget::Up),
+        (vec![1], MoveTarget::Before(6)),
+    ] {
+        let refused = restore(&ids, to).unwrap_err().words;
+        assert!(refused.contains("no upload with the id"), "{refused}");
+    }
 }
 
 #[test]
@@ -244,24 +270,97 @@ fn a_folder_moves_past_what_is_beside_it_as_a_whole() {
         queue.add(path.into(), file(1)).unwrap();
     }
     let folder = |queue: &Queue, id| queue.folders().of(id);
+    // Moves them, and returns the order after that.
+    let move_folder = |queue: &mut Queue, ids: &[UploadId], folder, up| {
+        if let Some(moving) = queue.folder_move(ids.to_vec(), folder, up) {
+            assert!(queue.apply_move(&moving), "{moving:?}");
+        }
+        queue.order().to_vec()
+    };
     // The line of b/c is known by the inner one.
     let c = folder(&queue, 3);
-    queue.move_folder(&[3, 4], c, true);
-    assert_eq!(queue.order(), [3, 4, 1, 2, 5, 6]);
-    queue.move_folder(&[3, 4], c, true);
-    assert_eq!(queue.order(), [3, 4, 1, 2, 5, 6], "it is the first");
+    let order = move_folder(&mut queue, &[3, 4], c, true);
+    assert_eq!(order, [3, 4, 1, 2, 5, 6]);
+    let order = move_folder(&mut queue, &[3, 4], c, true);
+    assert_eq!(order, [3, 4, 1, 2, 5, 6], "it is the first");
     let shape = queue.shape();
-    queue.move_folder(&[3, 4], c, false);
-    assert_eq!(queue.order(), [1, 2, 3, 4, 5, 6]);
+    let order = move_folder(&mut queue, &[3, 4], c, false);
+    assert_eq!(order, [1, 2, 3, 4, 5, 6]);
     assert_ne!(queue.shape(), shape);
-    queue.move_folder(&[3, 4], c, false);
-    assert_eq!(queue.order(), [1, 2, 5, 3, 4, 6]);
+    let order = move_folder(&mut queue, &[3, 4], c, false);
+    assert_eq!(order, [1, 2, 5, 3, 4, 6]);
     // Only what a filter shows of it moves.
-    queue.move_folder(&[2], folder(&queue, 1), false);
-    assert_eq!(queue.order(), [1, 5, 2, 3, 4, 6]);
+    let a = folder(&queue, 1);
+    let order = move_folder(&mut queue, &[2], a, false);
+    assert_eq!(order, [1, 5, 2, 3, 4, 6]);
     let d = folder(&queue, 6);
-    queue.move_folder(&[6], d, false);
-    assert_eq!(queue.order(), [1, 5, 2, 3, 4, 6]);
+    let order = move_folder(&mut queue, &[6], d, false);
+    assert_eq!(order, [1, 5, 2, 3, 4, 6], "it is the last");
+    // Past the last of them, that is at the end.
+    let order = move_folder(&mut queue, &[3, 4], c, false);
+    assert_eq!(order, [1, 5, 2, 6, 3, 4]);
+}
+
+#[test]
+fn a_million_uploads_are_moved_by_few_words_and_stay_what_they_are() {
+    let mut queue = queue(1_000_000);
+    let all: Vec<UploadId> = (1..=1_000_000).collect();
+    let halves = (500_001..=1_000_000).chain(1..=500_000).collect::<Vec<_>>();
+    assert_eq!(moved(&mut queue, &all, MoveTarget::Top), all);
+    let half = &all[500_000..];
+    assert_eq!(moved(&mut queue, half, MoveTarget::Before(1)), halves);
+}
+
+fn orphan(marker: &str, gone: bool) -> Orphan {
+    Orphan {
+        marker: marker.to_owned(),
+        account: None,
+        media: Some("m".into()),
+        path: "/t/1.mp4".into(),
+        at: jiff::Timestamp::from_second(1_700_000_000).unwrap().into(),
+        gone,
+    }
+}
+
+#[test]
+fn an_orphan_is_kept_until_the_account_has_it_no_longer() {
+    let mut queue = queue(1);
+    queue.note_orphan(orphan("a", false));
+    queue.note_orphan(Orphan {
+        media: None,
+        ..orphan("b", false)
+    });
+    queue.note_orphan(orphan("b", false));
+    queue.note_orphan(orphan("c", false));
+    queue.note_orphan(orphan("c", true));
+    queue.note_orphan(orphan("d", true));
+    let kept = [orphan("a", false), orphan("b", false)];
+    let (again, text) = rewritten(&queue);
+    assert!(
+        queue
+            .orphans()
+            .chain(again.orphans())
+            .eq(kept.iter().chain(&kept))
+    );
+    assert!(!text.contains("gone"), "{text}");
+}
+
+/// What a queue's session is once it was rewritten and opened again, and the text of it.
+fn rewritten(queue: &Queue) -> (Queue, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.toml");
+    let header = Header {
+        format: 1,
+        id: "s".into(),
+        destination: "d".into(),
+        settings: Settings::default(),
+    };
+    let mut text = Vec::new();
+    queue.write_session(&header, &mut text).unwrap();
+    std::fs::write(&path, &text).unwrap();
+    let (session, again) = Queue::open(&path).unwrap();
+    assert_eq!(session.header.format, FORMAT);
+    (again, String::from_utf8(text).unwrap())
 }
 
 #[tokio::test(start_paused = true)]

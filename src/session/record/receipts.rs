@@ -57,7 +57,7 @@ pub fn write_md5(md5: Md5) -> String {
     })
 }
 
-pub(in crate::session) fn read_md5(text: &str) -> Result<Md5, BadTable> {
+pub(super) fn read_md5(text: &str) -> Result<Md5, BadTable> {
     let bad = || BadTable::new("an MD5 has 32 hexadecimal digits");
     if text.len() != 32 || !text.is_ascii() {
         return Err(bad());
@@ -79,45 +79,60 @@ pub fn write_numbers(numbers: impl Iterator<Item = PartNumber>) -> String {
             _ => stretches.push((number, number)),
         }
     }
-    let words: Vec<String> = stretches
-        .iter()
-        .map(|(a, b)| {
-            if a == b {
-                a.to_string()
-            } else {
-                format!("{a}-{b}")
-            }
-        })
-        .collect();
-    words.join(",")
+    write_stretches(&stretches)
+}
+
+/// Stretches of numbers, each by its first and its last: `1-37,39`.
+pub(in crate::session) fn write_stretches(stretches: &[(u32, u32)]) -> String {
+    let mut text = String::new();
+    for (first, last) in stretches {
+        let comma = if text.is_empty() { "" } else { "," };
+        // Writing to a string can't fail.
+        let _ = if first == last {
+            write!(text, "{comma}{first}")
+        } else {
+            write!(text, "{comma}{first}-{last}")
+        };
+    }
+    text
 }
 
 /// The numbers of such stretches. None may be above `most`, which bounds the memory that the text asks
 /// for.
 pub(super) fn read_numbers(text: &str, most: u32) -> Result<Vec<PartNumber>, BadTable> {
-    let most = most.min(MOST_PARTS);
+    let stretches = read_stretches("part", text, most.min(MOST_PARTS))?;
+    let numbers = stretches.into_iter().flat_map(|(first, last)| first..=last);
+    Ok(numbers.collect())
+}
+
+/// The stretches of numbers of `what` in such a text: from 1 on, rising, and none above `most`.
+pub(in crate::session) fn read_stretches(
+    what: &str,
+    text: &str,
+    most: u32,
+) -> Result<Vec<(u32, u32)>, BadTable> {
     let bad = || {
         BadTable::new(format!(
-            "{:?} is not a list of parts such as 1-37,39",
+            "{:?} is not a list of {what}s such as 1-37,39",
             clean(text)
         ))
     };
-    let mut numbers = Vec::new();
+    let mut stretches: Vec<(u32, u32)> = Vec::new();
     for stretch in text.split(',').filter(|stretch| !stretch.is_empty()) {
         let (first, last) = stretch.split_once('-').unwrap_or((stretch, stretch));
-        let first: PartNumber = first.trim().parse().map_err(|_| bad())?;
-        let last: PartNumber = last.trim().parse().map_err(|_| bad())?;
+        let first: u32 = first.trim().parse().map_err(|_| bad())?;
+        let last: u32 = last.trim().parse().map_err(|_| bad())?;
         if last > most {
             return Err(BadTable::new(format!(
-                "{} names the part {last}, and the highest here is {most}. {REMEDY}",
+                "{} names the {what} {last}, and the highest here is {most}. {REMEDY}",
                 clean(text)
             )));
         }
-        let rising = numbers.last().is_none_or(|before| *before < first) && first <= last;
+        let rising = stretches.last().is_none_or(|(_, before)| *before < first) && first <= last;
         if first == 0 || !rising {
             return Err(bad());
         }
-        numbers.extend(first..=last);
+        stretches.push((first, last));
     }
-    Ok(numbers)
+    Ok(stretches)
 }

@@ -154,6 +154,44 @@ fn a_table_from_before_times_were_kept_says_nothing_of_them() {
 }
 
 #[test]
+fn times_that_a_person_wrote_in_their_own_way_are_the_same_moments() {
+    let modified = |text: &str| {
+        let table = format!(
+            "[[upload]]\nid = 1\npath = \"a\"\nsize = 1\nmodified = {text}\nstate = \"queued\"\n\n"
+        );
+        match read_table(&table)? {
+            Record::Upload(kept) => Ok(kept.identity.modified),
+            other => panic!("{other:?}"),
+        }
+    };
+    let at = |text: &str| Ok(text.parse::<Timestamp>().unwrap());
+    for (text, same) in [
+        ("2019-06-02T10:11:12Z", "2019-06-02T10:11:12Z"),
+        ("2019-06-02 12:11:12.5+02:00", "2019-06-02T10:11:12.5Z"),
+        ("2019-06-02T04:41:12-05:30", "2019-06-02T10:11:12Z"),
+        ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59Z"),
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
+    ] {
+        assert_eq!(modified(text), at(same), "{text}");
+    }
+    for text in ["2019-06-02T10:11:12", "2019-06-02", "10:11:12"] {
+        let bad: BadTable = modified(text).unwrap_err();
+        assert!(bad.words.contains("not a time with an offset"), "{text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_time_of_a_file_comes_back(
+        seconds in -62_135_596_800i64..253_402_207_200, nanoseconds in 0..1_000_000_000i32,
+    ) {
+        let mut kept = begun();
+        kept.identity = Identity::new(100_000_000, seconds, nanoseconds, 1);
+        prop_assert_eq!(again(&kept), Record::Upload(Box::new(kept)));
+    }
+}
+
+#[test]
 fn a_plan_of_format_1_that_was_split_again_may_have_had_more_parts() {
     let plan_of = |more: &str| {
         let table = format!("[[log]]\nupload = 1\nfile_size = 30\n{more}\n");
@@ -265,6 +303,7 @@ proptest! {
         let _ = read_header(&text);
         let _ = read_table(&format!("[[upload]]\n{text}"));
         let _ = read_table(&format!("[[walk]]\n{text}"));
+        let _ = read_table(&format!("[[orphan]]\n{text}"));
         let _ = read_table(&format!("[[log]]\nupload = 1\nlost = \"{numbers}\""));
     }
 }

@@ -1,6 +1,9 @@
 //! Tables written, line by line.
 
-use std::fmt::{self, Write as _};
+use std::{
+    fmt::{self, Write as _},
+    path::Path,
+};
 
 use serde::Serialize;
 use toml_writer::{ToTomlValue as _, TomlStringBuilder};
@@ -53,7 +56,14 @@ impl Writer<'_> {
         self.value("ticket", table_of(&pairs));
     }
 
-    fn account(&mut self, account: Option<&AccountId>) {
+    pub(in crate::session) fn path(&mut self, path: &Path) {
+        match path.to_str() {
+            Some(text) if !text.contains(char::is_control) => self.text("path", text),
+            _ => self.text("path_bytes", &path::encode(path)),
+        }
+    }
+
+    pub(in crate::session) fn account(&mut self, account: Option<&AccountId>) {
         if let Some(account) = account {
             self.text("account", account.as_str());
         }
@@ -153,10 +163,7 @@ pub fn write_upload(out: &mut String, kept: &Kept) {
     out.push_str("[[upload]]\n");
     let mut writer = Writer(out);
     writer.value("id", kept.id);
-    match kept.path.to_str() {
-        Some(path) if !path.contains(char::is_control) => writer.text("path", path),
-        _ => writer.text("path_bytes", &path::encode(&kept.path)),
-    }
+    writer.path(&kept.path);
     writer.identity(&kept.identity);
     writer.moment("queued_at", kept.times.queued);
     writer.moment("begun_at", kept.times.begun);

@@ -25,7 +25,7 @@ fn temporary_prefix(path: &Path) -> String {
     format!(".saving-{:x}-", hasher.finish())
 }
 
-/// Removes what a run that was killed left of its snapshots: as long as the session, tokens and all.
+/// Removes what a run that was killed left of its rewrites: as long as the session, tokens and all.
 pub(super) fn remove_temporary(path: &Path) {
     let prefix = temporary_prefix(path);
     let entries = std::fs::read_dir(folder_of(path));
@@ -37,6 +37,7 @@ pub(super) fn remove_temporary(path: &Path) {
     }
 }
 
+/// Writes a file beside the session's; with its length.
 pub(super) fn beside(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,

@@ -12,10 +12,13 @@ fn new() -> (tempfile::TempDir, PathBuf, Store) {
     (folder, path, store)
 }
 
-fn write_anew(store: &mut Store, text: &str) -> oneshot::Receiver<io::Result<()>> {
-    store.begin_snapshot();
-    store.snapshot_piece(text.into());
-    store.place_snapshot(String::new())
+/// Rewrites the file with this text.
+fn rewrite(store: &mut Store, text: &str) -> io::Result<()> {
+    store.rewrite(|out| out.write_all(text.as_bytes()))
+}
+
+fn much(length: u64) -> String {
+    "x".repeat(usize::try_from(length).unwrap())
 }
 
 #[test]
@@ -56,69 +59,13 @@ fn many_appends_are_few_syncs() {
 }
 
 #[test]
-fn a_new_snapshot_takes_the_place_of_the_log_with_what_came_meanwhile_and_comes_later_behind_it() {
-    let (folder, path, mut store) = new();
-    store.append("one\n".into());
-    store.begin_snapshot();
-    store.snapshot_piece("head, one, ".into());
-    store
-        .append_durable("two\n".into())
-        .blocking_recv()
-        .unwrap();
-    assert_eq!(
-        std::fs::read_to_string(&path).unwrap(),
-        "head\none\ntwo\n",
-        "until it is whole, the old file goes on"
-    );
-    store.snapshot_piece("three\n".into());
-    store.append("four\n".into());
-    let placed = store.place_snapshot("two\nfour\n".into());
-    store.append("five\n".into());
-    placed.blocking_recv().unwrap().unwrap();
-    drop(store);
-    assert_eq!(
-        std::fs::read_to_string(&path).unwrap(),
-        "head, one, three\ntwo\nfour\nfive\n"
-    );
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-}
-
-#[test]
-fn after_a_new_snapshot_the_log_is_held_against_that() {
-    let (_folder, _path, mut store) = new();
-    let much = |length: u64| "x".repeat(usize::try_from(length).unwrap());
-    store.append(much(SHORT_LOG + 1));
-    assert!(store.should_compact());
-    store.begin_snapshot();
-    store.snapshot_piece(much(2 * SHORT_LOG));
-    drop(store.place_snapshot("x".into()));
-    assert!(!store.should_compact());
-    store.append(much(2 * SHORT_LOG - 1));
-    assert!(!store.should_compact(), "no longer than the snapshot");
-    store.append("x".into());
-    assert!(store.should_compact());
-}
-
-#[test]
-fn a_snapshot_that_is_given_up_leaves_nothing() {
-    let (folder, path, mut store) = new();
-    store.begin_snapshot();
-    store.snapshot_piece("half".into());
-    store.append("one\n".into());
-    drop(store);
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), "head\none\n");
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-}
-
-#[test]
-fn what_a_kill_left_of_a_snapshot_is_removed_when_the_session_is_opened_and_no_others() {
+fn what_a_kill_left_of_a_rewrite_is_removed_when_the_session_is_opened_and_no_others() {
     let (folder, path, store) = new();
     drop(store);
     let left = temporary(&path).unwrap().into_temp_path().keep().unwrap();
     let other = folder.path().join("s.toml.toml");
     let others = temporary(&other).unwrap();
-    drop(Store::open(&path, 5).unwrap());
+    drop(Store::open(&path, 5, false).unwrap());
     assert!(!left.exists());
     assert!(others.path().exists());
 }
@@ -139,27 +86,6 @@ fn a_barrier_is_reached_with_nothing_to_write_and_leaves_nothing_due() {
     assert_eq!(writer.due(None), None);
     writer.write().unwrap();
     assert_eq!(writer.due(None), None);
-}
-
-#[test]
-fn a_snapshot_that_cant_be_put_in_place_is_told_and_the_old_file_goes_on() {
-    let (folder, path, mut store) = new();
-    // Where a folder is, no file can be put.
-    let moved = folder.path().join("moved");
-    std::fs::rename(&path, &moved).unwrap();
-    std::fs::create_dir(&path).unwrap();
-    store.append("one\n".into());
-    let placed = write_anew(&mut store, "head, one\n");
-    assert!(placed.blocking_recv().unwrap().is_err());
-    std::fs::rename(&path, folder.path().join("away")).unwrap();
-    std::fs::rename(&moved, &path).unwrap();
-    store
-        .append_durable("two\n".into())
-        .blocking_recv()
-        .unwrap();
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), "head\none\ntwo\n");
-    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
-    assert_eq!(left.len(), 2, "{left:?}");
 }
 
 #[test]
@@ -194,26 +120,6 @@ fn a_session_whose_folder_was_removed_is_put_back_with_all_it_said_and_locked() 
 }
 
 #[test]
-fn another_file_in_its_place_is_told_and_left_as_it_is_until_a_save_replaces_it() {
-    let (folder, path, mut store) = new();
-    let other = folder.path().join("other");
-    std::fs::write(&other, "theirs\n").unwrap();
-    std::fs::rename(&other, &path).unwrap();
-    let mut saved = store.append_durable("one\n".into());
-    while store.error().is_none() {
-        std::thread::yield_now();
-    }
-    assert!(store.error().unwrap().contains("place"));
-    assert!(saved.try_recv().is_err());
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), "theirs\n");
-    let placed = write_anew(&mut store, "head, one\n");
-    placed.blocking_recv().unwrap().unwrap();
-    saved.blocking_recv().unwrap();
-    drop(store);
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), "head, one\n");
-}
-
-#[test]
 fn a_file_that_is_back_in_its_place_is_no_trouble_any_more_though_nothing_is_to_be_written() {
     let (folder, path, store) = new();
     let away = folder.path().join("away");
@@ -229,30 +135,11 @@ fn a_file_that_is_back_in_its_place_is_no_trouble_any_more_though_nothing_is_to_
 }
 
 #[test]
-fn a_snapshot_that_cant_be_written_is_not_tried_again_at_once() {
-    let parent = tempfile::tempdir().unwrap();
-    let folder = parent.path().join("sessions");
-    std::fs::create_dir(&folder).unwrap();
-    let mut store = Store::create(&folder.join("s.toml"), |out| out.write_all(b"head\n")).unwrap();
-    let log = store.append_durable("x".repeat(usize::try_from(SHORT_LOG).unwrap() + 1));
-    log.blocking_recv().unwrap();
-    assert!(store.should_compact());
-    // Where a file is, nothing can be written beside.
-    std::fs::rename(&folder, parent.path().join("moved")).unwrap();
-    std::fs::write(&folder, "").unwrap();
-    let placed = write_anew(&mut store, "head, one\n");
-    assert!(placed.blocking_recv().unwrap().is_err());
-    assert!(!store.should_compact());
-    store.append("x".repeat(usize::try_from(SHORT_LOG).unwrap() + 100));
-    assert!(store.should_compact(), "but it is tried again");
-}
-
-#[test]
 fn a_torn_end_is_cut_off_before_anything_is_appended() {
     let (_folder, path, store) = new();
     drop(store);
     std::fs::write(&path, "head\nto").unwrap();
-    let mut store = Store::open(&path, 5).unwrap();
+    let mut store = Store::open(&path, 5, false).unwrap();
     store.append("one\n".into());
     drop(store);
     assert_eq!(std::fs::read_to_string(path).unwrap(), "head\none\n");
@@ -262,7 +149,7 @@ fn a_torn_end_is_cut_off_before_anything_is_appended() {
 fn a_full_disk_is_told_and_whoever_waits_waits() {
     let path = Path::new("/dev/full");
     let full = OpenOptions::new().write(true).open(path).unwrap();
-    let mut store = Store::start(path, full, 0, 0);
+    let mut store = Store::start(path, full, 0, false);
     let mut answer = store.append_durable("one\n".into());
     while store.error().is_none() {
         std::thread::yield_now();
@@ -274,4 +161,129 @@ fn a_full_disk_is_told_and_whoever_waits_waits() {
         "{:?}",
         store.error()
     );
+}
+
+#[test]
+fn a_rewritten_file_takes_the_place_of_the_log_and_what_comes_later_goes_behind_it() {
+    let (folder, path, mut store) = new();
+    assert!(!store.has_log(), "it is new");
+    store.append("one\n".into());
+    assert!(store.has_log());
+    rewrite(&mut store, "head, one\n").unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "head, one\n");
+    assert!(!store.has_log());
+    store.append("two\n".into());
+    drop(store);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "head, one\ntwo\n");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_rewrite_that_fails_anywhere_is_told_and_the_old_file_goes_on() {
+    let (folder, path, mut store) = new();
+    store.append("one\n".into());
+    let failed = store.rewrite(|out| {
+        out.write_all(b"half")?;
+        Err(io::Error::other("no more room"))
+    });
+    assert_eq!(failed.unwrap_err().to_string(), "no more room");
+    // Nothing can be written beside it.
+    let moved = folder.path().join("moved");
+    std::fs::create_dir(&moved).unwrap();
+    std::fs::rename(&path, moved.join("s.toml")).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    assert!(
+        rewrite(&mut store, "head, one\n").is_err(),
+        "a folder is there"
+    );
+    std::fs::remove_dir(&path).unwrap();
+    std::fs::rename(moved.join("s.toml"), &path).unwrap();
+    std::fs::remove_dir(&moved).unwrap();
+    assert!(store.has_log(), "another try is worth it");
+    let saved = store.append_durable("two\n".into());
+    saved.blocking_recv().unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "head\none\ntwo\n");
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[test]
+fn another_file_in_its_place_is_told_and_left_as_it_is_until_a_save_replaces_it() {
+    let (folder, path, mut store) = new();
+    let other = folder.path().join("other");
+    std::fs::write(&other, "theirs\n").unwrap();
+    std::fs::rename(&other, &path).unwrap();
+    let mut saved = store.append_durable("one\n".into());
+    while store.error().is_none() {
+        std::thread::yield_now();
+    }
+    assert!(store.error().unwrap().contains("place"));
+    assert!(saved.try_recv().is_err());
+    assert!(rewrite(&mut store, "head, one\n").is_err());
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "theirs\n");
+    let saving = store.save();
+    saving.reached.blocking_recv().unwrap();
+    saved.blocking_recv().unwrap();
+    assert_eq!(store.error(), None);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "head\none\n");
+    // One save replaces one file.
+    std::fs::write(&other, "theirs again\n").unwrap();
+    std::fs::rename(&other, &path).unwrap();
+    drop(store);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "theirs again\n");
+}
+
+#[test]
+fn a_store_on_a_full_disk_is_behind_when_more_waits_than_may() {
+    let path = Path::new("/dev/full");
+    let full = OpenOptions::new().write(true).open(path).unwrap();
+    let mut store = Store::start(path, full, 0, false);
+    store.append(much(BEHIND));
+    assert_eq!((store.backlog(), store.is_behind()), (BEHIND, false));
+    store.append("x".into());
+    assert_eq!((store.backlog(), store.is_behind()), (BEHIND + 1, true));
+}
+
+#[test]
+fn a_store_that_was_behind_has_caught_up_when_the_disk_has_room_or_all_was_rewritten() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    for is_rewritten in [false, true] {
+        let (_folder, _path, mut store) = new();
+        store.append(much(BEHIND + 1));
+        if is_rewritten {
+            rewrite(&mut store, "head\n").unwrap();
+        }
+        runtime.block_on(store.caught_up());
+        assert_eq!((store.backlog(), store.is_behind()), (0, false));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_save_that_takes_long_says_why_where_that_is_known() {
+    let path = Path::new("/dev/full");
+    let full = OpenOptions::new().write(true).open(path).unwrap();
+    let mut store = Store::start(path, full, 0, false);
+    store.append("one\n".into());
+    while store.error().is_none() {
+        std::thread::yield_now();
+    }
+    let words = store.save().within(Duration::from_secs(5)).await;
+    let words = words.unwrap_err();
+    assert!(words.contains("can't be saved: No space"), "{words}");
+    let never = Saving {
+        reached: oneshot::channel().1,
+        shared: Arc::default(),
+    };
+    let closed = never.within(Duration::from_secs(5)).await.unwrap_err();
+    assert!(closed.contains("closed"), "{closed}");
+    let (_reached, answer) = oneshot::channel();
+    let slow = Saving {
+        reached: answer,
+        shared: Arc::default(),
+    };
+    let words = slow.within(Duration::from_secs(5)).await.unwrap_err();
+    assert_eq!(words, "saving takes its time and goes on");
 }

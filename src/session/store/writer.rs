@@ -3,7 +3,7 @@
 
 use std::{
     fs::{DirBuilder, File},
-    io::{self, Write},
+    io,
     os::unix::fs::{DirBuilderExt, FileExt, MetadataExt},
     path::PathBuf,
     sync::{Arc, PoisonError, atomic::Ordering, mpsc},
@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::{
     BATCH, Job, Shared,
-    beside::{beside, folder_of, sync_folder, temporary},
+    beside::{beside, folder_of, sync_folder},
 };
 use crate::session::lock::Lock;
 
@@ -31,13 +31,15 @@ pub(super) struct Writer {
     file: File,
     /// How long the file is with all that was written whole.
     length: u64,
+    /// Whether what lies behind that was cut off: a later write may be shorter than it is.
+    is_cut: bool,
     waiting: Vec<u8>,
     waiters: Vec<oneshot::Sender<()>>,
     /// Since when something is to be brought to disk: `waiting` is not empty, or `renamed`.
     oldest: Option<Instant>,
-    /// A snapshot that is being written beside, or why it can't be.
-    snapshot: Option<io::Result<NamedTempFile>>,
-    /// Whether a new snapshot is in place, and its folder has yet to be synced.
+    /// Whether a file that took the place of ours is to be replaced.
+    reclaims: bool,
+    /// Whether a rewritten file is in place, and its folder has yet to be synced.
     renamed: bool,
     /// The lock that had to be taken anew, where the first one's file was removed too.
     lock: Option<Lock>,
@@ -51,10 +53,11 @@ impl Writer {
             path,
             file,
             length,
+            is_cut: false,
             waiting: Vec::new(),
             waiters: Vec::new(),
             oldest: None,
-            snapshot: None,
+            reclaims: false,
             renamed: false,
             lock: None,
             last_sync: None,
@@ -74,8 +77,7 @@ impl Writer {
             };
             let over = match job {
                 Ok(job) => {
-                    let counts = matches!(job, Job::Append(_) | Job::Place(..));
-                    taken += u64::from(counts);
+                    taken += u64::from(matches!(job, Job::Append(_)));
                     self.take(job);
                     false
                 }
@@ -112,38 +114,14 @@ impl Writer {
                 self.waiting.extend_from_slice(text.as_bytes());
                 self.oldest.get_or_insert_with(Instant::now);
             }
-            Job::Barrier(waiter) => self.waiters.push(waiter),
-            Job::Begin => self.snapshot = Some(temporary(&self.path)),
-            Job::Piece(text) => {
-                self.piece(&text);
-                let length = text.len() as u64;
-                self.shared.pieces.fetch_sub(length, Ordering::Relaxed);
+            Job::Barrier(reached) => self.waiters.push(reached),
+            Job::Save(reached) => {
+                self.reclaims = true;
+                self.waiters.push(reached);
             }
-            Job::Place(log, done) => {
-                self.piece(&log);
-                let placed = match self.snapshot.take() {
-                    Some(Ok(temporary)) => temporary
-                        .as_file()
-                        .metadata()
-                        .and_then(|metadata| self.replace(temporary, metadata.len())),
-                    Some(Err(error)) => Err(error),
-                    None => Err(io::Error::other("no snapshot was begun")),
-                };
-                // The old file goes on then. Told here, since at the end nobody waits for the answer.
-                if let Err(error) = &placed {
-                    tracing::warn!("the session can't be written anew: {error}");
-                }
-                drop(done.send(placed));
+            Job::Replace(temporary, length, done) => {
+                let _ = done.send(self.replace(temporary, length));
             }
-        }
-    }
-
-    /// Writes a piece of the snapshot that is under way. Once one failed, so has the whole.
-    fn piece(&mut self, text: &str) {
-        if let Some(Ok(temporary)) = &mut self.snapshot
-            && let Err(error) = temporary.write_all(text.as_bytes())
-        {
-            self.snapshot = Some(Err(error));
         }
     }
 
@@ -171,32 +149,52 @@ impl Writer {
         if self.waiting.is_empty() {
             return Ok(());
         }
+        if !self.is_cut {
+            if self.file.metadata()?.len() > self.length {
+                self.file.set_len(self.length)?;
+                self.file.sync_all()?;
+            }
+            self.is_cut = true;
+        }
         // Always at the end of what was written whole: half a table of a failed try is written over.
         self.file.write_all_at(&self.waiting, self.length)?;
         self.last_sync = Some(Instant::now());
         self.file.sync_data()?;
         self.shared.syncs.fetch_add(1, Ordering::Relaxed);
         self.length += self.waiting.len() as u64;
-        self.waiting.clear();
-        self.waiting.shrink_to(1 << 20);
+        self.nothing_waits();
         self.oldest = None;
         Ok(())
+    }
+
+    /// All that was appended is on disk.
+    fn nothing_waits(&mut self) {
+        let length = self.waiting.len() as u64;
+        self.waiting.clear();
+        self.waiting.shrink_to(1 << 20);
+        self.shared.backlog.fetch_sub(length, Ordering::AcqRel);
+        self.shared.caught_up.notify_waiters();
     }
 
     /// Sees to it that the file still goes by its name.
     fn stand_in_place(&mut self) -> io::Result<()> {
         let named = |metadata: &std::fs::Metadata| (metadata.dev(), metadata.ino());
         match std::fs::metadata(&self.path) {
-            Ok(there) if named(&there) == named(&self.file.metadata()?) => Ok(()),
-            Ok(_) => Err(io::Error::other(
-                "another file has taken the session file's place; save to replace it",
-            )),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.put_back(),
-            Err(error) => Err(error),
+            Ok(there) if named(&there) == named(&self.file.metadata()?) => {}
+            Ok(_) if self.reclaims => self.put_back()?,
+            Ok(_) => {
+                return Err(io::Error::other(
+                    "another file has taken the session file's place; save to replace it",
+                ));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.put_back()?,
+            Err(error) => return Err(error),
         }
+        self.reclaims = false;
+        Ok(())
     }
 
-    /// Makes the file that was removed anew, with all that the old one said.
+    /// Makes the file that lost its name anew, with all that the old one said.
     fn put_back(&mut self) -> io::Result<()> {
         DirBuilder::new()
             .recursive(true)
@@ -219,26 +217,30 @@ impl Writer {
             Ok(())
         })?;
         temporary.as_file().sync_all()?;
-        self.file = temporary
-            .persist_noclobber(&self.path)
-            .map_err(|error| error.error)?;
-        tracing::warn!("the session file was removed from outside, and is put back");
+        let placed = if self.reclaims {
+            temporary.persist(&self.path)
+        } else {
+            temporary.persist_noclobber(&self.path)
+        };
+        self.file = placed.map_err(|error| error.error)?;
+        tracing::warn!("the session file was removed or replaced from outside, and is put back");
         sync_folder(&self.path)
     }
 
+    /// Puts a rewritten file in the place of the old one.
     fn replace(&mut self, temporary: NamedTempFile, length: u64) -> io::Result<()> {
-        temporary.as_file().sync_all()?;
+        self.stand_in_place()?;
         self.file = temporary.persist(&self.path).map_err(|error| error.error)?;
-        // The new snapshot says all that was waiting.
         self.length = length;
-        self.waiting.clear();
+        // The new file says all that was waiting.
+        self.nothing_waits();
         self.renamed = true;
         self.oldest = Some(Instant::now());
         self.last_sync = Some(Instant::now());
         self.settle()
     }
 
-    /// Makes the new snapshot's name last.
+    /// Makes the rewritten file's name last.
     fn settle(&mut self) -> io::Result<()> {
         sync_folder(&self.path)?;
         self.renamed = false;

@@ -153,10 +153,17 @@ pub(crate) fn resuming(
     destination: Arc<dyn Account>,
     timing: Timing,
 ) -> (Handle, JoinHandle<()>) {
-    let mut queue = Queue::default();
-    let session = folder::open(session, |record| queue.restore(record)).unwrap();
-    queue.restored();
+    let (session, queue) = Queue::open(session).unwrap();
     spawn(session, queue, destination, timing)
+}
+
+/// Rewrites the file of a session that does not run.
+pub(crate) fn rewrite(session: &Path) {
+    let (mut session, queue) = Queue::open(session).unwrap();
+    let Open { store, header, .. } = &mut session;
+    store
+        .rewrite(|out| queue.write_session(header, out))
+        .unwrap();
 }
 
 fn header(settings: Settings) -> Header {
@@ -207,7 +214,12 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let sandbox = Sandbox::start(listener, options).await.unwrap();
         let session = home.path().join("test.toml");
-        let session = folder::create_at(&session, header(making.settings)).unwrap();
+        let mut session = folder::create_at(&session, header(making.settings)).unwrap();
+        let Open { store, header, .. } = &mut session;
+        let queue = &making.queue;
+        store
+            .rewrite(|out| queue.write_session(header, out))
+            .unwrap();
         let account = to(&sandbox);
         let (handle, ended) = engine::spawn(engine::Parts {
             session,

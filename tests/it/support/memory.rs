@@ -8,7 +8,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -565,11 +565,18 @@ impl Run {
 
     /// Ends the engine, and begins another with what it saved.
     pub(crate) async fn restart(self) -> Self {
+        self.restart_after(|_| {}).await
+    }
+
+    /// The same; in between, something is done with the session file.
+    pub(crate) async fn restart_after(self, between: impl FnOnce(&Path)) -> Self {
         self.command(Command::StopNow).await;
         self.ended.await.unwrap();
         drop(self.handle);
+        let session = self.home.path().join("it.toml");
+        between(&session);
         let to = Arc::new(self.account.clone());
-        let (handle, ended) = engine::resuming(&self.home.path().join("it.toml"), to, timing());
+        let (handle, ended) = engine::resuming(&session, to, timing());
         Self {
             account: self.account,
             handle,
@@ -586,11 +593,6 @@ impl Run {
     pub(crate) async fn command(&self, command: Command) {
         let outcome = self.handle.command(command).await.unwrap();
         assert!(!outcome.refused, "{}", outcome.words);
-    }
-
-    /// Rewrites the session file. By the paused clock that may take too long for its answer, which is ignored.
-    pub(crate) async fn rewrite(&self) {
-        drop(self.handle.command(Command::Save).await);
     }
 
     /// Adds a file of so many parts.
