@@ -243,7 +243,7 @@ fn a_broken_session_is_told_by_line_and_column_and_left_as_it_is() {
         let whole = fs::read_to_string(&session).unwrap();
         for (broken, words) in [
             (
-                whole.replacen("[[log]]\n", "[[log]]\nupload = nonsense\n", 1),
+                whole.replacen("[[upload]]\n", "[[upload]]\nid = nonsense\n", 1),
                 "line ",
             ),
             (whole.replacen("format = 2", "format = 3", 1), "newer"),
