@@ -253,6 +253,11 @@ fn too_many() -> Response {
     .answer()
 }
 
+/// Makes a status report other bytes than were received. Returns whether it could.
+pub(super) fn odd_ranges(status: &mut Value) -> bool {
+    show::make_odd(status)
+}
+
 /// A call too many, where nothing is rationed: to be tried again in a second.
 pub(super) fn rate_limited() -> Response {
     let mut reply = too_many();

@@ -44,7 +44,11 @@ pub(super) async fn answer(ask: &Ask, body: &[u8]) -> Response {
             Ok(house.faults.tell())
         }
         (&Method::DELETE, ["holds", "held"]) => {
-            house.release_held();
+            house.held.release();
+            Ok(house.faults.tell())
+        }
+        (&Method::DELETE, ["late"]) => {
+            house.do_what_is_late().await;
             Ok(house.faults.tell())
         }
         (&Method::GET, ["line"]) => Ok(tell(house.line.state())),
@@ -60,7 +64,7 @@ pub(super) async fn answer(ask: &Ask, body: &[u8]) -> Response {
             tell(state)
         }),
         _ => {
-            let what = "there are GET report; GET, POST, DELETE faults; DELETE holds, holds/held; GET, PUT line";
+            let what = "there are GET report; GET, POST, DELETE faults; DELETE holds, holds/held, late; GET, PUT line";
             return json(StatusCode::NOT_FOUND, &json!({ "error": what }));
         }
     };

@@ -44,6 +44,13 @@ pub enum Fault {
     /// Waits, a part in mid-body, until `DELETE /_sandbox/holds` releases it; only scripted. So that a
     /// test can act in the middle of something, however long that takes.
     Hold,
+    /// Takes all of the request, and does what was asked when `DELETE /_sandbox/late` releases it, even
+    /// if the client has gone by then; only scripted.
+    Late,
+    /// Does what was asked, then reports other bytes than it received: at api.video a status whose last
+    /// range ends too early or whose number of parts is wrong, at JW Player a list with a part that
+    /// nobody sent; only scripted.
+    OddRanges,
     /// Lists nothing, whatever there is (JW Player's list of media objects); only scripted.
     EmptyList,
     /// Does what was asked, then names a budget of one call a minute that is used up; only scripted.
@@ -82,6 +89,8 @@ impl Fault {
             Self::LostAnswer => "lost-answer",
             Self::BadMedia => "bad-media",
             Self::Hold => "hold",
+            Self::Late => "late",
+            Self::OddRanges => "odd-ranges",
             Self::EmptyList => "empty-list",
             Self::OddLimit => "odd-limit",
         }
@@ -105,7 +114,14 @@ impl Fault {
                 Vendor::JwPlayer => scripted && matches!(step, Step::List | Step::Complete),
             },
             Self::BadMedia => part || step == Step::Complete,
-            Self::Hold | Self::OddLimit => scripted,
+            Self::Hold | Self::Late | Self::OddLimit => scripted,
+            Self::OddRanges => {
+                let tells = match vendor {
+                    Vendor::ApiVideo => Step::Status,
+                    Vendor::JwPlayer => Step::List,
+                };
+                scripted && step == tells
+            }
             Self::EmptyList => scripted && vendor == Vendor::JwPlayer && step == Step::Find,
         }
     }
@@ -322,10 +338,10 @@ impl Faults {
         }
     }
 
-    /// Forgets the holds that are still to come.
-    pub(super) fn forget_holds(&self) {
+    /// Forgets what is scripted of this fault.
+    pub(super) fn forget(&self, fault: Fault) {
         let mut state = self.state();
-        state.scripts.retain(|script| script.fault != Fault::Hold);
+        state.scripts.retain(|script| script.fault != fault);
     }
 
     /// Forgets all: scripted, rates, and what was met.

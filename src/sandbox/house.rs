@@ -11,8 +11,15 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Options, Storage, budget::Budget, faults::Faults, jwplayer, line::Line, media::Vendor,
-    sign::Key, stats::Stats, store::Store,
+    Options, Storage,
+    budget::Budget,
+    faults::{Fault, Faults},
+    jwplayer,
+    line::Line,
+    media::Vendor,
+    sign::Key,
+    stats::Stats,
+    store::Store,
 };
 
 /// Everything one sandbox is made of.
@@ -34,8 +41,32 @@ pub(super) struct House {
     pub(super) tasks: TaskTracker,
     /// Links and tokens that are good no more, before their time.
     revoked: Mutex<HashSet<String>>,
-    /// Changes each time that what is held is released.
-    releases: watch::Sender<()>,
+    /// What is held.
+    pub(super) held: Releases,
+    /// What is late.
+    pub(super) late: Releases,
+    /// The calls that are late, which outlive their connections.
+    pub(super) late_calls: TaskTracker,
+}
+
+/// Changes each time that what waits for it is released.
+#[derive(Debug, Default)]
+pub(super) struct Releases(watch::Sender<()>);
+
+impl Releases {
+    /// What ends once everything that waits now is released.
+    pub(super) fn next_release(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut releases = self.0.subscribe();
+        async move {
+            // The sender goes with the sandbox, and all connections before it.
+            let _ = releases.changed().await;
+        }
+    }
+
+    /// Releases what waits, and not what will.
+    pub(super) fn release(&self) {
+        self.0.send_replace(());
+    }
 }
 
 impl House {
@@ -58,7 +89,9 @@ impl House {
             key,
             tasks: TaskTracker::new(),
             revoked: Mutex::default(),
-            releases: watch::Sender::new(()),
+            held: Releases::default(),
+            late: Releases::default(),
+            late_calls: TaskTracker::new(),
             options,
         })
     }
@@ -73,24 +106,19 @@ impl House {
         }
     }
 
-    /// What ends once everything that is held now is released.
-    pub(super) fn next_release(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut releases = self.releases.subscribe();
-        async move {
-            // The sender goes with the sandbox, and all connections before it.
-            let _ = releases.changed().await;
-        }
-    }
-
     /// Lets go on what is held, and holds nothing more.
     pub(super) fn release(&self) {
-        self.faults.forget_holds();
-        self.release_held();
+        self.faults.forget(Fault::Hold);
+        self.held.release();
     }
 
-    /// Lets go on what is held, and holds what is still to come.
-    pub(super) fn release_held(&self) {
-        self.releases.send_replace(());
+    /// Has all that is late done, and nothing more be late. Returns when it was done.
+    pub(super) async fn do_what_is_late(&self) {
+        self.faults.forget(Fault::Late);
+        self.late.release();
+        self.late_calls.close();
+        self.late_calls.wait().await;
+        self.late_calls.reopen();
     }
 
     /// Makes a link or token invalid from now on. Says whether it was valid until now.

@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::{Request, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -17,9 +18,9 @@ use super::{
     house::House,
     jwplayer,
     media::Vendor,
-    request::{Ask, Payload, Subject},
+    request::{Ask, Payload, Subject, json},
     strike::{self, Struck},
-    wire::{Fate, Intake, Wire},
+    wire::{Fate, Intake, Released, Wire},
 };
 
 /// The largest body of a call that is not bytes of a file.
@@ -51,6 +52,7 @@ pub(super) async fn serve(listener: TcpListener, house: Arc<House>, end: Cancell
         }
     }
     connections.shutdown().await;
+    house.do_what_is_late().await;
     house.tasks.close();
     house.tasks.wait().await;
     house.store.settled().await;
@@ -125,6 +127,26 @@ impl Call {
         }
     }
 
+    /// The answer to what was received, with something in it that was not.
+    async fn with_odd_ranges(&self, house: &House, reply: Response) -> Response {
+        let (head, body) = reply.into_parts();
+        let body = body
+            .collect()
+            .await
+            .map(http_body_util::Collected::to_bytes);
+        let body = body.unwrap_or_default();
+        let mut value: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let altered = match self {
+            Self::Jw(_) => jwplayer::odd_ranges(&mut value),
+            Self::Api(_) => apivideo::odd_ranges(&mut value),
+        };
+        if !altered {
+            return Response::from_parts(head, body.into());
+        }
+        house.faults.met(Fault::OddRanges);
+        json(head.status, &value)
+    }
+
     /// The vendor's own words for a call too many.
     pub(super) fn rate_limited(&self) -> Response {
         match self {
@@ -192,6 +214,9 @@ async fn answer(
         ))),
         None => Payload::Small(early),
     };
+    if strike.is_some_and(|strike| strike.fault == Fault::Late) {
+        return late(call, ask, payload, struck.late).await;
+    }
     let reply = match struck.answer {
         Some(reply) => reply,
         None if fate.is_hung_up() => return Err(HungUp),
@@ -217,6 +242,7 @@ async fn answer(
             reply.headers_mut().insert(remaining, 0.into());
             reply
         }
+        Some((Fault::OddRanges, _)) => call.with_odd_ranges(&house, reply).await,
         _ => reply,
     };
     if fate.is_hung_up() {
@@ -228,6 +254,24 @@ async fn answer(
         house.tasks.spawn(drained);
     }
     Ok(reply)
+}
+
+/// Answers a call when it is released, even if nobody waits for the answer any more.
+async fn late(
+    call: Call,
+    ask: Ask,
+    mut payload: Payload,
+    released: Option<Released>,
+) -> Result<Response, HungUp> {
+    let house = Arc::clone(&ask.house);
+    let answered = house.late_calls.spawn(async move {
+        if let Some(released) = released {
+            ask.house.faults.met(Fault::Late);
+            released.await;
+        }
+        call.answer(&ask, &mut payload).await
+    });
+    answered.await.map_err(|_| HungUp)
 }
 
 /// Reads the body of a call that is not bytes of a file.

@@ -10,7 +10,7 @@ use super::{
     jwplayer, line,
     request::{Ask, Subject},
     server::Call,
-    wire::{Fate, Tamper},
+    wire::{Fate, Released, Tamper},
 };
 
 /// What a fault does to a call before it is answered.
@@ -18,6 +18,8 @@ use super::{
 pub(super) struct Struck {
     pub(super) tamper: Tamper,
     pub(super) answer: Option<Response>,
+    /// What the call waits for, outliving its connection.
+    pub(super) late: Option<Released>,
 }
 
 pub(super) async fn before(
@@ -54,13 +56,24 @@ pub(super) async fn before(
         }
         Fault::Hold if call.step() == Step::Part => {
             let half = ask.content_length().unwrap_or(0) / 2;
-            struck.tamper.hold =
-                Some((strike.after.unwrap_or(half), Box::pin(house.next_release())));
+            struck.tamper.hold = Some((
+                strike.after.unwrap_or(half),
+                Box::pin(house.held.next_release()),
+            ));
         }
         Fault::Hold => {
-            let released = house.next_release();
+            let released = house.held.next_release();
             house.faults.met(strike.fault);
             released.await;
+        }
+        Fault::Late => {
+            let released = Box::pin(house.late.next_release());
+            let rest = (call.step() == Step::Part).then(|| ask.content_length().unwrap_or(0));
+            if let Some(length) = rest {
+                struck.tamper.late = Some((length, released));
+            } else {
+                struck.late = Some(released);
+            }
         }
         Fault::Reset => {
             house.faults.met(strike.fault);
@@ -88,7 +101,7 @@ pub(super) async fn before(
             house.faults.met(strike.fault);
             struck.answer = Some(jwplayer::empty_list());
         }
-        Fault::ErrorAfter | Fault::LostAnswer | Fault::OddLimit => {}
+        Fault::ErrorAfter | Fault::LostAnswer | Fault::OddLimit | Fault::OddRanges => {}
     }
     struck
 }

@@ -160,6 +160,8 @@ pub(super) struct Tamper {
     pub(super) cut: Option<(u64, Fault)>,
     /// Waits after so many bytes until it is released.
     pub(super) hold: Option<(u64, Released)>,
+    /// Is so many bytes long, and gives the last of them when it is released.
+    pub(super) late: Option<(u64, Released)>,
     /// Its first byte is changed.
     pub(super) flip: bool,
 }
@@ -282,6 +284,18 @@ impl Body for Intake {
                     block = now;
                 }
             }
+        }
+        if let Some((length, released)) = &mut this.tamper.late
+            && this.received + block.len() as u64 >= *length
+        {
+            if !std::mem::replace(&mut this.held, true) {
+                this.house.faults.met(Fault::Late);
+            }
+            if released.as_mut().poll(context).is_pending() {
+                this.waiting = Some(block);
+                return Poll::Pending;
+            }
+            this.tamper.late = None;
         }
         if std::mem::take(&mut this.tamper.flip) && !block.is_empty() {
             this.house.faults.met(Fault::WrongEtag);

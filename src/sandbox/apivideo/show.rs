@@ -88,6 +88,26 @@ pub(super) fn status(media: &Media, stage: Stage) -> Value {
     })
 }
 
+/// Makes a status report other bytes than were received: the last range ends in the middle of what it
+/// was, or one part more was announced. Returns whether anything was received that it could alter.
+pub(super) fn make_odd(status: &mut Value) -> bool {
+    let ingest = &mut status["ingest"];
+    let ranges = ingest["receivedBytes"].as_array_mut();
+    if let Some(last) = ranges.and_then(|ranges| ranges.last_mut())
+        && let (Some(from), Some(to)) = (last["from"].as_u64(), last["to"].as_u64())
+    {
+        last["to"] = json!(from.midpoint(to));
+        return true;
+    }
+    let parts = &mut ingest["receivedParts"];
+    let received = parts["parts"].as_array().map_or(0, Vec::len);
+    if received > 0 {
+        let total = parts["total"].as_u64();
+        parts["total"] = json!(total.unwrap_or(received as u64) + 1);
+    }
+    received > 0
+}
+
 /// A number from the query, from 1.
 fn number(ask: &Ask, name: &'static str, default: u64, most: u64) -> Result<u64, Problem> {
     let Some(text) = ask.param(name) else {

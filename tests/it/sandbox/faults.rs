@@ -88,6 +88,94 @@ async fn what_is_held_goes_on_where_it_was_when_it_is_released_and_nothing_is_he
 }
 
 #[tokio::test]
+async fn what_is_late_is_done_when_it_is_released_though_its_client_has_gone() {
+    let run = start(Options::default()).await;
+    let upload = run.multipart("late").await;
+    let link = run.link(&upload, 1).await;
+    let video = run.video("late too").await;
+    let part = bytes(8, 6 * MIB);
+    run.script(json!([
+        { "fault": "late", "on": "part", "times": 2 },
+        { "fault": "late", "on": "create" },
+    ]))
+    .await;
+    let put = run.client.put(link).body(part.clone()).send();
+    let range = format!("bytes 0-{}/{}", part.len() - 1, 2 * part.len());
+    let chunk = run.chunk(&video, &range, &part);
+    let wanted = json!({ "metadata": { "title": "made late", "external_id": "m-1" } });
+    let create = run.client.post(run.at(&format!("/v2/sites/{SITE}/media/")));
+    let create = create.bearer_auth(SECRET).json(&wanted).send();
+    let connections = async || run.report().await["connections"].as_u64().unwrap();
+    let while_they_wait = {
+        let all = async { tokio::join!(put, chunk, create) };
+        let taken = async {
+            while run.met().await["late"] != 3 {
+                tokio::task::yield_now().await;
+            }
+            connections().await
+        };
+        // Those that wait for an answer are dropped with their connections.
+        tokio::select! {
+            _ = all => panic!("answered before it was released"),
+            count = taken => count,
+        }
+    };
+    while connections().await > while_they_wait - 3 {
+        tokio::task::yield_now().await;
+    }
+    let there = |report: &Value| -> Vec<(String, Value)> {
+        let media = report["media"].as_array().unwrap().iter();
+        let sized = media.map(|media| {
+            (
+                media["title"].as_str().unwrap().into(),
+                media["size"].clone(),
+            )
+        });
+        sized.collect()
+    };
+    let before = [("late".into(), json!(0)), ("late too".into(), json!(0))];
+    assert_eq!(there(&run.report().await), before);
+    let done = run.call(Method::DELETE, "/_sandbox/late", "", None).await;
+    assert_eq!(done.status(), StatusCode::OK);
+    let after = [
+        ("late".into(), json!(part.len())),
+        ("late too".into(), json!(part.len())),
+        ("made late".into(), json!(0)),
+    ];
+    assert_eq!(there(&run.report().await), after);
+}
+
+#[tokio::test]
+async fn other_bytes_than_were_received_are_reported_as_often_as_scripted() {
+    let run = start(Options::default()).await;
+    let file = bytes(7, 11 * MIB);
+    let video = run.video("by bytes").await;
+    let range = format!("bytes 0-{}/{}", 5 * MIB - 1, file.len());
+    run.chunk(&video, &range, &file[..5 * MIB]).await.unwrap();
+    let other = run.video("by part").await;
+    run.chunk(&other, "part 1/3", &file[..5 * MIB])
+        .await
+        .unwrap();
+    let upload = run.multipart("parts").await;
+    run.put_part(&upload, 1, b"x").await;
+    run.script(json!([{ "fault": "odd-ranges", "times": 3 }]))
+        .await;
+
+    let odd = &run.video_status(&video).await["ingest"];
+    assert_eq!(odd["receivedBytes"][0]["to"], 5 * MIB / 2 - 1);
+    let odd = &run.video_status(&other).await["ingest"];
+    assert_eq!(odd["receivedParts"]["total"], 4);
+    let odd = run.list(&upload, "page_length=3").await;
+    assert!(odd["parts"][2]["etag"].is_string(), "{odd}");
+    assert_eq!(run.met().await, json!({ "odd-ranges": 3 }));
+
+    let told = &run.video_status(&video).await["ingest"];
+    assert_eq!(told["receivedBytes"][0]["to"], 5 * MIB - 1);
+    let told = run.list(&upload, "page_length=3").await;
+    assert!(told["parts"][2]["etag"].is_null(), "{told}");
+}
+
+#[tokio::test]
 async fn nothing_that_lets_a_reader_in_is_told() {
     let options = Options::default();
     let shown = format!("{options:?}");

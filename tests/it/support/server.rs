@@ -167,6 +167,18 @@ impl Server {
         );
     }
 
+    /// Waits until the sandbox has taken so many requests that are late.
+    pub(crate) fn wait_until_late(&self, count: u64) {
+        wait_for("requests that are late", || {
+            (self.met("late") >= count).then_some(())
+        });
+    }
+
+    /// Does all that is late, though its client may be gone, and is not late any more.
+    pub(crate) fn do_what_is_late(&self) {
+        self.ask("DELETE", "/_sandbox/late", None);
+    }
+
     /// Bytes a second that all connections share; 0 for no limit.
     pub(crate) fn line(&self, speed: u64) {
         self.ask("PUT", "/_sandbox/line", Some(&json!({ "speed": speed })));
@@ -232,6 +244,8 @@ pub(crate) struct Report {
 pub(crate) struct Media {
     pub(crate) id: String,
     pub(crate) title: String,
+    /// The id its client knows it by.
+    pub(crate) marker: Option<String>,
     pub(crate) state: String,
     pub(crate) complete: bool,
     pub(crate) size: u64,
