@@ -9,6 +9,7 @@ pub(crate) mod gate;
 mod home;
 pub(crate) mod memory;
 mod process;
+mod screen;
 pub(crate) mod scripted;
 mod server;
 mod source;
@@ -24,6 +25,7 @@ use std::{
 pub(crate) use self::{
     home::{Home, Mode, copy_of_the_program, program},
     process::{Ended, Running, path_of},
+    screen::Screen,
     server::{Media, Piece, Server},
     source::{Source, an_hour_ago},
 };

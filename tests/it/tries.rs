@@ -1,0 +1,260 @@
+//! A part or a step is tried as often as is set and then given up, whatever the server answers between
+//! its failures, while everything else arrives.
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicU32, Ordering},
+};
+
+use reelhaul::{
+    destination::{Account, Receipt},
+    engine::protocol::State,
+    error::{Error, Kind, Result},
+    plan::Part,
+    settings::Settings,
+};
+use serde_json::{Value, json};
+
+use crate::support::{
+    Ended, Home, Mode, PART, Running, Server, Source,
+    altered::Altered,
+    engine::{Making, World, jwplayer},
+    side_by_side,
+};
+
+/// How often the answers of a pattern come in a row, unless what is answered so is given up.
+const TURNS: usize = 6;
+
+/// What a part or a step is answered in turns: some of these count as failures of its own, and some ask
+/// to wait.
+#[derive(Debug, Clone, Copy)]
+struct Turns(&'static [&'static str]);
+
+/// A failure between two others is one that counts, or not, by itself.
+const PATTERNS: [Turns; 4] = [
+    Turns(&["error-before", "rate-limit"]),
+    Turns(&["rate-limit", "error-before"]),
+    Turns(&["error-before", "error-before", "rate-limit"]),
+    Turns(&["reset", "rate-limit"]),
+];
+
+impl Turns {
+    /// These answers at this step of the upload of this file, in turns.
+    fn script(self, file: &Source, mut at: Value) -> Value {
+        at["file"] = file.title().into();
+        let answers = self.0.iter().map(|fault| {
+            let mut script = at.clone();
+            script["fault"] = (*fault).into();
+            script["ms"] = 1000.into();
+            if *fault == "reset" {
+                // Nothing of the body was taken.
+                script["ms"] = Value::Null;
+                script["after"] = 0.into();
+            }
+            script
+        });
+        let answers: Vec<Value> = answers.collect();
+        std::iter::repeat_n(answers, TURNS).flatten().collect()
+    }
+
+    /// How many of these answers have been given, and how many of them were failures.
+    fn given(self, server: &Server) -> (u64, u64) {
+        let waits = server.met("rate-limit");
+        let failures = server.met("error-before") + server.met("reset");
+        (waits + failures, failures)
+    }
+
+    /// Whether all of them have been given.
+    fn all_given(self, server: &Server) -> bool {
+        self.given(server).0 == (self.0.len() * TURNS) as u64
+    }
+}
+
+/// How often something is tried after its first failure.
+const RETRIES: &str = "2";
+
+/// The same, and the first try.
+const TRIES: u64 = 3;
+
+/// One file, or one and another.
+#[derive(Debug, Clone, Copy)]
+enum Others {
+    PartsOfTheSameFile,
+    AnotherFile,
+}
+
+/// A mode, who else sends meanwhile, and what is answered.
+fn cases() -> impl Iterator<Item = (Mode, Others, Turns)> {
+    let both = [Others::PartsOfTheSameFile, Others::AnotherFile];
+    let of_a_mode = move |mode| {
+        let patterns = PATTERNS.into_iter().enumerate();
+        patterns.map(move |(number, turns)| (mode, both[number % 2], turns))
+    };
+    Mode::ALL.into_iter().flat_map(of_a_mode)
+}
+
+/// Holds every part that nothing else is scripted for, and lets those that are held arrive each time
+/// another of the answers was given, until the run says that something failed or all were given.
+fn lets_others_arrive_between(server: &Server, run: &mut Running, turns: Turns) {
+    let mut released = 0;
+    crate::support::wait_for("a failure, or all answers", || {
+        let (given, _) = turns.given(server);
+        if given > released {
+            released = given;
+            server.release_held();
+        }
+        let failed = run.has_told(|event| event["event"] == "failed");
+        (failed || turns.all_given(server) || !run.is_running()).then_some(())
+    });
+    server.release();
+}
+
+/// The run ends because of this file alone, of which this part failed after as many tries as are set.
+fn assert_given_up(ended: &Ended, server: &Server, turns: Turns, file: &Source) -> Vec<Value> {
+    let failed = ended.named("failed");
+    let (_, failures) = turns.given(server);
+    assert_eq!(
+        failures, TRIES,
+        "failures that were answered; told: {failed:#?}"
+    );
+    ended.assert_code(1);
+    let path = |event: &Value| event["path"].as_str().unwrap().to_owned();
+    let name = file.path.to_str().unwrap().replace(' ', "%20");
+    assert!(!failed.is_empty());
+    assert!(
+        failed.iter().all(|event| path(event) == name),
+        "{failed:#?}"
+    );
+    failed
+}
+
+#[test]
+fn a_part_that_is_asked_to_wait_between_its_failures_is_given_up_after_its_retries() {
+    side_by_side(cases(), |(mode, others, turns)| {
+        // Bytes that nobody reads are not taken, so that an early answer comes amid them.
+        let server = Server::that_takes_nothing_ahead();
+        let home = Home::new(mode, &server.url);
+        let write = |name: &str, parts, seed| {
+            Source::write(home.tree().join(name), parts * PART + 77, seed)
+        };
+        let (struck, other) = match others {
+            Others::PartsOfTheSameFile => (write("struck.mov", 16, 1), None),
+            Others::AnotherFile => (write("struck.mov", 3, 1), Some(write("other.mov", 16, 2))),
+        };
+        server.script(&turns.script(&struck, json!({ "on": "part", "part": 2 })));
+        server.hold_parts();
+        let mut run = home.up(&[
+            "--parts",
+            "3",
+            "--files",
+            "2",
+            "--retries",
+            RETRIES,
+            "--bandwidth",
+            "40MiB/s",
+        ]);
+        lets_others_arrive_between(&server, &mut run, turns);
+        let ended = run.end();
+        let failed = assert_given_up(&ended, &server, turns, &struck);
+        assert!(failed.iter().any(|event| event["part"] == 2), "{failed:#?}");
+        let words = |event: &Value| event["message"].as_str().unwrap().contains("part 2 failed");
+        assert!(failed.iter().any(words), "{failed:#?}");
+        let report = server.report();
+        if let Some(other) = other {
+            let there = report.one(&other.title());
+            assert_eq!(there.sha256.as_deref(), Some(&*other.sha256));
+        }
+        // All of it but that part is there.
+        let size: u64 = report.one(&struck.title()).size;
+        assert_eq!(size, struck.size - PART);
+        report.assert_nothing_twice();
+    });
+}
+
+/// The steps that are no parts, of which any failure is one of the file.
+fn steps() -> impl Iterator<Item = (Mode, &'static str, Turns)> {
+    let at = |mode: Mode| {
+        let at_jwplayer: &[&str] = &["create", "complete"];
+        if mode.is_jwplayer() {
+            at_jwplayer
+        } else {
+            &["create"]
+        }
+    };
+    let turns = [PATTERNS[0], PATTERNS[1]];
+    Mode::ALL.into_iter().flat_map(move |mode| {
+        let of_a_step = move |step| turns.map(|turns| (mode, step, turns));
+        at(mode).iter().copied().flat_map(of_a_step)
+    })
+}
+
+#[test]
+fn a_step_that_is_asked_to_wait_between_its_failures_is_given_up_after_its_retries() {
+    side_by_side(steps(), |(mode, step, turns)| {
+        let server = Server::start();
+        let home = Home::new(mode, &server.url);
+        let write = |name: &str, parts, seed| {
+            Source::write(home.tree().join(name), parts * PART + 77, seed)
+        };
+        let (struck, other) = (write("struck.mov", 1, 1), write("other.mov", 16, 2));
+        server.script(&turns.script(&struck, json!({ "on": step })));
+        let hold = json!({ "fault": "hold", "on": "part", "file": other.title(), "times": 1000 });
+        server.script(&json!([hold]));
+        let mut run = home.up(&["--parts", "2", "--files", "2", "--retries", RETRIES]);
+        lets_others_arrive_between(&server, &mut run, turns);
+        let ended = run.end();
+        assert_given_up(&ended, &server, turns, &struck);
+        let report = server.report();
+        let there = report.one(&other.title());
+        assert_eq!(there.sha256.as_deref(), Some(&*other.sha256));
+        report.assert_nothing_twice();
+    });
+}
+
+/// How often the part is answered before it is sent after all.
+const ANSWERS: u32 = 24;
+
+/// What the second part is answered in place of being sent: an error of the server's, and that its host
+/// can't be reached, in turns.
+fn in_turns_with_offline(asked: &AtomicU32, part: Part) -> Option<Result<Receipt>> {
+    if part.number != 2 {
+        return None;
+    }
+    let (kind, words) = match asked.fetch_add(1, Ordering::SeqCst) {
+        ANSWERS.. => return None,
+        answered if answered.is_multiple_of(2) => (Kind::Server, "the server failed"),
+        _ => (Kind::Offline, "no route to the storage"),
+    };
+    Some(Err(Error::new(kind, words)))
+}
+
+/// At the level of the engine: no server can be unreachable for one part alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_whose_host_is_out_of_reach_between_its_failures_is_given_up() {
+    let making = Making {
+        settings: Settings {
+            retries: 2,
+            ..Making::default().settings
+        },
+        ..Making::default()
+    };
+    let asked = Arc::new(OnceLock::new());
+    let counted = Arc::clone(&asked);
+    let to = move |sandbox: &_| -> Arc<dyn Account> {
+        let tries = Arc::new(AtomicU32::new(0));
+        counted.set(Arc::clone(&tries)).unwrap();
+        let instead = move |_, part| in_turns_with_offline(&tries, part);
+        Arc::new(Altered::new(jwplayer(sandbox), instead))
+    };
+    let world = World::new(to, making).await;
+    let film = world.write("film.mp4", 100);
+    world.add(&film).await;
+    world.until_settled().await;
+    let row = world.rows().await.remove(0);
+    let asked = asked.get().unwrap().load(Ordering::SeqCst);
+    assert_eq!(row.state, State::Failed, "after {asked} answers: {row:?}");
+    let note = row.note.unwrap();
+    assert!(note.contains("part 2 failed"), "{note}");
+    assert!(asked < ANSWERS, "only when it was sent after all");
+    world.end().await;
+}
