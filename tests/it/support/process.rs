@@ -106,13 +106,6 @@ impl Running {
         self.wait_for(name, |event| event["event"] == name)
     }
 
-    /// Whether it told an event that `is` it so far.
-    pub(crate) fn has_told(&mut self, is: impl Fn(&Value) -> bool) -> bool {
-        self.seen.extend(self.lines.try_iter());
-        let event = |line: &String| serde_json::from_str(line).unwrap_or(Value::Null);
-        self.seen.iter().map(event).any(|event| is(&event))
-    }
-
     /// Waits until it tells this on stderr.
     pub(crate) fn wait_for_error(&mut self, words: &str) {
         wait_for(words, || {
