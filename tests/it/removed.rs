@@ -1,14 +1,14 @@
 //! A file that is removed, paused or interrupted while the media object is made for it: the object that
 //! comes of that is used, deleted or remembered, and never forgotten.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use reelhaul::engine::protocol::{Command, State, Targets};
 use serde_json::json;
 use toml::Table;
 
 use crate::support::{
-    Home, MIB, Mode, PART, Running, Screen, Server, Source, in_every_mode, side_by_side,
+    Home, MIB, Media, Mode, PART, Running, Screen, Server, Source, in_every_mode, side_by_side,
 };
 
 /// A run that makes the media object of one file, late, while the parts of another are held.
@@ -86,16 +86,57 @@ fn the_object_of_a_file_that_is_removed_amid_its_create_is_deleted() {
     });
 }
 
-/// The media objects that a session remembers as orphans.
+/// The media objects that sessions remember as orphans.
 fn orphans(home: &Home) -> Vec<Table> {
-    let text = fs::read_to_string(home.session()).unwrap();
-    let session: Table = toml::from_str(&text).unwrap();
-    let orphans = session.get("orphan").and_then(|orphans| orphans.as_array());
-    let tables = orphans
-        .into_iter()
-        .flatten()
-        .map(|orphan| orphan.as_table());
-    tables.map(|table| table.unwrap().clone()).collect()
+    let remembered = |session: &PathBuf| {
+        let text = fs::read_to_string(session).unwrap();
+        let session: Table = toml::from_str(&text).unwrap();
+        let orphans = session.get("orphan").and_then(|orphans| orphans.as_array());
+        orphans.cloned().unwrap_or_default()
+    };
+    let all = home
+        .sessions()
+        .iter()
+        .flat_map(remembered)
+        .collect::<Vec<_>>();
+    all.iter()
+        .map(|orphan| orphan.as_table().unwrap().clone())
+        .collect()
+}
+
+/// A media object that nobody uploads to is deleted, or remembered by its marker.
+fn assert_not_forgotten(server: &Server, home: &Home, made: &Media) {
+    let report = server.report();
+    let there = report.media.iter().find(|media| media.id == made.id);
+    let marker = |orphan: &Table| orphan.get("marker")?.as_str().map(str::to_owned);
+    let orphans = orphans(home);
+    let remembered = orphans.iter().any(|orphan| marker(orphan) == made.marker);
+    assert!(
+        there.unwrap().state == "deleted" || remembered,
+        "nobody knows of {made:?}: {orphans:#?}"
+    );
+}
+
+#[test]
+fn the_object_of_a_file_that_is_removed_when_its_create_failed_is_not_forgotten() {
+    in_every_mode(|mode| {
+        let server = Server::start();
+        let home = Home::new(mode, &server.url);
+        let file = Source::write(home.tree().join("removed.mov"), 2 * PART, 1);
+        // It is made all the same, and may not be looked for before an hour has passed.
+        server.script(&json!([
+            { "fault": "error-after", "on": "create", "ms": 3_600_000 },
+        ]));
+        let run = home.up(&[]);
+        server.wait_until_met("error-after");
+        let screen = Screen::attach(&home);
+        screen.tell(Command::Remove(screen.only(&file)));
+        drop(screen);
+        run.end();
+        let made = server.report().media[0].clone();
+        assert_not_forgotten(&server, &home, &made);
+        assert_eq!(server.report().media.len(), 1, "it was removed");
+    });
 }
 
 #[test]
@@ -155,15 +196,7 @@ fn a_kill_after_a_removal_amid_a_create_forgets_no_object() {
 
         amid.home.resume(&[]).end().assert_code(0);
         let report = amid.server.report();
-        let there = report.media.iter().find(|media| media.id == made.id);
-        let deleted = there.unwrap().state == "deleted";
-        let marker = |orphan: &Table| orphan.get("marker")?.as_str().map(str::to_owned);
-        let orphans = orphans(&amid.home);
-        let remembered = orphans.iter().any(|orphan| marker(orphan) == made.marker);
-        assert!(
-            deleted || remembered,
-            "nobody knows of {made:?}: {orphans:#?}"
-        );
+        assert_not_forgotten(&amid.server, &amid.home, &made);
         let same = report.media.iter();
         let same = same.filter(|media| media.title == amid.removed.title());
         assert_eq!(same.count(), 1, "it was removed");
