@@ -265,8 +265,8 @@ fn internal(status: StatusCode) -> Refusal {
 }
 
 /// Makes a list of parts report the last one on the page as received. Returns whether there is one.
-pub(super) fn odd_ranges(list: &mut Value) -> bool {
-    let parts = list["parts"].as_array_mut();
+pub(super) fn odd_ranges(page: &mut Value) -> bool {
+    let parts = page["parts"].as_array_mut();
     let Some(last) = parts.and_then(|parts| parts.last_mut()) else {
         return false;
     };

@@ -24,7 +24,7 @@ struct AmidACreate {
 }
 
 impl AmidACreate {
-    fn start(mode: Mode, size: u64, other: bool, more: &[&str]) -> Self {
+    fn start(mode: Mode, size: u64, other: bool, args: &[&str]) -> Self {
         let server = Server::start();
         let home = Home::new(mode, &server.url);
         let write = |name: &str, size, seed| Source::write(home.tree().join(name), size, seed);
@@ -37,9 +37,9 @@ impl AmidACreate {
             { "fault": "late", "on": "create", "file": removed.title() },
         ]));
         server.hold_parts();
-        let run = home.up(&[&["--files", "2"], more].concat());
+        let run = home.up(&[&["--files", "2"], args].concat());
         server.wait_until_late(1);
-        server.wait_until_held(if other.is_empty() { 0 } else { 1 });
+        server.wait_until_held(other.len() as u64);
         let screen = Screen::attach(&home);
         Self {
             server,
