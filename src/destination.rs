@@ -14,9 +14,10 @@
 //! | `upload` | one upload at an account: parts, receipts, completion |
 //! | `limits` | what an account allows, and how a file is split within that |
 //! | `call_limiter` | calls per minute |
+//! | `need` | how old the need for a call is, by which calls wait for their budget |
 //! | `options` | the keys of a destination's table in the config, common ones and those of one kind |
 //! | `metadata` | a person's metadata as JSON, and in words |
-//! | `status_batch` | statuses that are asked for one after another |
+//! | `status_batch` | statuses of many media objects, where not all may be answered |
 //! | `http` | requests, answers, TLS |
 //! | `jwplayer`, `apivideo` | the vendors |
 //!
@@ -29,6 +30,7 @@ pub mod http;
 pub mod jwplayer;
 mod limits;
 mod metadata;
+pub mod need;
 pub mod options;
 mod status_batch;
 mod ticket;
@@ -45,8 +47,10 @@ use crate::{
     ids::{AccountId, MediaId},
 };
 
+pub use call_limiter::CallRateLimiter;
 pub use limits::{Limits, LineSeen};
 pub use metadata::in_words;
+pub use status_batch::StatusBatch;
 pub use ticket::Ticket;
 pub(crate) use upload::conflict;
 pub use upload::{
@@ -163,11 +167,9 @@ pub trait Account: Send + Sync + fmt::Debug {
     /// When the account can't answer now; then nothing may be created.
     async fn find_created(&self, media: &NewMedia) -> Result<Lookup>;
 
-    /// What became of these media objects, in the same order. Many in one call where the account can.
-    ///
-    /// # Errors
-    /// When it can't answer now.
-    async fn status(&self, media: &[MediaId]) -> Result<Vec<MediaStatus>>;
+    /// What became of these media objects, of which the first have waited longest: many in one call
+    /// where the account can, else a few of them. What was learnt before a failure is returned with it.
+    async fn status(&self, media: &[MediaId]) -> StatusBatch;
 
     /// Deletes an unfinished media object of ours, so that a fresh one can take its place. One that is
     /// gone already is no error.

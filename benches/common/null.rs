@@ -5,7 +5,7 @@ use reelhaul::{
     body::PartBody,
     destination::{
         Account, Completed, Limits, Lookup, MediaStatus, NewMedia, Receipt, Receipts, Received,
-        ReceivedPart, RemoteUpload, Target, Ticket,
+        ReceivedPart, RemoteUpload, StatusBatch, Target, Ticket,
     },
     error::Result,
     ids::{AccountId, MediaId},
@@ -74,8 +74,8 @@ impl Account for Null {
     async fn find_created(&self, _: &NewMedia) -> Result<Lookup> {
         Ok(Lookup::Absent)
     }
-    async fn status(&self, media: &[MediaId]) -> Result<Vec<MediaStatus>> {
-        Ok(vec![MediaStatus::Ready; media.len()])
+    async fn status(&self, media: &[MediaId]) -> StatusBatch {
+        vec![MediaStatus::Ready; media.len()].into()
     }
     async fn delete(&self, _: &Ticket) -> Result<()> {
         Ok(())

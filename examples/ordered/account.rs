@@ -5,7 +5,7 @@ use reelhaul::{
     body::PartBody,
     destination::{
         Account, Completed, Limits, Lookup, MediaStatus, NewMedia, Receipt, Receipts, Received,
-        RemoteUpload, Target, Ticket,
+        RemoteUpload, StatusBatch, Target, Ticket,
     },
     error::{CallClass, Endpoint, Error, Kind, Result},
     ids::{AccountId, MediaId},
@@ -101,13 +101,17 @@ impl Account for Resumable {
         let found = found.map(|found| ticket(Some(&found))).transpose()?;
         Ok(found.map_or(Lookup::Absent, Lookup::Found))
     }
-    async fn status(&self, media: &[MediaId]) -> Result<Vec<MediaStatus>> {
-        let mut all = Vec::new();
-        for media in media {
-            let found = self.call(Method::GET, &format!("/media/{media}")).await?;
-            all.push(found.map_or(MediaStatus::Gone, |_| MediaStatus::Ready));
+    async fn status(&self, media: &[MediaId]) -> StatusBatch {
+        let mut batch = StatusBatch::unanswered(media.len());
+        for index in batch.to_ask_singly() {
+            let path = format!("/media/{}", media[index]);
+            let found = self.call(Method::GET, &path).await;
+            let status = found.map(|found| found.map_or(MediaStatus::Gone, |_| MediaStatus::Ready));
+            if batch.add(index, status).is_break() {
+                break;
+            }
         }
-        Ok(all)
+        batch
     }
     async fn delete(&self, ticket: &Ticket) -> Result<()> {
         self.call(Method::DELETE, upload_path(ticket))

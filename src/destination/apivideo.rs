@@ -18,10 +18,9 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::{
-    Account, Limits, Lookup, MediaStatus, NewMedia, RateLimitWait, RemoteUpload, Ticket,
-    call_limiter::CallRateLimiter,
+    Account, CallRateLimiter, Limits, Lookup, MediaStatus, NewMedia, RateLimitWait, RemoteUpload,
+    StatusBatch, Ticket,
     http::{Answer, Call, Http, HttpOptions},
-    status_batch::StatusBatch,
 };
 use crate::{
     error::{CallClass, Error, Kind, Result},
@@ -244,13 +243,22 @@ impl Account for ApiVideo {
         Ok(Lookup::Absent)
     }
 
-    async fn status(&self, media: &[MediaId]) -> Result<Vec<MediaStatus>> {
-        let mut batch = StatusBatch::default();
-        for id in media {
-            let video = self.api.video(id).await;
-            batch.add(video.map(|video| video.map_or(MediaStatus::Gone, |video| video.media())))?;
-        }
-        batch.all()
+    async fn status(&self, media: &[MediaId]) -> StatusBatch {
+        let mut batch = StatusBatch::unanswered(media.len());
+        let to_ask = batch.to_ask_singly();
+        let calls = to_ask.len();
+        let ask = async {
+            for index in to_ask {
+                let found = self.api.video(&media[index]).await;
+                let status =
+                    found.map(|video| video.map_or(MediaStatus::Gone, |video| video.media()));
+                if batch.add(index, status).is_break() {
+                    break;
+                }
+            }
+        };
+        self.api.reads.reserve(calls, Box::pin(ask)).await;
+        batch
     }
 
     async fn delete(&self, ticket: &Ticket) -> Result<()> {

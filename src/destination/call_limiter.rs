@@ -3,8 +3,8 @@
 //! can hold it still.
 
 use std::{
-    collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::RateLimitWait;
+use super::{RateLimitWait, need};
 
 /// How long a call counts: a minute, and a second more because calls do not all travel equally
 /// long, and because calls within [`TOGETHER`] count as made at one time.
@@ -32,16 +32,17 @@ pub(super) struct Budget {
     pub(super) remaining: Option<u32>,
 }
 
-/// One budget of calls a minute. Calls may burst until it is used up, then each waits, first come
-/// first served, until one of a minute ago no longer counts.
+/// One budget of calls a minute. Calls may burst until it is used up, then each waits until one of a
+/// minute ago no longer counts. The one whose need is oldest goes first ([`need`]), of several the one
+/// that came first.
 #[derive(Debug)]
-pub(super) struct CallRateLimiter {
+pub struct CallRateLimiter {
     what: &'static str,
-    queue: tokio::sync::Mutex<()>,
-    /// Wakes the call that waits when the limit has risen.
-    raised: Notify,
     state: Mutex<State>,
 }
+
+/// Whose turn is before whose: by the age of the need, then by arrival.
+type Turn = (Option<Instant>, u64);
 
 #[derive(Debug)]
 struct State {
@@ -51,7 +52,12 @@ struct State {
     limit: u32,
     /// The calls that still count, oldest first: when they were made, and how many.
     runs: VecDeque<(Instant, u32)>,
-    waiting: usize,
+    /// The calls that wait, and what wakes each to look whether it may go.
+    waiting: BTreeMap<Turn, Arc<Notify>>,
+    /// How many calls are kept free for steps under way: younger needs do not get them.
+    reserved: BTreeMap<Turn, u32>,
+    /// How many calls came.
+    arrived: u64,
 }
 
 impl State {
@@ -73,13 +79,13 @@ impl State {
         }
     }
 
-    /// When the next call may go, if not now.
-    fn blocked_until(&mut self, now: Instant) -> Option<Instant> {
+    /// When fewer than `limit` calls will count, if not now.
+    fn blocked_until(&mut self, now: Instant, limit: u64) -> Option<Instant> {
         self.forget_old(now);
         let mut used = self.used();
         let mut until = None;
         for &(at, count) in &self.runs {
-            if used < u64::from(self.limit) {
+            if used < limit {
                 break;
             }
             used -= u64::from(count);
@@ -87,30 +93,97 @@ impl State {
         }
         until
     }
+
+    /// Makes a call of this turn if it may go now.
+    fn try_call(&mut self, turn: Turn, now: Instant) -> Next {
+        if self.waiting.first_key_value().map(|(first, _)| *first) != Some(turn) {
+            return Next::AfterOthers;
+        }
+        let older = self
+            .reserved
+            .iter()
+            .take_while(|((since, _), _)| *since < turn.0);
+        let reserved: u64 = older.map(|(_, calls)| u64::from(*calls)).sum();
+        let limit = u64::from(self.limit).saturating_sub(reserved);
+        if limit == 0 {
+            return Next::AfterOthers;
+        }
+        if let Some(until) = self.blocked_until(now, limit) {
+            return Next::NotBefore(until);
+        }
+        self.count(now, 1);
+        let mut own = self.reserved.range_mut((turn.0, 0)..=turn);
+        if let Some((_, calls)) = own.find(|(_, calls)| **calls > 0) {
+            *calls -= 1;
+        }
+        Next::Go
+    }
+
+    fn next_turn(&mut self, since: Option<Instant>) -> Turn {
+        self.arrived += 1;
+        (since, self.arrived)
+    }
+
+    /// Wakes the call that goes next: it alone watches the clock.
+    fn wake_first(&self) {
+        if let Some((_, wake)) = self.waiting.first_key_value() {
+            wake.notify_one();
+        }
+    }
 }
 
-/// Counts those who wait, also when one of them is dropped while waiting.
-struct Waiting<'a>(&'a CallRateLimiter);
+/// What a call that waits does next.
+enum Next {
+    Go,
+    NotBefore(Instant),
+    AfterOthers,
+}
+
+/// A call that waits. When it went, or is dropped while it waits, the next one is woken.
+struct Waiting<'a> {
+    limiter: &'a CallRateLimiter,
+    turn: Turn,
+}
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.state().waiting -= 1;
+        let mut state = self.limiter.state();
+        let first = state.waiting.first_key_value().map(|(first, _)| *first);
+        state.waiting.remove(&self.turn);
+        if first == Some(self.turn) {
+            state.wake_first();
+        }
+    }
+}
+
+/// Calls that are kept free for a step. When it ends or is dropped, others may use them.
+struct Reserved<'a> {
+    limiter: &'a CallRateLimiter,
+    turn: Turn,
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        let mut state = self.limiter.state();
+        state.reserved.remove(&self.turn);
+        state.wake_first();
     }
 }
 
 impl CallRateLimiter {
     /// A budget of `limit` calls a minute (at least 1); `what` names them: `"API calls"`.
-    pub(super) fn new(what: &'static str, limit: u32) -> Self {
+    #[must_use]
+    pub fn new(what: &'static str, limit: u32) -> Self {
         let limit = limit.max(1);
         Self {
             what,
-            queue: tokio::sync::Mutex::new(()),
-            raised: Notify::new(),
             state: Mutex::new(State {
                 configured: limit,
                 limit,
                 runs: VecDeque::new(),
-                waiting: 0,
+                waiting: BTreeMap::new(),
+                reserved: BTreeMap::new(),
+                arrived: 0,
             }),
         }
     }
@@ -119,28 +192,50 @@ impl CallRateLimiter {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until a call may be made, and counts it.
-    pub(super) async fn acquire(&self) {
-        self.state().waiting += 1;
-        let _waiting = Waiting(self);
-        // tokio's mutex is fair, so the call that waits longest goes first.
-        let _turn = self.queue.lock().await;
+    /// Waits until a call may be made, and counts it. Since when it is needed is what [`need::since`]
+    /// says of the task.
+    pub async fn acquire(&self) {
+        let wake = Arc::new(Notify::new());
+        let waiting = self.wait_in_turn(Arc::clone(&wake));
         loop {
-            let blocked = {
-                let mut state = self.state();
-                let now = Instant::now();
-                let blocked = state.blocked_until(now);
-                if blocked.is_none() {
-                    state.count(now, 1);
-                }
-                blocked
-            };
-            let Some(until) = blocked else { return };
-            tokio::select! {
-                () = sleep_until(until) => {}
-                () = self.raised.notified() => {}
+            let next = self.state().try_call(waiting.turn, Instant::now());
+            match next {
+                Next::Go => return,
+                Next::NotBefore(until) => tokio::select! {
+                    () = sleep_until(until) => {}
+                    // An older need came, or the limit has risen.
+                    () = wake.notified() => {}
+                },
+                Next::AfterOthers => wake.notified().await,
             }
         }
+    }
+
+    fn wait_in_turn(&self, wake: Arc<Notify>) -> Waiting<'_> {
+        let mut state = self.state();
+        let turn = state.next_turn(need::current());
+        state.waiting.insert(turn, wake);
+        Waiting {
+            limiter: self,
+            turn,
+        }
+    }
+
+    /// Runs a step that makes so many calls at most, one after another. They are kept free for it: calls
+    /// of younger need do not use the budget up while the step waits for an answer.
+    pub async fn reserve<F: Future>(&self, calls: usize, step: F) -> F::Output {
+        let since = need::current();
+        let _reserved = {
+            let mut state = self.state();
+            let turn = state.next_turn(since);
+            let calls = u32::try_from(calls).unwrap_or(u32::MAX);
+            state.reserved.insert(turn, calls);
+            Reserved {
+                limiter: self,
+                turn,
+            }
+        };
+        need::scope(since, step).await
     }
 
     /// Follows what the server's latest answer says of its budget: the limit both ways, but never
@@ -162,16 +257,17 @@ impl CallRateLimiter {
             }
         }
         if state.limit > before {
-            self.raised.notify_one();
+            state.wake_first();
         }
     }
 
     /// The used-up budget, where a call waits for it.
-    pub(super) fn rate_limit_wait(&self) -> Option<RateLimitWait> {
+    pub fn rate_limit_wait(&self) -> Option<RateLimitWait> {
         let mut state = self.state();
         let now = Instant::now();
-        let until = state.blocked_until(now)?;
-        (state.waiting > 0).then(|| RateLimitWait {
+        let limit = u64::from(state.limit);
+        let until = state.blocked_until(now, limit)?;
+        (!state.waiting.is_empty()).then(|| RateLimitWait {
             remaining: until - now,
             budget: format!("{} {} a minute", state.limit, self.what),
         })
@@ -180,8 +276,6 @@ impl CallRateLimiter {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -257,6 +351,209 @@ mod tests {
             None,
             "a dropped call no longer waits"
         );
+    }
+
+    /// Makes one call that has been needed since then, and notes its name when it goes.
+    fn call(
+        limiter: &Arc<CallRateLimiter>,
+        went: &Arc<Mutex<Vec<&'static str>>>,
+        name: &'static str,
+        since: Instant,
+    ) -> tokio::task::JoinHandle<()> {
+        let (limiter, went) = (Arc::clone(limiter), Arc::clone(went));
+        tokio::spawn(need::since(since, async move {
+            limiter.acquire().await;
+            went.lock().unwrap().push(name);
+        }))
+    }
+
+    /// Lets all tasks come to where they wait.
+    async fn settle() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_need_goes_first_and_of_equal_ones_the_one_that_came_first() {
+        let limiter = Arc::new(CallRateLimiter::new("API calls", 1));
+        calls(&limiter, 1).await;
+        let went = Arc::default();
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        tokio::time::sleep(Duration::from_secs(9)).await;
+        let mut tasks = Vec::new();
+        // One after another, so that which came first is known.
+        for (name, since) in [("7", at(7)), ("5", at(5)), ("5, too", at(5)), ("1", at(1))] {
+            tasks.push(call(&limiter, &went, name, since));
+            settle().await;
+        }
+        let arrived = tokio::spawn({
+            let (limiter, went) = (Arc::clone(&limiter), Arc::clone(&went));
+            async move {
+                limiter.acquire().await;
+                went.lock().unwrap().push("needed when it came");
+            }
+        });
+        settle().await;
+        let bearer = tokio::spawn({
+            let (limiter, went) = (Arc::clone(&limiter), Arc::clone(&went));
+            need::before_all(async move {
+                limiter.acquire().await;
+                went.lock().unwrap().push("all wait for it");
+            })
+        });
+        for task in tasks.into_iter().chain([arrived, bearer]) {
+            task.await.unwrap();
+        }
+        assert_eq!(
+            *went.lock().unwrap(),
+            [
+                "all wait for it",
+                "1",
+                "5",
+                "5, too",
+                "7",
+                "needed when it came"
+            ]
+        );
+        assert_eq!(start.elapsed(), WINDOW * 6, "one each minute");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_is_dropped_while_it_waits_leaves_its_turn_to_the_next() {
+        let limiter = Arc::new(CallRateLimiter::new("API calls", 1));
+        calls(&limiter, 1).await;
+        let start = Instant::now();
+        let went = Arc::default();
+        let first = call(&limiter, &went, "first", start);
+        settle().await;
+        let second = call(&limiter, &went, "second", start);
+        let third = call(&limiter, &went, "third", start);
+        settle().await;
+        for dropped in [first, third] {
+            dropped.abort();
+            assert!(dropped.await.unwrap_err().is_cancelled());
+        }
+        second.await.unwrap();
+        assert_eq!(start.elapsed(), WINDOW);
+        assert_eq!(*went.lock().unwrap(), ["second"]);
+        assert!(limiter.state().waiting.is_empty());
+        assert_eq!(
+            calls(&limiter, 1).await,
+            WINDOW,
+            "the dropped ones do not count"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_step_reserved_is_kept_from_younger_needs_until_it_ends_or_is_dropped() {
+        let limiter = Arc::new(CallRateLimiter::new("API calls", 5));
+        let start = Instant::now();
+        let step = tokio::spawn({
+            let limiter = Arc::clone(&limiter);
+            async move {
+                let never_ends = async {
+                    limiter.acquire().await;
+                    std::future::pending::<()>().await;
+                };
+                limiter.reserve(4, never_ends).await;
+            }
+        });
+        settle().await;
+        assert_eq!(calls(&limiter, 1).await, Duration::ZERO, "one is left");
+        let went = Arc::default();
+        let mut younger = call(&limiter, &went, "younger", Instant::now());
+        let waits = tokio::time::timeout(WINDOW / 2, &mut younger).await;
+        assert!(waits.is_err(), "{:?}", went.lock().unwrap());
+        call(&limiter, &went, "older", start).await.unwrap();
+        step.abort();
+        younger.await.unwrap();
+        assert!(start.elapsed() < WINDOW);
+        assert_eq!(*went.lock().unwrap(), ["older", "younger"]);
+        assert!(limiter.state().reserved.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_that_reserves_more_than_the_budget_comes_to_its_end() {
+        let limiter = CallRateLimiter::new("API calls", 2);
+        let took = limiter.reserve(5, calls(&limiter, 5)).await;
+        assert_eq!(took, WINDOW * 2);
+        assert_eq!(calls(&limiter, 1).await, Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_poll_of_single_calls_waits_once_and_not_anew_for_each_of_them() {
+        let limiter = Arc::new(CallRateLimiter::new("API calls", 10));
+        calls(&limiter, 10).await;
+        let went = Arc::default();
+        let start = Instant::now();
+        for _ in 0..15 {
+            call(&limiter, &went, "older create", start);
+        }
+        settle().await;
+        let due = Instant::now();
+        let poll = tokio::spawn({
+            let (limiter, went) = (Arc::clone(&limiter), Arc::clone(&went));
+            need::since(due, async move {
+                let calls = async {
+                    for _ in 0..10 {
+                        limiter.acquire().await;
+                        went.lock().unwrap().push("poll");
+                        // The answer.
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                };
+                limiter.reserve(10, calls).await;
+            })
+        });
+        settle().await;
+        for _ in 0..30 {
+            call(&limiter, &went, "newer create", Instant::now());
+        }
+        poll.await.unwrap();
+        // 15 that are older and its 10 calls take three times the budget; what is left of that is free.
+        assert!(start.elapsed() < WINDOW * 3 + Duration::from_secs(1));
+        let went = went.lock().unwrap().clone();
+        assert_eq!(went[..15], ["older create"; 15]);
+        assert!(went.len() <= 30, "{went:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn neither_polls_nor_creates_starve_where_a_poll_rests_as_long_as_it_took() {
+        let limiter = Arc::new(CallRateLimiter::new("API calls", 60));
+        let went = Arc::<Mutex<Vec<&str>>>::default();
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..50 {
+            let (limiter, went) = (Arc::clone(&limiter), Arc::clone(&went));
+            tasks.spawn(async move {
+                loop {
+                    limiter.acquire().await;
+                    went.lock().unwrap().push("create");
+                }
+            });
+        }
+        tasks.spawn({
+            let (limiter, went) = (Arc::clone(&limiter), Arc::clone(&went));
+            async move {
+                loop {
+                    let due = Instant::now();
+                    let poll = async {
+                        for _ in 0..10 {
+                            limiter.acquire().await;
+                            went.lock().unwrap().push("poll");
+                            // The answer.
+                            tokio::time::sleep(Duration::from_millis(50)).await;
+                        }
+                    };
+                    need::since(due, limiter.reserve(10, poll)).await;
+                    tokio::time::sleep(due.elapsed().max(Duration::from_secs(2))).await;
+                }
+            }
+        });
+        tokio::time::sleep(Duration::from_hours(1)).await;
+        let went = went.lock().unwrap();
+        let share = |name: &str| went.iter().filter(|one| **one == name).count() * 100 / went.len();
+        assert!(share("poll") >= 5, "{} %", share("poll"));
+        assert!(share("create") >= 50, "{} %", share("create"));
     }
 
     #[tokio::test(start_paused = true)]

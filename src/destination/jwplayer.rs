@@ -15,10 +15,9 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::{
-    Account, Limits, Lookup, MediaStatus, NewMedia, RateLimitWait, RemoteUpload, Ticket,
-    call_limiter::CallRateLimiter,
+    Account, CallRateLimiter, Limits, Lookup, MediaStatus, NewMedia, RateLimitWait, RemoteUpload,
+    StatusBatch, Ticket,
     http::{Answer, Call, Http, HttpOptions},
-    status_batch::StatusBatch,
 };
 use crate::{
     error::{CallClass, Error, Kind, Result},
@@ -100,6 +99,34 @@ impl JwPlayer {
         error.kind = Kind::Credentials;
         error = error.at(&place);
         error
+    }
+
+    /// Statuses by lists, then of a few singly that were on none.
+    async fn ask_statuses(&self, media: &[MediaId]) -> StatusBatch {
+        let mut batch = StatusBatch::unanswered(media.len());
+        let mut index = 0;
+        for ids in media.chunks(request::STATUS_BATCH) {
+            let listed = match self.listed(ids).await {
+                Ok(listed) => listed,
+                Err(error) => {
+                    batch.failure = Some(error);
+                    return batch;
+                }
+            };
+            for status in listed {
+                batch.answers[index] = status.map(Ok);
+                index += 1;
+            }
+        }
+        // Not on the list is no proof that it is gone: lists lag behind.
+        for index in batch.to_ask_singly() {
+            let found = self.api.media(&media[index]).await;
+            let status = found.map(|media| media.map_or(MediaStatus::Gone, |media| media.status()));
+            if batch.add(index, status).is_break() {
+                break;
+            }
+        }
+        batch
     }
 
     /// Statuses by one list; `None` for each media object that it does not have.
@@ -238,22 +265,14 @@ impl Account for JwPlayer {
         })
     }
 
-    async fn status(&self, media: &[MediaId]) -> Result<Vec<MediaStatus>> {
-        let mut batch = StatusBatch::default();
-        for ids in media.chunks(request::STATUS_BATCH) {
-            for (id, status) in ids.iter().zip(self.listed(ids).await?) {
-                batch.add(match status {
-                    Some(status) => Ok(status),
-                    // Not on the list is no proof that it is gone: lists lag behind.
-                    None => self
-                        .api
-                        .media(id)
-                        .await
-                        .map(|media| media.map_or(MediaStatus::Gone, |media| media.status())),
-                })?;
-            }
-        }
-        batch.all()
+    async fn status(&self, media: &[MediaId]) -> StatusBatch {
+        let lists = media.len().div_ceil(request::STATUS_BATCH);
+        let singles = StatusBatch::unanswered(media.len()).to_ask_singly().len();
+        let calls = lists + singles;
+        self.api
+            .limiter
+            .reserve(calls, self.ask_statuses(media))
+            .await
     }
 
     async fn delete(&self, ticket: &Ticket) -> Result<()> {

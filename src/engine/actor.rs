@@ -164,6 +164,8 @@ struct Polls {
     due: Option<Instant>,
     wait: Duration,
     asking: bool,
+    /// When it was asked last.
+    asked: Option<Instant>,
     /// How often in a row no answer came that says anything.
     failures: u32,
 }

@@ -19,7 +19,7 @@ use super::{protocol::UploadId, upload::NextPart};
 use crate::{
     body::Reading,
     destination::{
-        Account, Completed, Lookup, Md5, MediaStatus, NewMedia, Receipts, Received, RemoteUpload,
+        Account, Completed, Lookup, Md5, NewMedia, Receipts, Received, RemoteUpload, StatusBatch,
         Ticket, UNVERIFIABLE, conflict,
     },
     error::{Error, Kind, Result},
@@ -53,7 +53,7 @@ pub enum Done {
     /// The destination was told that all is there.
     Completed(UploadId, Result<Completed>),
     /// What became of media objects.
-    Status(Vec<UploadId>, Result<Vec<MediaStatus>>),
+    Status(Vec<UploadId>, StatusBatch),
     /// An unfinished media object was removed, for a fresh start; the file as it is now.
     Cleared(UploadId, Result<Identity>),
 }
@@ -76,7 +76,7 @@ impl Done {
             Self::Checked(_, result) => of(result),
             Self::Part(_, _, result) => of(result),
             Self::Completed(_, result) => of(result),
-            Self::Status(_, result) => of(result),
+            Self::Status(_, batch) => batch.outcome(),
             Self::Cleared(_, result) => of(result),
         })
     }

@@ -220,14 +220,19 @@ async fn same_account(chosen: &Chosen, session: &Open, queue: &Queue) -> Result<
         return Ok(());
     };
     let media: Vec<_> = started.iter().map(|(_, media)| media.clone()).collect();
-    match account.status(&media).await {
-        Ok(statuses) if statuses.iter().all(|status| *status == MediaStatus::Gone) => {}
-        Ok(_) => return Ok(()),
+    let batch = account.status(&media).await;
+    if batch.known().any(|status| *status != MediaStatus::Gone) {
+        return Ok(());
+    }
+    match batch.outcome() {
         Err(error) if error.kind.retried() => {
             tracing::warn!("whether {other} is the account of this session is not known: {error}");
             return Ok(());
         }
-        Err(error) => return Err(destinations::unusable(&error)),
+        Err(error) => return Err(destinations::unusable(error)),
+        // One that is not known may be there.
+        Ok(()) if batch.known().count() < media.len() => return Ok(()),
+        Ok(()) => {}
     }
     Err(Stopped::usage(format!(
         "the session {} was started at the account {other}, and the destination {} is {} now ({}), \

@@ -78,7 +78,8 @@ async fn every_call(bytes: Vec<u8>) -> Vec<Error> {
         errors.extend(to.find_created(&media).await.err());
         let opened = to.open(multipart()).unwrap();
         errors.extend(opened.received(&upload.plan).await.err());
-        errors.extend(to.status(&["a1".into(), "b2".into()]).await.err());
+        let statuses = to.status(&["a1".into(), "b2".into()]).await;
+        errors.extend(statuses.outcome().err().cloned());
     }
     assert_eq!(errors.len(), 10, "each call fails: {errors:?}");
     errors.iter().for_each(decent);
@@ -382,11 +383,13 @@ async fn one_status_that_never_comes_does_not_hold_the_others_back() {
     let all: [Arc<dyn Account>; 2] = [Arc::new(jwplayer(&server)), Arc::new(apivideo(&server))];
     for to in all {
         let ids = ["bad".into(), "a1".into()];
-        let statuses = to.status(&ids).await.unwrap();
-        assert!(matches!(statuses[0], MediaStatus::Processing(_)));
-        assert_eq!(statuses[1], MediaStatus::Ready);
-        let error = to.status(&ids[..1]).await.unwrap_err();
+        let batch = to.status(&ids).await;
+        let error = batch.answers[0].as_ref().unwrap().as_ref().unwrap_err();
         assert_eq!(error.kind, Kind::Server, "{error}");
+        assert_eq!(batch.answers[1], Some(Ok(MediaStatus::Ready)));
+        assert_eq!(batch.outcome(), Ok(()));
+        let batch = to.status(&ids[..1]).await;
+        assert_eq!(batch.outcome().unwrap_err().kind, Kind::Server);
     }
 }
 
@@ -533,8 +536,8 @@ async fn media_objects_that_the_list_lacks_are_asked_for_singly_and_only_this_on
     let to = jwplayer(&server);
     let mut before = 0;
     for calls in [3, 3, 3, 2, 1] {
-        let statuses = to.status(&["a1".into(), "b2".into()]).await.unwrap();
-        assert_eq!(statuses, [MediaStatus::Ready, MediaStatus::Ready]);
+        let batch = to.status(&["a1".into(), "b2".into()]).await;
+        assert_eq!(batch, vec![MediaStatus::Ready, MediaStatus::Ready].into());
         let asked = server.asked().len();
         assert_eq!(asked - before, calls);
         before = asked;

@@ -14,8 +14,9 @@ use tokio::{sync::Mutex, time::Instant};
 
 use super::{
     super::{
-        call_limiter::CallRateLimiter,
+        CallRateLimiter,
         http::{Answer, Call, Http, secret_header},
+        need,
     },
     answer,
 };
@@ -98,18 +99,27 @@ impl Auth {
         }
         // Taken, not borrowed: a refresh whose answer is lost may have used the refresh token up.
         let refresh = current.take().and_then(|token| token.refresh);
-        let mut renewed = None;
-        if let Some(refresh) = refresh {
-            let answer = http.ask(limiter, by_refresh(http, &refresh)?).await?;
-            renewed = read_token(&answer, Instant::now()).ok();
-        }
-        let token = match renewed {
-            Some(token) => token,
-            None => self.by_key(http, limiter).await?,
-        };
+        // Calls of older need may wait for this token.
+        let token = need::before_all(self.renew(refresh, http, limiter)).await?;
         let bearer = token.bearer.clone();
         *current = Some(token);
         Ok(bearer)
+    }
+
+    /// Another token: by the refresh token while that is good, else by the key.
+    async fn renew(
+        &self,
+        refresh: Option<Secret>,
+        http: &Http,
+        limiter: &CallRateLimiter,
+    ) -> Result<Token> {
+        if let Some(refresh) = refresh {
+            let answer = http.ask(limiter, by_refresh(http, &refresh)?).await?;
+            if let Ok(token) = read_token(&answer, Instant::now()) {
+                return Ok(token);
+            }
+        }
+        self.by_key(http, limiter).await
     }
 
     /// Marks a token that was refused as stale, unless it was replaced meanwhile.

@@ -73,7 +73,7 @@ impl Actor {
             Done::Completed(id, Err(error)) => self.not_completed(id, error),
             Done::Completed(id, Ok(Completed::Missing(parts))) => self.missing(id, parts),
             Done::Completed(id, Ok(Completed::Complete(media))) => self.completed(id, Some(media)),
-            Done::Status(ids, result) => self.became(&ids, result),
+            Done::Status(ids, batch) => self.became(&ids, batch),
             Done::Cleared(id, result) => self.cleared(id, result),
             Done::Part(..) | Done::Replaced(..) | Done::Misplaced(..) | Done::Unprepared(..) => {}
         }

@@ -7,14 +7,14 @@ use tokio::time::Instant;
 
 use super::Actor;
 use crate::{
-    destination::MediaStatus,
+    destination::{MediaStatus, StatusBatch, need},
     engine::{
         protocol::{Event, State, UploadId},
         retry::{Verdict, Way, judge},
         upload::{Step, Upload},
         worker::Done,
     },
-    error::{Error, Kind, Result},
+    error::{Error, Kind},
     ids::MediaId,
     session::{Change, Milestone},
 };
@@ -68,25 +68,30 @@ impl Actor {
         }
     }
 
-    /// Asks what became of uploads the destination works on, when it is time to.
+    /// Asks what became of uploads the destination works on, when it is time to: of those first that
+    /// have waited longest.
     pub(super) fn ask_what_became(&mut self) {
         let now = Instant::now();
-        let due = self.polls.due.is_some_and(|due| due <= now);
+        let Some(due) = self.polls.due.filter(|due| *due <= now) else {
+            return;
+        };
         let open = self.may_start(Way::Calls);
-        if !due || self.polls.asking || !open || self.halted.is_some() || self.stopping.is_some() {
+        if self.polls.asking || !open || self.halted.is_some() || self.stopping.is_some() {
             return;
         }
-        let count = self.polls.waiting.len().min(ASKED_AT_ONCE);
-        let ids: Vec<UploadId> = self.polls.waiting.iter().copied().take(count).collect();
-        self.polls.waiting.rotate_left(count);
+        let first = self.polls.waiting.iter().take(ASKED_AT_ONCE);
+        let ids: Vec<UploadId> = first.copied().collect();
         let media_of = |id: &UploadId| self.queue.get(*id).and_then(Upload::media).cloned();
         let media: Vec<MediaId> = ids
             .iter()
             .map(|id| media_of(id).unwrap_or_else(|| MediaId::from("")))
             .collect();
         self.polls.asking = true;
+        self.polls.asked = Some(now);
         let account = Arc::clone(&self.account);
-        self.spawn(async move { Done::Status(ids, account.status(&media).await) });
+        self.spawn(
+            async move { Done::Status(ids, need::since(due, account.status(&media)).await) },
+        );
     }
 
     /// Whether there is more to do than to wait for the destination.
@@ -104,48 +109,90 @@ impl Actor {
         }
     }
 
-    pub(super) fn became(&mut self, ids: &[UploadId], result: Result<Vec<MediaStatus>>) {
+    pub(super) fn became(&mut self, ids: &[UploadId], batch: StatusBatch) {
         self.polls.asking = false;
         let now = Instant::now();
-        match result {
-            Ok(statuses) => {
-                self.polls.failures = 0;
-                let before = self.polls.waiting.len();
-                for (id, status) in ids.iter().zip(statuses) {
-                    self.media_is(*id, status);
-                }
-                let news = self.polls.waiting.len() < before;
-                // News is a reason to ask for more of it; none, to wait longer.
-                self.polls.wait = if news {
-                    (self.polls.wait / 2).max(self.timing.poll_first)
-                } else {
-                    (self.polls.wait * 3 / 2).min(self.timing.poll_most)
-                };
-            }
-            Err(error) => {
-                let failures = self.polls.failures + 1;
-                let (retries, random) = (self.settings.retries, self.random.f64());
-                match judge(&error, failures, retries, &self.timing.backoff, now, random) {
-                    Verdict::EndAll => self.halt(error),
-                    Verdict::WhenOpen => {
-                        drop(self.close_gate(Way::of(&error, Way::Calls), &error));
-                    }
-                    // It says nothing about any one of them: all are asked about again, for a while.
-                    _ if failures <= u32::from(retries) => {
-                        self.polls.failures = failures;
-                        tracing::warn!("what became of files can't be told: {error}; asked again");
-                    }
-                    _ => {
-                        self.polls.failures = 0;
-                        self.nobody_tells(ids, &error);
-                    }
-                }
-                self.errors += 1;
-                self.polls.wait = (self.polls.wait * 2).min(self.timing.poll_most);
+        let error = batch.outcome().err().cloned();
+        let learnt = batch.known().next().is_some();
+        let answered = batch.answers.iter().flatten().count();
+        self.ask_answered_last(ids, &batch);
+        let (mut failed, mut others) = (Vec::new(), Vec::new());
+        let before = self.polls.waiting.len();
+        let answers = batch.answers.into_iter().chain(std::iter::repeat(None));
+        for (id, answer) in ids.iter().zip(answers) {
+            match answer {
+                Some(Ok(status)) => self.media_is(*id, status),
+                Some(Err(_)) => failed.push(*id),
+                None => others.push(*id),
             }
         }
-        let due = now + self.poll_wait();
-        self.polls.due = (!self.polls.waiting.is_empty()).then_some(due);
+        let news = self.polls.waiting.len() < before;
+        if learnt {
+            self.polls.failures = 0;
+        }
+        let all_asked = error.is_some() || others.is_empty();
+        // News is a reason to ask for more of it; none, and more so a failure, to wait longer.
+        self.polls.wait = if news {
+            (self.polls.wait / 2).max(self.timing.poll_first)
+        } else {
+            let longer = if error.is_some() { 4 } else { 3 };
+            (self.polls.wait * longer / 2).min(self.timing.poll_most)
+        };
+        if let Some(error) = &error {
+            let unknown = if failed.is_empty() { others } else { failed };
+            self.status_failed(&unknown, error);
+        }
+        let mut wait = self.poll_wait();
+        if !all_asked {
+            // The others of this batch, after their part of the wait.
+            let part = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+            wait = (wait * part(answered) / part(ids.len())).max(self.timing.poll_first);
+        }
+        if self.is_busy() {
+            // Where calls wait for their budget, at least half of the time is for what else is to do.
+            let took = self.polls.asked.map(|asked| now - asked);
+            wait = wait.max(took.unwrap_or_default());
+        }
+        self.polls.due = (!self.polls.waiting.is_empty()).then_some(now + wait);
+    }
+
+    /// Puts those for which an answer came behind all others; those without one stay in front.
+    fn ask_answered_last(&mut self, ids: &[UploadId], batch: &StatusBatch) {
+        let answered = |id: &UploadId| {
+            let mut asked = ids.iter().zip(&batch.answers);
+            asked.any(|(asked, answer)| asked == id && answer.is_some())
+        };
+        let waiting = &mut self.polls.waiting;
+        let count = ids.len().min(waiting.len());
+        let (answered, others): (Vec<_>, Vec<_>) = waiting.drain(..count).partition(answered);
+        waiting.extend(answered);
+        others
+            .into_iter()
+            .rev()
+            .for_each(|id| waiting.push_front(id));
+    }
+
+    /// What follows where the destination did not tell what became of these.
+    fn status_failed(&mut self, ids: &[UploadId], error: &Error) {
+        let now = Instant::now();
+        let failures = self.polls.failures + 1;
+        let (retries, random) = (self.settings.retries, self.random.f64());
+        match judge(error, failures, retries, &self.timing.backoff, now, random) {
+            Verdict::EndAll => self.halt(error.clone()),
+            Verdict::WhenOpen => {
+                drop(self.close_gate(Way::of(error, Way::Calls), error));
+            }
+            // It says nothing about any one of them: all are asked about again, for a while.
+            _ if failures <= u32::from(retries) => {
+                self.polls.failures = failures;
+                tracing::warn!("what became of files can't be told: {error}; asked again");
+            }
+            _ => {
+                self.polls.failures = 0;
+                self.nobody_tells(ids, error);
+            }
+        }
+        self.errors += 1;
     }
 
     /// The destination has these, and does not tell what became of them: for the person.

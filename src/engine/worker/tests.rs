@@ -65,7 +65,7 @@ impl Account for Has {
     async fn find_created(&self, _: &NewMedia) -> Result<Lookup> {
         unimplemented!()
     }
-    async fn status(&self, _: &[MediaId]) -> Result<Vec<MediaStatus>> {
+    async fn status(&self, _: &[MediaId]) -> StatusBatch {
         unimplemented!()
     }
     async fn delete(&self, _: &Ticket) -> Result<()> {

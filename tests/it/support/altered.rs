@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use reelhaul::{
     body::PartBody,
     destination::{
-        Account, Completed, Limits, Lookup, MediaStatus, NewMedia, RateLimitWait, Receipt,
-        Receipts, Received, RemoteUpload, Target, Ticket,
+        Account, Completed, Limits, Lookup, NewMedia, RateLimitWait, Receipt, Receipts, Received,
+        RemoteUpload, StatusBatch, Target, Ticket,
     },
     error::Result,
     ids::{AccountId, MediaId},
@@ -88,7 +88,7 @@ impl Account for Altered {
     async fn find_created(&self, media: &NewMedia) -> Result<Lookup> {
         self.within.find_created(media).await
     }
-    async fn status(&self, media: &[MediaId]) -> Result<Vec<MediaStatus>> {
+    async fn status(&self, media: &[MediaId]) -> StatusBatch {
         self.within.status(media).await
     }
     async fn delete(&self, ticket: &Ticket) -> Result<()> {

@@ -23,7 +23,7 @@ use reelhaul::{
     body::PartBody,
     destination::{
         Account, Completed, Limits, Lookup, MediaStatus, NewMedia, Receipt, Receipts, Received,
-        ReceivedPart, RemoteUpload, Target, Ticket,
+        ReceivedPart, RemoteUpload, StatusBatch, Target, Ticket,
     },
     engine::{
         Handle, Timing,
@@ -335,7 +335,7 @@ impl Account for Memory {
         }
     }
 
-    async fn status(&self, media: &[MediaId]) -> Result<Vec<MediaStatus>> {
+    async fn status(&self, media: &[MediaId]) -> StatusBatch {
         let seen = self.seen();
         let objects = 0..seen.objects.len();
         let known: Vec<MediaId> = objects.map(|key| media_of(&key.to_string())).collect();
@@ -346,7 +346,7 @@ impl Account for Memory {
                 MediaStatus::Gone
             }
         };
-        Ok(media.iter().map(status).collect())
+        media.iter().map(status).collect::<Vec<_>>().into()
     }
 
     async fn delete(&self, ticket: &Ticket) -> Result<()> {
