@@ -23,6 +23,7 @@ mod mass;
 mod memory;
 mod odd_tree;
 mod ordered;
+mod polls;
 mod races;
 mod readers;
 mod readme;

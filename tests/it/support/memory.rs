@@ -64,6 +64,8 @@ pub(crate) enum Step {
     Acknowledge(PartNumber),
     Received,
     Complete,
+    /// What became of its media object.
+    Status,
 }
 
 /// What comes of a step in place of what usually does. Each is given once.
@@ -131,6 +133,10 @@ struct Seen {
     asked: Vec<Asked>,
     /// By their keys, which are their places here.
     objects: Vec<Object>,
+    /// How long a status takes to come.
+    status_takes: Duration,
+    /// Whether every media object is still worked on.
+    processing: bool,
 }
 
 #[derive(Debug)]
@@ -200,6 +206,23 @@ impl Memory {
     /// Releases everything that is held.
     pub(crate) fn release(&self) {
         self.0.released.send_replace(true);
+    }
+
+    /// Has every status take so long to come.
+    pub(crate) fn take_for_a_status(&self, time: Duration) {
+        self.seen().status_takes = time;
+    }
+
+    /// Has the account work on every media object, or be ready with all.
+    pub(crate) fn process(&self, processing: bool) {
+        self.seen().processing = processing;
+    }
+
+    /// The files that were asked about, in that order.
+    pub(crate) fn statuses(&self) -> Vec<Asked> {
+        let asked = self.seen().asked.clone();
+        let statuses = asked.into_iter().filter(|asked| asked.step == Step::Status);
+        statuses.collect()
     }
 
     /// How many uploads are open now.
@@ -274,6 +297,32 @@ impl Memory {
     }
 }
 
+impl Memory {
+    /// What became of one media object.
+    async fn status_of(&self, media: &MediaId) -> Result<MediaStatus> {
+        let name = {
+            let seen = self.seen();
+            let mut objects = seen.objects.iter().enumerate();
+            let object = objects.find(|(key, _)| media_of(&key.to_string()) == *media);
+            object.map(|(_, object)| object.name.clone())
+        };
+        let name = name.unwrap_or_default();
+        self.begin(&name, Step::Status, None).await?;
+        let (takes, processing) = {
+            let seen = self.seen();
+            (seen.status_takes, seen.processing)
+        };
+        sleep(takes).await;
+        Ok(if name.is_empty() {
+            MediaStatus::Gone
+        } else if processing {
+            MediaStatus::Processing("encoding".to_owned())
+        } else {
+            MediaStatus::Ready
+        })
+    }
+}
+
 fn broken() -> Error {
     Error::new(Kind::Broken, "the connection broke")
 }
@@ -336,17 +385,16 @@ impl Account for Memory {
     }
 
     async fn status(&self, media: &[MediaId]) -> StatusBatch {
-        let seen = self.seen();
-        let objects = 0..seen.objects.len();
-        let known: Vec<MediaId> = objects.map(|key| media_of(&key.to_string())).collect();
-        let status = |media| {
-            if known.contains(media) {
-                MediaStatus::Ready
-            } else {
-                MediaStatus::Gone
+        let mut batch = StatusBatch::unanswered(media.len());
+        for index in batch.to_ask_singly() {
+            if batch
+                .add(index, self.status_of(&media[index]).await)
+                .is_break()
+            {
+                break;
             }
-        };
-        media.iter().map(status).collect::<Vec<_>>().into()
+        }
+        batch
     }
 
     async fn delete(&self, ticket: &Ticket) -> Result<()> {
