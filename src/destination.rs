@@ -47,7 +47,6 @@ use crate::{
     ids::{AccountId, MediaId},
 };
 
-pub use call_limiter::CallRateLimiter;
 pub use limits::{Limits, LineSeen};
 pub use metadata::in_words;
 pub use status_batch::StatusBatch;

@@ -18,8 +18,9 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::{
-    Account, CallRateLimiter, Limits, Lookup, MediaStatus, NewMedia, RateLimitWait, RemoteUpload,
-    StatusBatch, Ticket,
+    Account, Limits, Lookup, MediaStatus, NewMedia, RateLimitWait, RemoteUpload, StatusBatch,
+    Ticket,
+    call_limiter::CallRateLimiter,
     http::{Answer, Call, Http, HttpOptions},
 };
 use crate::{

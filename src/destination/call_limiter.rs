@@ -36,7 +36,7 @@ pub(super) struct Budget {
 /// minute ago no longer counts. The one whose need is oldest goes first ([`need`]), of several the one
 /// that came first.
 #[derive(Debug)]
-pub struct CallRateLimiter {
+pub(super) struct CallRateLimiter {
     what: &'static str,
     state: Mutex<State>,
 }
@@ -172,8 +172,7 @@ impl Drop for Reserved<'_> {
 
 impl CallRateLimiter {
     /// A budget of `limit` calls a minute (at least 1); `what` names them: `"API calls"`.
-    #[must_use]
-    pub fn new(what: &'static str, limit: u32) -> Self {
+    pub(super) fn new(what: &'static str, limit: u32) -> Self {
         let limit = limit.max(1);
         Self {
             what,
@@ -194,7 +193,7 @@ impl CallRateLimiter {
 
     /// Waits until a call may be made, and counts it. Since when it is needed is what [`need::since`]
     /// says of the task.
-    pub async fn acquire(&self) {
+    pub(super) async fn acquire(&self) {
         let wake = Arc::new(Notify::new());
         let waiting = self.wait_in_turn(Arc::clone(&wake));
         loop {
@@ -223,7 +222,7 @@ impl CallRateLimiter {
 
     /// Runs a step that makes so many calls at most, one after another. They are kept free for it: calls
     /// of younger need do not use the budget up while the step waits for an answer.
-    pub async fn reserve<F: Future>(&self, calls: usize, step: F) -> F::Output {
+    pub(super) async fn reserve<F: Future>(&self, calls: usize, step: F) -> F::Output {
         let since = need::current();
         let _reserved = {
             let mut state = self.state();
@@ -262,7 +261,7 @@ impl CallRateLimiter {
     }
 
     /// The used-up budget, where a call waits for it.
-    pub fn rate_limit_wait(&self) -> Option<RateLimitWait> {
+    pub(super) fn rate_limit_wait(&self) -> Option<RateLimitWait> {
         let mut state = self.state();
         let now = Instant::now();
         let limit = u64::from(state.limit);

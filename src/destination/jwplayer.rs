@@ -15,8 +15,9 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::{
-    Account, CallRateLimiter, Limits, Lookup, MediaStatus, NewMedia, RateLimitWait, RemoteUpload,
-    StatusBatch, Ticket,
+    Account, Limits, Lookup, MediaStatus, NewMedia, RateLimitWait, RemoteUpload, StatusBatch,
+    Ticket,
+    call_limiter::CallRateLimiter,
     http::{Answer, Call, Http, HttpOptions},
 };
 use crate::{

@@ -66,6 +66,10 @@ enum Call {
     Status,
 }
 
+/// How long a call takes at [`one_call_at_a_time`]: longer than all else that is done for a file, so that
+/// creates of files in flight wait for their turn.
+const CALL: Duration = Duration::from_millis(20);
+
 /// A site whose lists are empty, and that allows one call more with each answer: calls are made one after
 /// another, and whoever is next in turn has the next one.
 async fn one_call_at_a_time() -> Scripted {
@@ -75,6 +79,7 @@ async fn one_call_at_a_time() -> Scripted {
             let tag = format!("ETag: \"{}\"\r\n", hex(&Md5::digest(&asked.body)));
             return answer(200, &tag, "");
         }
+        tokio::task::block_in_place(|| std::thread::sleep(CALL));
         let made = calls.fetch_add(1, Ordering::SeqCst) + 1;
         let body = match call(&asked.line) {
             Call::List => json!({ "media": [] }),
@@ -102,7 +107,7 @@ fn call(line: &str) -> Call {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_poll_of_many_calls_waits_for_its_turn_once_among_creates() {
-    const FILES: usize = 120;
+    const FILES: usize = 80;
     const AT_ONCE: u16 = 16;
     let server = one_call_at_a_time().await;
     let mut options = JwPlayerOptions::new("Site0001", Secret::new("SECRET-0"));

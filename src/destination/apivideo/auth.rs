@@ -14,7 +14,7 @@ use tokio::{sync::Mutex, time::Instant};
 
 use super::{
     super::{
-        CallRateLimiter,
+        call_limiter::CallRateLimiter,
         http::{Answer, Call, Http, secret_header},
         need,
     },
