@@ -36,8 +36,9 @@ use reelhaul::{
             WindowQuery,
         },
         queue::Queue,
-        schedule::{self, Room, Start},
-        upload::Step,
+        record::{Sequence, Step},
+        schedule::{self, Room, Start, Waiting},
+        upload::Need,
     },
     identity::Identity,
     ids::AccountId,
@@ -350,13 +351,24 @@ fn next_part(files: u32) {
         }
         let room = Room {
             parts: 8,
-            parts_running: 7,
-            files: 1,
-            steps: true,
+            parts_in_flight: 7,
+            files: 2,
+            files_active: 2,
+            calls: true,
         };
-        let Some(Start::Part(id, part)) = schedule::next(&mut queue, &[1], room, now) else {
+        let waiting = [Waiting {
+            upload: 1,
+            need: Need::Part { asks_api: false },
+            in_flight: 7,
+        }];
+        let queued = || queue.next_queued().is_some();
+        let Some(Start::Grant(id)) = schedule::next(&waiting, room, queued) else {
             panic!("nothing to start");
         };
+        let next = queue
+            .begun(id)
+            .and_then(|begun| begun.next_part(Sequence::Any, now));
+        let part = next.expect("a part is left");
         queue.with_begun(id, |begun| begun.start(part));
         let change = Change::Part(part.number, Some([7; 16]).into());
         queue.apply(id, &change);

@@ -11,16 +11,18 @@ pub mod order;
 pub mod protocol;
 pub mod queue;
 pub mod rate;
+pub mod record;
 pub mod retry;
 pub mod rows;
 pub mod schedule;
+pub mod timing;
 pub mod tree;
 pub mod tune;
 pub mod upload;
 pub mod window;
-pub mod worker;
 
-pub use actor::{Parts, Timing};
+pub use actor::Parts;
+pub use timing::{Patience, Timing};
 
 use protocol::{Command, Outcome, Query, Reply, Summary};
 use tokio::sync::{mpsc, oneshot, watch};

@@ -28,6 +28,9 @@ pub enum Kind {
     Throttled,
     /// What the server got is not what was sent (its MD5 differs). Tried again from the file.
     Corrupt,
+    /// The server reports bytes that do not fit the part plan. That may pass, since it may still be
+    /// receiving a part: it is asked again before it is believed.
+    Conflict,
     /// The pre-signed link is no longer good. A new one is asked for, then tried again.
     LinkExpired,
     /// The server has this part already: nothing to do, the part counts as sent.
@@ -50,10 +53,10 @@ impl Kind {
     /// Whether the engine tries again by itself.
     #[must_use]
     pub fn retried(self) -> bool {
-        use Kind::{Broken, Corrupt, LinkExpired, Offline, Server, Throttled};
+        use Kind::{Broken, Conflict, Corrupt, LinkExpired, Offline, Server, Throttled};
         matches!(
             self,
-            Offline | Broken | Server | Throttled | Corrupt | LinkExpired
+            Offline | Broken | Server | Throttled | Corrupt | Conflict | LinkExpired
         )
     }
 
@@ -69,8 +72,8 @@ impl Kind {
     /// that asks to wait say nothing about the part.
     #[must_use]
     pub fn counted(self) -> bool {
-        use Kind::{Broken, Corrupt, LinkExpired, Server};
-        matches!(self, Broken | Server | Corrupt | LinkExpired)
+        use Kind::{Broken, Conflict, Corrupt, LinkExpired, Server};
+        matches!(self, Broken | Server | Corrupt | Conflict | LinkExpired)
     }
 
     /// What the person can do, as one short sentence; empty when there is nothing to do but wait.
@@ -78,7 +81,7 @@ impl Kind {
     pub fn next_step(self) -> &'static str {
         match self {
             Kind::Offline | Kind::Throttled | Kind::AlreadySent => "",
-            Kind::Broken | Kind::Server | Kind::Corrupt | Kind::LinkExpired => {
+            Kind::Broken | Kind::Server | Kind::Corrupt | Kind::Conflict | Kind::LinkExpired => {
                 "retry it when the destination is well again"
             }
             Kind::TicketGone => {

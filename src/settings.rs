@@ -52,7 +52,20 @@ impl Concurrency {
             Self::Auto | Self::Fixed(_) => None,
         }
     }
+
+    /// How many there can be at the most.
+    #[must_use]
+    pub fn bound(self) -> u16 {
+        match self {
+            Self::Fixed(number) => number,
+            Self::AutoUpTo(most) => most.min(MOST_PARTS_BY_ITSELF),
+            Self::Auto => MOST_PARTS_BY_ITSELF,
+        }
+    }
 }
+
+/// The most parts in flight that are tried without being asked for.
+pub const MOST_PARTS_BY_ITSELF: u16 = 32;
 
 /// The most parts in flight that can be asked for.
 pub const MOST_PARTS_IN_FLIGHT: u16 = 256;

@@ -104,10 +104,10 @@ pub enum Received {
     Conflict(String),
 }
 
-/// The failure that [`Received::Conflict`] is.
+/// The failure that [`Received::Conflict`] is: the engine asks again before it believes it.
 pub(crate) fn conflict(what: &str) -> Error {
     let words = format!("the destination has bytes that are not of this upload ({what})");
-    Error::new(Kind::TicketGone, words)
+    Error::new(Kind::Conflict, words)
 }
 
 /// What came of completing an upload.

@@ -1,16 +1,15 @@
-//! The one task that owns the session. It alone decides: requests, ends of steps and time come in
-//! here, one after another, and every change goes through the queue and to disk from here.
+//! The one task that owns the session: the records of all uploads, their queue, who has a place and a
+//! permit, and what is saved. Requests, what the uploads' tasks tell, and time come in here, one after
+//! another.
 
 mod cap;
 mod commands;
-mod ended;
 mod failures;
 mod mass;
-mod parts;
 mod polls;
 mod saving;
 mod show;
-mod steps;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -22,13 +21,14 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::JoinSet,
-    time::Instant,
-};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 
-use self::{cap::Scheduled, mass::Masses, walks::Walks};
+use self::{
+    cap::Scheduled,
+    mass::Masses,
+    tasks::{Handle as TaskHandle, Permits},
+    walks::Walks,
+};
 use super::{
     clock::Clock,
     elsewhere::Elsewhere,
@@ -37,14 +37,15 @@ use super::{
     protocol::{Event, Summary, UploadId},
     queue::Queue,
     rate::{Meter, Steady, Stopwatch},
-    retry::{Backoff, Gates},
+    retry::Gates,
+    timing::Timing,
     tune::Tuner,
+    upload::{Message, Shared},
     window::Orders,
-    worker::{Done, Patience},
 };
 use crate::{
     body::Reading,
-    destination::{Account, RemoteUpload},
+    destination::Account,
     error::Error,
     limiter::BandwidthLimiter,
     session::{Change, folder::Open, record},
@@ -53,42 +54,6 @@ use crate::{
 
 /// How often speeds are measured and the summary is told, while anything moves.
 const TICK: Duration = Duration::from_millis(200);
-
-/// How long the engine waits for things, and when it gives up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timing {
-    /// How long steps may take.
-    pub patience: Patience,
-    /// How long to wait before a part or step is tried again.
-    pub backoff: Backoff,
-    /// For how long the line may be down before the program gives up; the session stays.
-    pub offline: Duration,
-    /// How long parts in flight are waited for at the end.
-    pub drain: Duration,
-    /// How long the destination is given before it is asked again what became of a file …
-    pub poll_first: Duration,
-    /// … and at most, after having been asked many times.
-    pub poll_most: Duration,
-}
-
-impl Default for Timing {
-    fn default() -> Self {
-        Self {
-            patience: Patience {
-                stall: Duration::from_mins(1),
-                answer: Duration::from_mins(5),
-            },
-            backoff: Backoff {
-                first: Duration::from_secs(1),
-                most: Duration::from_mins(2),
-            },
-            offline: Duration::from_hours(24),
-            drain: Duration::from_secs(15),
-            poll_first: Duration::from_secs(1),
-            poll_most: Duration::from_mins(1),
-        }
-    }
-}
 
 /// What an engine is made of.
 #[derive(Debug)]
@@ -114,30 +79,33 @@ pub struct Parts {
 pub(super) struct Actor {
     session: Open,
     queue: Queue,
-    account: Arc<dyn Account>,
-    /// The uploads that have a place and a ticket, opened: what they own of links goes with the place.
-    remotes: HashMap<UploadId, Arc<dyn RemoteUpload>>,
+    /// What the uploads' tasks share.
+    shared: Arc<Shared>,
     timing: Timing,
     events: Option<mpsc::UnboundedSender<Event>>,
     elsewhere: Arc<Elsewhere>,
     settings: Settings,
     clock: Clock,
-    reading: Reading,
-    cap: BandwidthLimiter,
     scheduled: Scheduled,
     /// Uploads that take one of the places of `files_in_flight`.
     active: Vec<UploadId>,
+    /// The tasks of those, and of others that are about to end.
+    tasks: HashMap<UploadId, TaskHandle>,
+    permits: Permits,
+    /// What tasks and polls run in, and where they tell what.
+    running: JoinSet<()>,
+    told: (
+        mpsc::UnboundedSender<Message>,
+        mpsc::UnboundedReceiver<Message>,
+    ),
     /// Uploads whose files may still be written to, and when to look at them again.
     resting: Vec<(Instant, UploadId)>,
     /// Uploads that were begun anew by themselves in this run; never more than once each.
     renewed: HashSet<UploadId>,
-    /// Whether the part size was tuned in this run: what is found at the destination only now is
-    /// cut anew then.
+    /// Whether the part size was changed in this run: what is found at the destination only now is
+    /// split again then.
     resized: bool,
     flights: Flights,
-    steps: JoinSet<Done>,
-    /// Steps under way that speak with the destination, parts among them.
-    under_way: usize,
     polls: Polls,
     gates: Gates,
     /// Why nothing more is begun until the person has done something.
@@ -154,7 +122,7 @@ pub(super) struct Actor {
     errors: u64,
     incidents: Incidents,
     random: fastrand::Rng,
-    told: Summary,
+    published: Summary,
 }
 
 /// Uploads whose media object the destination works on.
@@ -203,24 +171,28 @@ impl Actor {
         let mut actor = Self {
             session,
             queue,
-            account,
-            remotes: HashMap::new(),
+            shared: Arc::new(Shared {
+                account,
+                timing,
+                reading: Reading::default(),
+                cap: BandwidthLimiter::new(settings.bandwidth),
+            }),
             timing,
             events,
             elsewhere,
-            reading: Reading::default(),
-            cap: BandwidthLimiter::new(settings.bandwidth),
             scheduled: Scheduled::default(),
             tuner: Tuner::within(settings.parts_in_flight.most()),
             settings,
             clock,
             active: Vec::new(),
+            tasks: HashMap::new(),
+            permits: Permits::default(),
+            running: JoinSet::new(),
+            told: mpsc::unbounded_channel(),
             resting: Vec::new(),
             renewed: HashSet::new(),
             resized: false,
             flights: Flights::default(),
-            steps: JoinSet::new(),
-            under_way: 0,
             polls: Polls {
                 wait: timing.poll_first,
                 ..Polls::default()
@@ -246,7 +218,7 @@ impl Actor {
             errors: 0,
             incidents: Incidents::default(),
             random: fastrand::Rng::new(),
-            told: Summary::default(),
+            published: Summary::default(),
         };
         actor.keep_to_schedule();
         actor.find_processing();
@@ -263,15 +235,6 @@ impl Actor {
     fn keep(&mut self, id: UploadId, change: &Change) {
         let text = self.changed(id, change);
         self.append(text);
-    }
-
-    /// Makes a change that is kept; the answer comes when it is on disk.
-    fn keep_durable(&mut self, id: UploadId, changes: &[Change]) -> oneshot::Receiver<()> {
-        let text = changes
-            .iter()
-            .map(|change| self.changed(id, change))
-            .collect();
-        self.session.store.append_durable(text)
     }
 
     fn changed(&mut self, id: UploadId, change: &Change) -> String {

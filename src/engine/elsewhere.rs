@@ -163,7 +163,6 @@ impl Elsewhere {
             Change::Fresh(identity) => {
                 upload.key = self.key(&upload.path, &identity);
                 upload.by_inode = self.key_by_inode(&identity);
-                upload.held = Held::Left;
             }
             Change::Begun(..)
             | Change::Plan(_)

@@ -1,8 +1,8 @@
-//! The parts on their way: how far each is, how fast, and how to cut it short.
+//! The parts in flight: how far each is, and how fast.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tokio::{task::AbortHandle, time::Instant};
+use tokio::time::Instant;
 
 use super::{
     protocol::{RunningPart, UploadId},
@@ -14,8 +14,6 @@ use crate::{body::Progress, plan::PartNumber};
 /// One part on its way.
 #[derive(Debug)]
 pub struct Flight {
-    /// Its number, which no other flight has.
-    pub number: u64,
     /// What can be seen of it from outside.
     pub progress: Arc<Progress>,
     /// Its length in bytes.
@@ -28,8 +26,6 @@ pub struct Flight {
     pub meter: Meter,
     /// What its connection had taken when it was last measured.
     pub measured: u64,
-    /// Cuts it short.
-    pub abort: AbortHandle,
 }
 
 /// All parts on their way.
@@ -38,8 +34,6 @@ pub struct Flights {
     flying: BTreeMap<(UploadId, PartNumber), Flight>,
     /// Bytes that parts which came back had taken.
     landed: u64,
-    /// How many were begun so far.
-    begun: u64,
     /// When they were last measured.
     measured: Option<Instant>,
     /// Bytes that parts sent in their middle, and in how much time of single parts.
@@ -59,25 +53,13 @@ impl Flights {
         self.flying.is_empty()
     }
 
-    /// A number for the next flight.
-    pub fn next_number(&mut self) -> u64 {
-        self.begun += 1;
-        self.begun
-    }
-
     /// A part goes out.
     pub fn start(&mut self, upload: UploadId, part: PartNumber, flight: Flight) {
         self.flying.insert((upload, part), flight);
     }
 
-    /// A part came back by this flight; `None` where that one was cut short before.
-    pub fn land(&mut self, upload: UploadId, part: PartNumber, number: u64) -> Option<Flight> {
-        let flight = self.flying.get(&(upload, part))?;
-        (flight.number == number).then(|| self.take(upload, part))?
-    }
-
-    /// A part is on its way no more, whatever flight it was.
-    pub fn take(&mut self, upload: UploadId, part: PartNumber) -> Option<Flight> {
+    /// A part is no longer in flight.
+    pub fn end(&mut self, upload: UploadId, part: PartNumber) -> Option<Flight> {
         let flight = self.flying.remove(&(upload, part))?;
         self.landed += flight.progress.taken();
         Some(flight)
@@ -199,34 +181,17 @@ pub fn millis(duration: Duration) -> u64 {
 pub(super) mod tests {
     use super::*;
 
-    /// A part goes out that nobody sends; the number of its flight.
-    pub(in crate::engine) fn fly(flights: &mut Flights, upload: UploadId, part: PartNumber) -> u64 {
-        let number = flights.next_number();
+    /// A part is in flight that nobody sends.
+    pub(in crate::engine) fn fly(flights: &mut Flights, upload: UploadId, part: PartNumber) {
         let now = Instant::now();
         let flight = Flight {
-            number,
             progress: Arc::default(),
             length: 9,
             attempt: 1,
             begun: now,
             meter: Meter::new(now),
             measured: 0,
-            abort: tokio::spawn(async {}).abort_handle(),
         };
         flights.start(upload, part, flight);
-        number
-    }
-
-    #[tokio::test]
-    async fn a_flight_that_was_cut_short_lands_no_other() {
-        let mut flights = Flights::default();
-        let cut = fly(&mut flights, 1, 3);
-        assert!(flights.take(1, 3).is_some());
-        assert!(flights.land(1, 3, cut).is_none());
-        let again = fly(&mut flights, 1, 3);
-        assert!(flights.land(1, 3, cut).is_none(), "its answer came late");
-        assert_eq!(flights.len(), 1);
-        assert!(flights.land(1, 3, again).is_some());
-        assert!(flights.is_empty());
     }
 }

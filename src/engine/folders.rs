@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     protocol::{FolderId, ROOT, State, Totals, UploadId},
-    upload::Upload,
+    record::Upload,
 };
 
 /// What one upload adds to the totals.

@@ -24,7 +24,7 @@ use super::{
     accounts::Accounts,
     folders::{Folders, Share},
     protocol::{ByteTotals, Counts, ROOT, State, UploadId},
-    upload::{Begun, Hold, Phase, Upload},
+    record::{Begun, Hold, Phase, Upload},
 };
 use crate::{
     identity::Identity,

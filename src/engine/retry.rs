@@ -60,7 +60,7 @@ pub fn judge(
         Kind::Credentials => Verdict::EndAll,
         Kind::TicketGone | Kind::Local | Kind::Changed | Kind::Storage => Verdict::EndUpload,
         Kind::Refused => Verdict::Ask,
-        Kind::Broken | Kind::Server | Kind::Corrupt | Kind::LinkExpired => {
+        Kind::Broken | Kind::Server | Kind::Corrupt | Kind::Conflict | Kind::LinkExpired => {
             // A new link or token is no reason to wait, the first time, and no retry of the part's.
             if error.kind == Kind::LinkExpired && failures <= 1 {
                 return Verdict::At(now);

@@ -7,8 +7,8 @@ use super::{
     folders::Folders,
     protocol::{Entry, FolderId, FolderRow, Line, LineId, Row, UploadId},
     queue::Queue,
+    record::{Begun, Hold, Upload},
     tree::Tree,
-    upload::{Begun, Hold, Upload},
 };
 
 /// What is on its way in each folder: bytes, and bytes a second.
@@ -115,7 +115,7 @@ fn note(upload: &Upload) -> Option<String> {
         Hold::Skipped(error) => Some(error.message.clone()),
         Hold::None | Hold::Paused => {
             let begun = upload.begun()?;
-            let error = begun.step_error.as_ref();
+            let error = begun.wait.as_ref().map(|wait| &wait.error);
             let part = || {
                 begun
                     .troubled

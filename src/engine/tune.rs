@@ -15,12 +15,14 @@ use tokio::time::Instant;
 pub use watch::{Sample, steady};
 use watch::{Seen, Watch};
 
+use crate::settings::MOST_PARTS_BY_ITSELF;
+
 /// The number it begins with. On a line of 200 Mbit/s and 100 ms, four parts bring 185 Mbit/s once
 /// they run and 8 fill it; more get there sooner from a standing start.
 const FIRST: u16 = 12;
 
 /// The most it takes by itself. Beyond this, more connections have never brought more.
-const MOST: u16 = 32;
+const MOST: u16 = MOST_PARTS_BY_ITSELF;
 
 /// By how much more must come through for a higher number to be worth it, in hundredths.
 const WORTH: u64 = 5;

@@ -1,146 +1,442 @@
-//! One upload in memory: what is kept of it, and what is going on with it now; pure.
+//! An upload from queued to complete, top to bottom: one async function per upload, run as a task of
+//! its own.
 //!
-//! Here is what is said of every upload; `begun` has what is under way, `parts` the parts of that.
+//! It starts from the record alone, so that starting, resuming, retrying and starting over are the
+//! same call; a paused or failed upload has no task. What is recorded is on disk before the next step
+//! depends on it. Creates, completes and deletes are never dropped by a pause or a stop; waits end
+//! early, and so do parts in flight. What was sent of those is found out when the account is asked next.
+//!
+//! The task decides what is to be done next for its upload. The actor decides when: each call and each
+//! part needs a permit from it, and it alone saves the record. A task's orders come by a channel
+//! instead of a watched value, so that two retries of two parts are not taken for one.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `link` | the task's copy of the record, and what it says to the actor |
+//! | `messages` | what the task and the actor say to each other |
+//! | `create` | the media object: created, found again, removed for a fresh start |
+//! | `compare` | what the account has, compared with the record |
+//! | `parts` | all parts, many at once |
+//! | `part` | one part |
+//! | `file` | the local file |
 
-mod begun;
+mod compare;
+mod create;
+mod file;
+mod link;
+mod messages;
+mod part;
 mod parts;
+#[cfg(test)]
+mod tests;
 
-use std::path::Path;
+use std::sync::Arc;
 
-pub use begun::{Begun, Sequence, Step};
-pub use parts::{NextPart, Trouble};
+use jiff::Timestamp;
+use tokio::time::Instant;
 
-use crate::{
-    engine::{accounts::AccountIndex, protocol::State},
-    error::Error,
-    identity::Identity,
-    ids::{MediaId, WalkId},
-    session::Times,
+pub use create::{describe, new_marker};
+pub use link::Task;
+pub use messages::{
+    Claim, End, Failure, Grant, Message, Need, Order, Permit, Scene, Sending, Stop, Told, Want,
 };
 
-/// One upload. A million of these are held, so it is small until it is begun and again when done.
+use self::{
+    compare::{Checked, Compared, compare},
+    create::Created,
+    file::read_identity,
+};
+use super::{
+    record::{Now, Sequence, Step, StepWait},
+    retry::Way,
+    timing::Timing,
+};
+use crate::{
+    body::Reading,
+    destination::{Account, Completed, Limits, RemoteUpload, Ticket, conflict, need},
+    error::{Error, Kind},
+    fault_point::fault_point,
+    format,
+    identity::Identity,
+    limiter::BandwidthLimiter,
+    plan::PartPlan,
+    session::Change,
+};
+
+/// How many times the account is asked again before bytes that do not fit the plan are believed to be
+/// another upload's: it may still be receiving a part.
+const CONFLICT_ASKED_AGAIN: u32 = 3;
+
+/// After finding so many other files in its place, a file system makes inode numbers up as it goes.
+const INODES_MADE_UP: u32 = 3;
+
+/// What all tasks share.
 #[derive(Debug)]
-pub struct Upload {
-    /// Where the file is.
-    pub path: Box<Path>,
-    /// The file as it was when it was queued.
-    pub identity: Identity,
-    /// When what happened to it.
-    pub times: Times,
-    /// How many requests for its parts were begun in this run.
-    pub attempts: u32,
-    /// The account it was started at.
-    pub account: AccountIndex,
-    /// What keeps it from going on, if anything.
-    pub hold: Hold,
-    /// How far it is.
-    pub phase: Phase,
+pub struct Shared {
+    /// Where uploads go.
+    pub account: Arc<dyn Account>,
+    /// How long to wait for things.
+    pub timing: Timing,
+    /// How parts are read.
+    pub reading: Reading,
+    /// What all parts share of the bandwidth.
+    pub cap: BandwidthLimiter,
 }
 
-/// What keeps an upload from going on by itself.
-#[derive(Debug, Default)]
-pub enum Hold {
-    /// Nothing.
-    #[default]
-    None,
-    /// The person.
-    Paused,
-    /// An error.
-    Failed(Box<Error>),
-    /// The local file is no longer the one that was begun.
-    Changed(Box<Error>),
-    /// It is left out.
-    Skipped(Box<Error>),
+/// The local file that parts are read from.
+#[derive(Debug, Clone, Copy)]
+struct Source {
+    /// Its inode; 0 where that is not known, or means nothing.
+    inode: u64,
+    /// How many times another file was found in its place.
+    replaced: u32,
+    /// Whether what was sent has to be compared with it, byte by byte.
+    needs_rehash: bool,
 }
 
-/// How far an upload is.
-#[derive(Debug)]
-pub enum Phase {
-    /// Not begun.
-    Waiting,
-    /// Under way.
-    Begun(Box<Begun>),
-    /// Done; the media object's id.
-    Done(MediaId),
-    /// No file at all, but a path that this walk could not read.
-    Unread(WalkId),
+/// An upload at its account, opened.
+struct Opened {
+    remote: Arc<dyn RemoteUpload>,
+    limits: Limits,
+    sequence: Sequence,
 }
 
-impl Upload {
-    /// Where it stands, derived from what is known.
-    #[must_use]
-    pub fn state(&self) -> State {
-        match (&self.hold, &self.phase) {
-            (_, Phase::Done(_)) => State::Done,
-            (Hold::Skipped(_), _) => State::Skipped,
-            (_, Phase::Unread(_)) | (Hold::Failed(_), _) => State::Failed,
-            (Hold::Paused, _) => State::Paused,
-            (Hold::Changed(_), _) => State::Changed,
-            (Hold::None, Phase::Waiting) => State::Queued,
-            (Hold::None, Phase::Begun(begun)) => match begun.step {
-                Step::Creating => State::Creating,
-                Step::Completing => State::Completing,
-                Step::Processing => State::Processing,
-                Step::Idle if begun.progress.completed && !begun.progress.clearing => {
-                    State::Processing
+impl Opened {
+    fn new(remote: Arc<dyn RemoteUpload>) -> Self {
+        let limits = remote.limits();
+        Self {
+            sequence: Sequence::of(&limits),
+            limits,
+            remote,
+        }
+    }
+}
+
+/// What an upload that was created does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Ask the account what it has.
+    Compare,
+    /// Send the parts that it lacks.
+    Send,
+    /// Tell it that all is there.
+    Complete,
+    /// Nothing: the account has it all, and says so.
+    Done,
+}
+
+/// Runs a task to its end, and tells that.
+pub async fn run(mut task: Task) {
+    let end = match task.upload().await {
+        Ok(()) => End::Complete,
+        Err(end) => end,
+    };
+    task.tell(Told::Ended(end));
+}
+
+impl Task {
+    /// The whole upload, from the record as it is to the account's word that it has all of it. The
+    /// queue gave it its place (`actor/tasks.rs`), and what becomes of the media object is asked for
+    /// many uploads at once when this has ended (`actor/polls.rs`).
+    ///
+    /// # Errors
+    /// How it ended instead.
+    async fn upload(&mut self) -> Result<(), End> {
+        if self.record.progress.clearing {
+            self.start_over().await?;
+        }
+        // Once there is a ledger, samples of the file are taken here, and its claim replaces the
+        // session's own (`Task::claim`).
+        let mut source = self.verified_file().await?;
+        // What was created just now has nothing that could be compared.
+        let mut next = match self.create().await? {
+            Created::Now => Next::Send,
+            Created::Before => Next::Compare,
+        };
+        let mut opened = self.open()?;
+        let mut failures = 0;
+        loop {
+            next = match next {
+                Next::Compare => self.compare(&mut opened, &mut source).await?,
+                Next::Send => self.send_parts(&mut opened, &mut source).await?,
+                // Samples will be taken again before this: what was sent has to be what was claimed.
+                Next::Complete => self.complete(&opened, &mut failures).await?,
+                Next::Done => break,
+            };
+        }
+        self.keep(vec![Change::Completed]);
+        fault_point("completed");
+        Ok(())
+    }
+
+    /// Reads the file's identity, and makes sure that it may be uploaded as it is: it is what it was,
+    /// or nothing was created of it yet, and no other upload of the session sends it.
+    async fn verified_file(&mut self) -> Result<Source, End> {
+        loop {
+            let file = read_identity(self.path.clone()).await;
+            let file = file.map_err(End::Failed)?;
+            let is_new = self.record.made_nothing();
+            if is_new {
+                self.accept(file)?;
+            }
+            let source = Source {
+                inode: file.inode,
+                replaced: 0,
+                needs_rehash: self.identity.inode != file.inode && self.identity.inode != 0,
+            };
+            if is_new {
+                return Ok(source);
+            }
+            let Some(reason) = self.claim(file, Vec::new()).await? else {
+                self.identity.check(&file).map_err(End::Failed)?;
+                return Ok(source);
+            };
+            tracing::warn!(
+                "{}: {reason}; what was created of it under this name is removed",
+                self.name()
+            );
+            self.keep(vec![Change::Clearing]);
+            self.start_over().await?;
+        }
+    }
+
+    /// A file of which nothing was created is uploaded as it is now, if it can be.
+    fn accept(&mut self, file: Identity) -> Result<(), End> {
+        let limits = self.shared.account.limits();
+        if file.size == 0 {
+            return Err(End::Failed(Error::new(Kind::Local, "it is empty now")));
+        }
+        if file.size > limits.file_max {
+            let most = bytesize::ByteSize(limits.file_max).display().iec();
+            let words = format!("it is larger than the destination takes ({most})");
+            return Err(End::Failed(Error::new(Kind::Refused, words)));
+        }
+        if let Some(wait) = self.identity.unrest(&file, Timestamp::now()) {
+            return Err(End::Unsettled(file, Instant::now() + wait));
+        }
+        if self.identity != file {
+            // Another file with the same bytes is in its place: that is what is uploaded.
+            let marker = self.record.progress.marker.clone();
+            self.keep(vec![Change::Fresh(file), self.begun_under(marker)]);
+            self.step(Step::Creating);
+        }
+        Ok(())
+    }
+
+    /// How the file is split, as things are now.
+    fn plan(&mut self) -> Result<PartPlan, End> {
+        let (scene, limits) = (self.scene, self.shared.account.limits());
+        self.split_by = Some(scene.part_size);
+        let size = self.identity.size;
+        let plan = limits.plan(scene.part_size, size, scene.at_once, scene.line);
+        plan.ok_or_else(|| {
+            let words = format!(
+                "it can't be split into {} parts or fewer, each of {} at most: raise part_max",
+                limits.parts_max,
+                format::bytes(limits.part_max)
+            );
+            End::Failed(Error::new(Kind::Refused, words))
+        })
+    }
+
+    /// The upload starts under this marker, at this account.
+    fn begun_under(&self, marker: String) -> Change {
+        Change::Begun(marker, Some(self.shared.account.id().clone()))
+    }
+
+    /// Opens the upload at its account by its ticket.
+    fn open(&self) -> Result<Opened, End> {
+        let ticket = self.record.progress.ticket.clone().unwrap_or_default();
+        let remote = self.shared.account.open(ticket).map_err(End::Failed)?;
+        Ok(Opened::new(remote.into()))
+    }
+
+    /// Whether the media object has a name.
+    fn media_is_known(&self) -> bool {
+        let ticket = self.record.progress.ticket.as_ref();
+        ticket.is_some_and(|ticket| ticket.media.is_some())
+    }
+
+    /// Another file was found in its place: it has to have the same bytes as what was sent.
+    async fn find_replacement(&mut self, source: &mut Source) -> Result<(), End> {
+        tracing::warn!(
+            "{}: another file is in its place; what was sent is compared with it",
+            self.name()
+        );
+        let file = read_identity(self.path.clone()).await;
+        let file = file.map_err(End::Failed)?;
+        self.identity.check(&file).map_err(End::Failed)?;
+        source.replaced += 1;
+        source.needs_rehash = true;
+        source.inode = if source.replaced < INODES_MADE_UP {
+            file.inode
+        } else {
+            0
+        };
+        Ok(())
+    }
+
+    /// Asks the account what it has, and corrects the record by that.
+    async fn compare(&mut self, opened: &mut Opened, source: &mut Source) -> Result<Next, End> {
+        self.step(Step::Checking);
+        let checked = self.compared(opened, source.needs_rehash).await?;
+        source.needs_rehash = false;
+        // What it has may be the first to say how it is sent.
+        *opened = Opened::new(Arc::clone(&opened.remote));
+        if checked.complete {
+            let numbers = 1..=self.record.count();
+            let unknown = numbers.filter(|n| !self.record.progress.receipts.contains_key(n));
+            self.find(unknown.map(|number| (number, None)).collect());
+            // An account may name the media object only when it is told that all is there.
+            return Ok(if self.media_is_known() {
+                Next::Done
+            } else {
+                Next::Complete
+            });
+        }
+        if !checked.lost.is_empty() {
+            let count = checked.lost.len();
+            tracing::warn!(
+                "{}: {count} parts are not at the destination as they were sent",
+                self.name()
+            );
+            self.keep(vec![Change::Lost(checked.lost)]);
+        }
+        if let Some(plan) = checked.plan {
+            self.keep_durably(vec![Change::Plan(plan)]).await?;
+        }
+        self.find(checked.found);
+        self.note(Now::Verified(checked.verified));
+        Ok(Next::Send)
+    }
+
+    /// How what the account has differs from the record. Bytes that do not fit the plan are believed
+    /// only after the account was asked again: it may still be receiving a part.
+    async fn compared(&mut self, opened: &Opened, rehash: bool) -> Result<Checked, End> {
+        let (mut failures, mut conflicts) = (0, 0);
+        let since = Instant::now();
+        let plan = self.record.plan().cloned().ok_or(End::Stopped)?;
+        loop {
+            let permit = self.permit().await?;
+            let (receipts, reading) = (
+                self.record.progress.receipts.clone(),
+                self.shared.reading.clone(),
+            );
+            let path = self.path.clone();
+            let compared = compare(
+                &*opened.remote,
+                plan.clone(),
+                receipts,
+                path,
+                reading,
+                rehash,
+            );
+            let compared = need::since(since, compared).await;
+            drop(permit);
+            match compared {
+                Ok(Compared::Fits(checked)) => {
+                    self.came_through(Way::Calls);
+                    return Ok(checked);
                 }
-                Step::Idle if begun.not_before.is_none() && !begun.busy => State::Queued,
-                Step::Idle if begun.progress.ticket.is_none() => State::Creating,
-                Step::Idle | Step::Checking | Step::Sending => State::Uploading,
-            },
+                Ok(Compared::Conflict(what)) => {
+                    self.came_through(Way::Calls);
+                    conflicts += 1;
+                    let error = conflict(&what);
+                    if conflicts > CONFLICT_ASKED_AGAIN {
+                        let kind = Kind::TicketGone;
+                        return Err(End::Failed(Error { kind, ..error }));
+                    }
+                    let wait = self.conflict(conflicts, error);
+                    self.wait(wait).await?;
+                }
+                Err(error) => self.retry(&mut failures, error).await?,
+            }
         }
     }
 
-    /// Bytes the destination acknowledged.
-    #[must_use]
-    pub fn acknowledged(&self) -> u64 {
-        match &self.phase {
-            Phase::Waiting | Phase::Unread(_) => 0,
-            Phase::Begun(begun) => begun.acknowledged,
-            Phase::Done(_) => self.identity.size,
+    /// The account reported bytes that do not fit the plan, for so many times: until when it is left
+    /// alone before it is asked again.
+    fn conflict(&mut self, times: u32, error: Error) -> StepWait {
+        // At least half of each wait is fixed, for a part that is still being received.
+        let random = 0.5 + self.random.f64() / 2.0;
+        let wait = self.shared.timing.backoff.wait(times + 1, random);
+        tracing::warn!(
+            "{}: {error}; asked again in {:.1} s",
+            self.name(),
+            wait.as_secs_f64()
+        );
+        StepWait {
+            until: Instant::now() + wait,
+            error,
         }
     }
 
-    /// What is under way of it.
-    #[must_use]
-    pub fn begun(&self) -> Option<&Begun> {
-        match &self.phase {
-            Phase::Begun(begun) => Some(begun),
-            _ => None,
+    /// The account has these parts, though no receipt says so.
+    fn find(&mut self, found: Vec<(u32, Option<[u8; 16]>)>) {
+        for (number, md5) in &found {
+            self.record.acknowledge(*number, (*md5).into());
+        }
+        if !found.is_empty() {
+            self.tell(Told::Found(found));
         }
     }
 
-    /// The walk that could not read it, where it is no file but a path that failed so.
-    #[must_use]
-    pub fn unread(&self) -> Option<WalkId> {
-        self.walk().filter(|_| self.state() == State::Failed)
-    }
-
-    /// The walk that could not read it, whatever became of that since.
-    #[must_use]
-    pub fn walk(&self) -> Option<WalkId> {
-        match self.phase {
-            Phase::Unread(walk) => Some(walk),
-            _ => None,
+    /// Splits the parts that have not started again, where the part size that is asked for is another.
+    async fn replan(&mut self, opened: &Opened) -> Result<(), End> {
+        let scene = self.scene;
+        if self.split_by.replace(scene.part_size) == Some(scene.part_size) {
+            return Ok(());
+        }
+        let plan = self.record.replanned(scene.late, |plan, from| {
+            opened
+                .limits
+                .replan(plan, from, scene.part_size, scene.at_once, scene.line)
+        });
+        match plan {
+            Some(plan) => self.keep_durably(vec![Change::Plan(plan)]).await,
+            None => Ok(()),
         }
     }
 
-    /// Why it is held, where there is a reason.
-    #[must_use]
-    pub fn reason(&self) -> Option<&Error> {
-        match &self.hold {
-            Hold::Failed(error) | Hold::Changed(error) | Hold::Skipped(error) => Some(error),
-            Hold::None | Hold::Paused => None,
-        }
-    }
-
-    /// The media object's id, once there is one.
-    #[must_use]
-    pub fn media(&self) -> Option<&MediaId> {
-        match &self.phase {
-            Phase::Waiting | Phase::Unread(_) => None,
-            Phase::Begun(begun) => begun.progress.ticket.as_ref()?.media.as_ref(),
-            Phase::Done(media) => Some(media),
+    /// Tells the account that all is there. Where it does not agree, the parts that it lacks are sent
+    /// again. `failures` counts over all tries, so that an account that loses everything is given up.
+    async fn complete(&mut self, opened: &Opened, failures: &mut u32) -> Result<Next, End> {
+        self.step(Step::Completing);
+        let since = Instant::now();
+        loop {
+            let permit = self.permit().await?;
+            fault_point("all-sent");
+            let plan = self.record.plan().cloned().ok_or(End::Stopped)?;
+            let receipts = &self.record.progress.receipts;
+            let completed = need::since(since, opened.remote.complete(&plan, receipts)).await;
+            drop(permit);
+            match completed {
+                Ok(Completed::Complete(media)) => {
+                    fault_point("complete-answered");
+                    self.came_through(Way::Calls);
+                    let ticket = self.record.progress.ticket.clone().unwrap_or_default();
+                    if ticket.media.as_ref() != Some(&media) {
+                        let media = Some(media);
+                        self.keep(vec![Change::Ticket(Ticket { media, ..ticket })]);
+                    }
+                    return Ok(Next::Done);
+                }
+                Ok(Completed::Missing(parts)) => {
+                    self.came_through(Way::Calls);
+                    let count = parts.len();
+                    let words = format!("the destination lacks {count} parts; they are sent again");
+                    self.keep(vec![Change::Lost(parts)]);
+                    let error = Error::new(Kind::Server, words);
+                    self.retry(failures, error).await?;
+                    return Ok(Next::Send);
+                }
+                Err(error) if error.kind == Kind::AlreadySent => return Ok(Next::Done),
+                Err(error) if error.kind == Kind::Conflict => {
+                    self.retry(failures, error).await?;
+                    return Ok(Next::Compare);
+                }
+                Err(error) => self.retry(failures, error).await?,
+            }
         }
     }
 }

@@ -252,7 +252,7 @@ pub fn begin(query: &WindowQuery, length: usize, followed: Option<usize>, alive:
 mod tests {
     use super::*;
     use crate::{
-        engine::{flights::tests::fly, upload::Step},
+        engine::{flights::tests::fly, record::Step},
         identity::Identity,
         session::{Change, Move, MoveTarget},
     };
@@ -382,10 +382,10 @@ mod tests {
         assert_eq!(shown(&queue, &flights, Some(1)), around);
         assert!(shown(&queue, &flights, Some(90)).contains(&90));
         queue.apply(90, &Change::Paused);
-        flights.take(90, 1);
+        flights.end(90, 1);
         assert_eq!(shown(&queue, &flights, Some(90)), around);
         send(&mut queue, &mut flights, 100);
-        flights.take(60, 1);
+        flights.end(60, 1);
         assert_eq!(shown(&queue, &flights, Some(100))[7], 100);
     }
 }

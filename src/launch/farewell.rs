@@ -3,7 +3,11 @@
 use std::path::Path;
 
 use super::{sessions, told::say};
-use crate::engine::protocol::{State, Summary};
+use crate::{
+    engine::protocol::{State, Summary},
+    format,
+    path::shown,
+};
 
 /// What is to be said after the end: how to go on, where there is something to go on with. The file
 /// of a session that does not last is `None`.
@@ -14,6 +18,13 @@ pub(super) fn farewell(summary: &Summary, id: &str, file: Option<&Path>) {
         let name = sessions::name(id, file);
         for words in how_to_go_on(summary, &name) {
             say(&words);
+        }
+        if summary.orphans > 0 {
+            let objects = format::count(summary.orphans, "media object");
+            say(&format!(
+                "{objects} may be left at the destination for files that were removed: [[orphan]] in {}",
+                shown(file)
+            ));
         }
         if summary.counts.of(State::Done) > 0 {
             say(&format!(

@@ -15,7 +15,7 @@ use crate::{
     cli,
     engine::{
         protocol::{State, UploadId},
-        upload::Upload,
+        record::Upload,
     },
     error::clean,
     ids::MediaId,

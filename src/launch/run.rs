@@ -121,7 +121,8 @@ pub(super) async fn run(
     match seen {
         Seen::Over(code) => {
             farewell(&summary, &id, screen.lasting.then_some(&*file));
-            if unnamed && summary.counts.total() + summary.walks_left == 0 {
+            let kept = summary.counts.total() + summary.walks_left + summary.orphans;
+            if unnamed && kept == 0 {
                 sessions::forget(&file);
             }
             let idle = summary.counts.of(State::Done) == 0 && elsewhere.left_some();

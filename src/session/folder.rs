@@ -14,6 +14,7 @@ use super::{
     record::{self, BadTable, FORMAT, Header, Record},
     store::Store,
 };
+use crate::settings::Settings;
 
 /// A session that is open and locked.
 #[derive(Debug)]
@@ -26,6 +27,9 @@ pub struct Open {
     pub path: PathBuf,
     /// How many bytes a crash had torn off its end.
     pub torn: u64,
+    /// How many parts a run that did not end cleanly may have had in flight when it ended; 0 where the
+    /// last one did.
+    pub late_parts: u16,
     /// Held as long as the session is open.
     pub lock: Lock,
 }
@@ -136,6 +140,7 @@ pub fn create_at(path: &Path, header: Header) -> Result<Open, Failed> {
         store,
         path,
         torn: 0,
+        late_parts: 0,
         lock,
     })
 }
@@ -172,7 +177,8 @@ pub fn open(
     // Nothing is put beside a file that is no session.
     read_head(&path)?;
     let lock = Lock::take(&path)?;
-    let mut settings = None;
+    let mut settings: Option<Settings> = None;
+    let mut late_parts = 0;
     let Opened {
         mut header,
         good,
@@ -180,13 +186,15 @@ pub fn open(
         has_log,
     } = read(&path, |record| match record {
         Record::Settings(tuned) => {
+            late_parts = late_parts.max(tuned.parts_in_flight.bound());
             settings = Some(tuned);
             Ok(())
         }
         record => each(record),
     })?;
-    header.settings = settings.unwrap_or(header.settings);
     let has_log = has_log || torn > 0 || header.format < FORMAT;
+    late_parts = late_parts.max(header.settings.parts_in_flight.bound());
+    header.settings = settings.unwrap_or(header.settings);
     let store = Store::open(&path, good, has_log).map_err(|error| Failed::Io {
         path: path.display().to_string(),
         error,
@@ -196,6 +204,7 @@ pub fn open(
         store,
         path,
         torn,
+        late_parts: if has_log { late_parts } else { 0 },
         lock,
     })
 }

@@ -203,8 +203,13 @@ impl Store {
     #[must_use]
     pub fn barrier(&self) -> oneshot::Receiver<()> {
         let (reached, answer) = oneshot::channel();
-        self.send(Job::Barrier(reached));
+        self.barrier_for(reached);
         answer
+    }
+
+    /// The same with the answer sent here.
+    pub fn barrier_for(&self, reached: oneshot::Sender<()>) {
+        self.send(Job::Barrier(reached));
     }
 
     /// Saves what was appended before, on request: the same as [`Self::barrier`], and a file that took

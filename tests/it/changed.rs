@@ -151,7 +151,11 @@ fn a_copy_of_the_same_bytes_in_its_place_while_it_is_sent_is_gone_on_with() {
         server.release();
         let ended = run.end();
         ended.assert_code(0);
-        assert!(ended.stderr.contains("held against it"), "{}", ended.stderr);
+        assert!(
+            ended.stderr.contains("what was sent is compared with it"),
+            "{}",
+            ended.stderr
+        );
         server.report().assert_holds(&files);
         server.report().assert_nothing_twice();
     });

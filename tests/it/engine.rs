@@ -132,9 +132,11 @@ async fn a_destination_that_never_tells_what_became_of_a_file_is_not_asked_for_e
 async fn pausing_stops_what_is_in_flight_and_going_on_sends_the_rest() {
     let (world, _) = amid_a_film().await;
     world.tell(Command::Pause(Targets::All)).await;
-    let paused = world.until_state(State::Paused).await;
+    world.until_state(State::Paused).await;
+    let paused = world
+        .until("nothing in flight", |now| now.phase == Phase::Settled)
+        .await;
     assert_eq!(paused.parts_running, 0);
-    assert_eq!(paused.phase, Phase::Settled);
     assert_eq!(paused.bytes.acknowledged, 5 * MIB);
     world.release().await;
     world.tell(Command::Resume(Targets::All)).await;

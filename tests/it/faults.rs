@@ -9,9 +9,8 @@ use crate::support::{
 };
 use reelhaul::{
     engine::{
-        Timing,
+        Patience, Timing,
         protocol::{Command, Query, Reply, State, Summary},
-        worker::Patience,
     },
     settings::{Concurrency, Settings},
 };

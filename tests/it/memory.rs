@@ -5,12 +5,13 @@ use std::{fs, path::Path, time::Duration};
 
 use crate::support::{
     engine,
-    memory::{Answer, Asked, Memory, Run, Step},
+    memory::{Answer, Asked, Memory, PART, Run, Step},
 };
 use reelhaul::{
     destination::{Lookup, Received, Ticket},
     engine::protocol::{Command, State, Targets},
     error::{Error, Kind},
+    settings::{PartSize, Settings},
 };
 
 const FILM: &str = "film.mp4";
@@ -306,4 +307,64 @@ async fn a_ticket_that_comes_with_a_part_is_saved_and_used_before_the_next() {
             assert_eq!(asked.token.as_deref(), Some("fresh"), "{:?}", asked.step);
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_size_that_is_set_amid_a_create_is_the_one_that_is_sent() {
+    let account = Memory::limited(|limits| limits.part_max = 2 * PART);
+    account.script(FILM, Step::Create, Answer::Hold);
+    let run = Run::new(&account);
+    let film = run.add(FILM, 8).await;
+    run.until_asked(FILM, Step::Create).await;
+    let part_size = PartSize::Fixed((2 * PART).try_into().unwrap());
+    let settings = run.summary().settings;
+    run.command(Command::Tune(Settings {
+        part_size,
+        ..settings
+    }))
+    .await;
+    account.release();
+    run.until_done().await;
+    account.assert_has(&[&film]);
+    assert_eq!(account.completed_with(FILM).len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_is_started_over_amid_its_create_has_one_media_object_in_the_end() {
+    let account = Memory::new();
+    account.script(FILM, Step::Create, Answer::Hold);
+    let run = Run::new(&account);
+    let film = run.add(FILM, 2).await;
+    run.until_asked(FILM, Step::Create).await;
+    run.command(Command::Pause(all())).await;
+    run.command(Command::StartOver(all())).await;
+    assert!(!run.is(State::Paused));
+    account.release();
+    run.until_done().await;
+    account.assert_has(&[&film]);
+    let steps = account.steps(FILM);
+    let count = |wanted| steps.iter().filter(|step| **step == wanted).count();
+    assert_eq!(count(Step::Create), 2, "{steps:?}");
+    let puts = |step: &&Step| matches!(step, Step::Put(_));
+    assert_eq!(steps.iter().filter(puts).count(), 2, "{steps:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_is_resumed_before_its_pause_was_noticed_is_created_once() {
+    let account = Memory::new();
+    account.script(FILM, Step::Create, Answer::Hold);
+    let run = Run::new(&account);
+    let film = run.add(FILM, 2).await;
+    run.until_asked(FILM, Step::Create).await;
+    for _ in 0..3 {
+        run.command(Command::Pause(all())).await;
+        run.command(Command::Resume(all())).await;
+    }
+    account.release();
+    run.until_done().await;
+    account.assert_has(&[&film]);
+    let steps = account.steps(FILM);
+    let creates = steps.iter().filter(|step| **step == Step::Create);
+    assert_eq!(creates.count(), 1, "{steps:?}");
+    assert!(!steps.contains(&Step::Find), "{steps:?}");
 }

@@ -77,7 +77,7 @@ impl Upload {
 
     /// What a refusal means that says the bytes of this part overlap with what is there: this very
     /// part came through before, or is just being taken from a try that was given up; or bytes of
-    /// another split are there, and always will be.
+    /// another split are there, or seem to be while a part is still being received.
     async fn overlap(&self, plan: &PartPlan, part: Part) -> Result<Kind> {
         Ok(match self.received(plan).await? {
             Received::Complete | Received::Unverifiable => Kind::AlreadySent,
@@ -85,7 +85,7 @@ impl Upload {
                 Kind::AlreadySent
             }
             Received::Parts(_) | Received::Offset(_) => Kind::Broken,
-            Received::Conflict(_) => Kind::TicketGone,
+            Received::Conflict(_) => Kind::Conflict,
         })
     }
 }

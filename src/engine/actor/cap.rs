@@ -73,7 +73,7 @@ impl Actor {
     /// The bandwidth of the settings holds from now on, for parts in flight too.
     pub(super) fn put_in_force(&self, before: Bandwidth) {
         if self.settings.bandwidth != before {
-            self.cap.set(self.settings.bandwidth);
+            self.shared.cap.set(self.settings.bandwidth);
         }
     }
 }

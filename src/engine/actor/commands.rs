@@ -9,8 +9,8 @@ use crate::{
     engine::{
         Server,
         protocol::{Command, Outcome, Place, Preview, State, Targets, UploadId},
-        upload::Hold,
-        worker::{self, Done},
+        record::Hold,
+        upload::{Order, Scene},
     },
     format,
     plan::{PartNumber, PartPlan},
@@ -108,10 +108,7 @@ impl Actor {
     }
 
     pub(super) fn release(&mut self, id: UploadId) {
-        let completed = self
-            .queue
-            .begun(id)
-            .is_some_and(|begun| begun.progress.completed && !begun.progress.clearing);
+        let completed = self.is_processing(id);
         self.keep(id, &Change::Released);
         if completed {
             self.process(id);
@@ -127,6 +124,9 @@ impl Actor {
             return Outcome::refused(format!("part {part} has not failed"));
         }
         self.go_on();
+        if let Some(task) = self.tasks.get(&upload) {
+            task.order(Order::Retry(Some(part)));
+        }
         if self
             .queue
             .get(upload)
@@ -156,61 +156,38 @@ impl Actor {
         } else {
             String::new()
         };
-        if before.part_size == self.settings.part_size {
-            return Outcome::new(0, words);
+        let resized = before.part_size != self.settings.part_size;
+        self.resized |= resized;
+        let replanned = |id: &&UploadId| self.recut(**id, self.settings.part_size).is_some();
+        let count = if resized {
+            self.active.iter().filter(replanned).count()
+        } else {
+            0
+        };
+        for task in self.tasks.values() {
+            task.order(Order::Tuned(self.scene()));
         }
-        self.resized = true;
-        let under_way = self.active.clone();
-        for id in &under_way {
-            // One whose plan is just being saved is cut anew after that.
-            self.queue
-                .with_begun(*id, |begun| begun.cut_again = begun.saving_plan);
-        }
-        let count = under_way
-            .into_iter()
-            .filter(|id| self.cut_anew(*id))
-            .count();
         match count {
             0 => Outcome::new(0, words),
             count => Outcome::new(count, format!("{} cut anew", format::count(count, "file"))),
         }
     }
 
-    /// Cuts anew what was never begun of an upload, by the present part size. Whether that changed
-    /// anything.
-    pub(super) fn cut_anew(&mut self, id: UploadId) -> bool {
-        if self.stopping.is_some() {
-            return false;
-        }
-        let Some(plan) = self.recut(id, self.settings.part_size) else {
-            return false;
-        };
-        self.replan(id, plan);
-        true
-    }
-
-    /// Another plan from now on: it is on disk before its first part goes out.
-    pub(super) fn replan(&mut self, id: UploadId, plan: PartPlan) {
-        let saved = self.keep_durable(id, &[Change::Plan(plan)]);
-        self.wait_for_disk(id, saved);
-    }
-
-    /// No part of it goes out before this is on disk.
-    pub(super) fn wait_for_disk(&mut self, id: UploadId, saved: oneshot::Receiver<()>) {
-        self.queue.with_begun(id, |begun| begun.saving_plan = true);
-        self.spawn(async move {
-            drop(worker::on_disk(saved).await);
-            Done::PlanSaved(id)
-        });
-    }
-
-    /// The plan of an upload under way with its tail cut by another part size, if that changes it.
+    /// The plan of an upload whose parts are sent, with its tail split by another part size, if that
+    /// changes it.
     fn recut(&self, id: UploadId, wish: PartSize) -> Option<PartPlan> {
-        // One whose parts at the destination are not known yet must keep its plan.
-        let begun = self.queue.begun(id).filter(|begun| begun.checked)?;
-        let limits = self.remotes.get(&id)?.limits();
-        let (at_once, line) = (self.parts_limit(), self.line_seen());
-        begun.replanned(|plan, from| limits.replan(plan, from, wish, at_once, line))
+        let begun = self.queue.begun(id)?;
+        // What the account has of the others is not known yet.
+        let limits = self.tasks.get(&id)?.limits.as_ref()?;
+        let Scene {
+            at_once,
+            line,
+            late,
+            ..
+        } = self.scene();
+        begun.replanned(late, |plan, from| {
+            limits.replan(plan, from, wish, at_once, line)
+        })
     }
 
     /// What [`Command::Tune`] with these settings would do.

@@ -9,11 +9,11 @@ use crate::{
     engine::{
         flights::millis,
         protocol::{Event, State, UploadId},
-        retry::{Verdict, Way, judge},
-        upload::{Phase, Step, Upload},
+        record::{Step, Upload},
+        retry::{Verdict, Way},
+        upload::{Failure, Stop},
     },
     error::{Error, Kind},
-    fault_point::fault_point,
     path::tail,
     plan::PartNumber,
     session::Change,
@@ -23,65 +23,52 @@ use crate::{
 const LITTLE: u64 = 10;
 
 impl Actor {
-    /// A step that is no part failed.
-    pub(super) fn step_failed(&mut self, id: UploadId, error: Error) {
-        fault_point("step-failed");
+    /// A request of an upload failed: what follows was decided by its task, which goes on with that.
+    pub(super) fn failure(&mut self, id: UploadId, failure: Failure) {
+        let Failure {
+            part,
+            attempt,
+            error,
+            way,
+            verdict,
+            now,
+        } = failure;
         self.errors += 1;
-        if !self.is_active(id) {
-            return;
+        let way = Way::of(&error, way);
+        self.on_error(way, &error);
+        self.incidents.note(id, part, attempt, &error);
+        if part.is_some() && matches!(error.kind, Kind::Broken | Kind::Throttled) {
+            self.tuner.stumbled();
         }
-        let now = Instant::now();
-        let random = self.random.f64();
-        let failures = self.queue.begun(id).map_or(0, |begun| begun.step_failures) + 1;
-        self.incidents.note(id, None, failures, &error);
-        let retries = self.settings.retries;
-        let verdict = judge(&error, failures, retries, &self.timing.backoff, now, random);
-        let place = self.place(id, None);
-        let at = match verdict {
+        let place = self.place(id, part);
+        match verdict {
             Verdict::WhenOpen => {
-                let when = self.close_gate(Way::of(&error, Way::Calls), &error);
+                let when = self.close_gate(way, &error);
                 tracing::warn!("{place}: {error}; {when}");
-                now
             }
+            // One that was paused or removed meanwhile is not tried again, and no failure.
+            _ if !self.active.contains(&id) && verdict != Verdict::EndAll => {}
             Verdict::At(at) => {
                 let wait = at - now;
                 tracing::warn!("{place}: {error}; again {}", soon(wait));
-                self.retrying(id, None, error.clone(), wait);
-                at
+                self.retrying(id, part, error, wait);
             }
-            Verdict::Done => return self.completed(id, None),
-            Verdict::Ask | Verdict::EndUpload => return self.end_upload(id, &error),
-            Verdict::EndAll => {
-                self.halt(error.clone());
-                now
+            Verdict::Ask if part.is_some() => {
+                tracing::error!("{place}: {error}; {}", error.kind.next_step());
+                self.failed(id, part, &error);
             }
-        };
-        self.queue.with_begun(id, |begun| {
-            begun.step = Step::Idle;
-            begun.not_before = Some(at);
-            begun.step_failures = if error.kind.counted() {
-                failures
-            } else {
-                failures - 1
-            };
-            begun.step_error = Some(error);
-        });
+            Verdict::EndAll => self.halt(error),
+            // The upload ends, and its end is told.
+            Verdict::Ask | Verdict::EndUpload | Verdict::Done => {}
+        }
     }
 
-    /// What came back, from something that went this way. An error that names its endpoint says it of
-    /// that one.
-    pub(super) fn heard(&mut self, way: Way, heard: Option<Result<(), &Error>>) {
-        match heard {
-            Some(Ok(())) => self.gates.came_through(way),
-            Some(Err(error)) => {
-                let way = Way::of(error, way);
-                if error.kind == Kind::Throttled {
-                    self.gates.line_is_up(way);
-                } else if error.kind.is_an_answer() {
-                    self.gates.came_through(way);
-                }
-            }
-            None => {}
+    /// An error came this way: it may be an answer all the same.
+    pub(super) fn on_error(&mut self, way: Way, error: &Error) {
+        if error.kind == Kind::Throttled {
+            self.gates.line_is_up(way);
+        } else if error.kind.is_an_answer() {
+            self.gates.came_through(way);
         }
     }
 
@@ -116,14 +103,13 @@ impl Actor {
             return false;
         }
         tracing::warn!("{}: {error}; it is begun anew", self.place(id, None));
-        self.rest(id);
-        self.begin_over(id);
+        self.deactivate(id);
+        self.keep(id, &Change::Clearing);
         true
     }
 
     /// An upload ends here until the person does something.
     pub(super) fn end_upload(&mut self, id: UploadId, error: &Error) {
-        self.cut_short(id);
         let place = self.place(id, None);
         if self.begin_anew(id, error) {
             return;
@@ -135,15 +121,14 @@ impl Actor {
             _ => Change::Failed(error.clone()),
         };
         self.keep(id, &change);
-        self.rest(id);
+        self.set_aside(id);
         self.failed(id, None, error);
     }
 
-    /// An upload is not to be begun, or not to go on, for a reason that is no failure.
+    /// An upload is skipped, for a reason that is no failure.
     pub(super) fn leave_out(&mut self, id: UploadId, reason: Error) {
-        self.cut_short(id);
         self.keep(id, &Change::Skipped(reason));
-        self.deactivate(id);
+        self.dismiss(id, Stop::Hold);
     }
 
     /// Where nothing is left but to start over, how much that means to send again.
@@ -157,16 +142,12 @@ impl Actor {
         error
     }
 
-    /// An upload that is held, or begun anew, has no step to come, and gives up its place.
-    pub(super) fn rest(&mut self, id: UploadId) {
+    /// An upload without a task gives up its place, and has no step in progress.
+    fn set_aside(&mut self, id: UploadId) {
         self.deactivate(id);
-        self.queue.with(id, |upload| {
-            if let Phase::Begun(begun) = &mut upload.phase {
-                begun.step = Step::Idle;
-                begun.not_before = None;
-                begun.step_failures = 0;
-                begun.step_error = None;
-            }
+        self.queue.with_begun(id, |begun| {
+            begun.step = Step::Idle;
+            begun.wait = None;
         });
     }
 

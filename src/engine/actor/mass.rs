@@ -10,7 +10,8 @@ use crate::{
     engine::{
         Server, order,
         protocol::{Command, Filter, Outcome, Sort, State, Targets, UploadId},
-        upload::Hold,
+        record::Hold,
+        upload::{Order, Stop},
     },
     error::{Error, Kind},
     format,
@@ -192,18 +193,21 @@ impl Actor {
             }
             Deed::Retry => return self.retry_one(id, reached),
             Deed::Pause if !state.settled() && state != Processing => {
-                self.cut_short(id);
                 self.keep(id, &Change::Paused);
-                self.rest(id);
+                self.dismiss(id, Stop::Hold);
             }
             Deed::Resume if state == Paused => self.release(id),
-            Deed::StartOver if matches!(state, Failed | Changed | Paused) => self.begin_over(id),
+            Deed::StartOver if matches!(state, Failed | Changed | Paused) => {
+                self.keep(id, &Change::Clearing);
+            }
             Deed::Skip if !matches!(state, Done | Skipped | Processing) => {
                 self.leave_out(id, Error::new(Kind::Local, "left out by you"));
             }
             Deed::Remove => {
-                self.cut_short(id);
-                self.deactivate(id);
+                if let Some(orphan) = self.orphan_of(id) {
+                    self.orphaned(orphan);
+                }
+                self.dismiss(id, Stop::Removed);
                 self.keep(id, &Change::Removed);
             }
             _ => return,
@@ -231,11 +235,9 @@ impl Actor {
         if failed {
             self.release(id);
             reached.uploads += 1;
-        } else {
+        } else if let Some(task) = self.tasks.get(&id) {
             // One that waits for its next try goes at once.
-            self.queue.with_begun(id, |begun| {
-                begun.not_before = begun.not_before.map(|_| now);
-            });
+            task.order(Order::Retry(None));
         }
     }
 

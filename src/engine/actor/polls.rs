@@ -10,9 +10,9 @@ use crate::{
     destination::{MediaStatus, StatusBatch, need},
     engine::{
         protocol::{Event, State, UploadId},
+        record::{Step, Upload},
         retry::{Verdict, Way, judge},
-        upload::{Step, Upload},
-        worker::Done,
+        upload::Message,
     },
     error::{Error, Kind},
     ids::MediaId,
@@ -44,14 +44,16 @@ impl Actor {
             .filter(processing)
             .collect();
         for id in &found {
-            self.step(*id, Step::Processing);
+            self.queue
+                .with_begun(*id, |begun| begun.step = Step::Processing);
         }
         self.polls.waiting.extend(found);
         self.poll_soon();
     }
 
     pub(super) fn process(&mut self, id: UploadId) {
-        self.step(id, Step::Processing);
+        self.queue
+            .with_begun(id, |begun| begun.step = Step::Processing);
         self.deactivate(id);
         self.polls.waiting.push_back(id);
         self.poll_soon();
@@ -88,10 +90,12 @@ impl Actor {
             .collect();
         self.polls.asking = true;
         self.polls.asked = Some(now);
-        let account = Arc::clone(&self.account);
-        self.spawn(
-            async move { Done::Status(ids, need::since(due, account.status(&media)).await) },
-        );
+        let (account, told) = (Arc::clone(&self.shared.account), self.told.0.clone());
+        self.running.spawn(async move {
+            let statuses = need::since(due, account.status(&media)).await;
+            // Without an actor nobody wants to know.
+            let _ = told.send(Message::Statuses(ids, statuses));
+        });
     }
 
     /// Whether there is more to do than to wait for the destination.
@@ -115,6 +119,10 @@ impl Actor {
         let error = batch.outcome().err().cloned();
         let learnt = batch.known().next().is_some();
         let answered = batch.answers.iter().flatten().count();
+        match &error {
+            Some(error) => self.on_error(Way::of(error, Way::Calls), error),
+            None => self.gates.came_through(Way::Calls),
+        }
         self.ask_answered_last(ids, &batch);
         let (mut failed, mut others) = (Vec::new(), Vec::new());
         let before = self.polls.waiting.len();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Actor, steps::announce};
+use super::Actor;
 use crate::{
     destination::{self, LineSeen},
     engine::{
@@ -14,9 +14,10 @@ use crate::{
             ByteTotals, Details, Entry, FailedPart, LimitedBy, Line, Parts, Phase, Query, Reply,
             State, Summary, UploadId,
         },
+        record::{Begun, Hold, Upload},
         retry::{Closed, Way},
         rows,
-        upload::{Begun, Hold, Upload},
+        upload::describe,
     },
 };
 
@@ -98,8 +99,8 @@ impl Actor {
     fn wait_of(&self, id: UploadId, now: Instant) -> Option<Duration> {
         let upload = self.queue.get(id)?;
         let begun = upload.begun()?;
-        let (way, at) = match begun.step_error {
-            Some(_) => (Way::Calls, begun.not_before?),
+        let (way, at) = match &begun.wait {
+            Some(wait) => (Way::Calls, wait.until),
             None => (Way::Parts, begun.next_retry()?),
         };
         let wait = at.saturating_duration_since(now);
@@ -127,7 +128,7 @@ impl Actor {
         if upload.state() != State::Queued {
             return None;
         }
-        let limits = self.account.limits();
+        let limits = self.shared.account.limits();
         let (wish, file) = (self.settings.part_size, upload.identity.size);
         if file > limits.file_max {
             return None;
@@ -144,20 +145,20 @@ impl Actor {
             .map(|plan| plan.runs().to_vec())
             .unwrap_or_default();
         let marker = begun.map(|begun| begun.progress.marker.clone());
-        let announced = announce(
+        let announced = describe(
             &upload.path,
             upload.identity.size,
             marker.clone().unwrap_or_else(|| UNMADE.to_owned()),
             begun.map_or(0, Begun::count),
         );
-        let page = |media| self.account.page_url(media).map(String::from);
+        let page = |media| self.shared.account.page_url(media).map(String::from);
         Some(Details {
             row: rows::row(id, upload, &self.flights),
             modified: upload.identity.modified,
             queued: upload.times.queued.known(),
             begun: upload.times.begun.known(),
             done: upload.times.done.known(),
-            metadata: destination::in_words(&self.account.metadata(&announced)),
+            metadata: destination::in_words(&self.shared.account.metadata(&announced)),
             mime: announced.mime,
             marker,
             media: upload.media().map(ToString::to_string),
@@ -209,7 +210,7 @@ impl Actor {
             return self.tuner.look_away();
         }
         let before = self.tuner.limit();
-        let free = !self.cap.holds() && self.account.rate_limit_wait().is_none();
+        let free = !self.shared.cap.holds() && self.shared.account.rate_limit_wait().is_none();
         let sample = self.flights.for_tuner(free);
         self.tuner.tick(Instant::now(), sample);
         let (limit, why) = (self.tuner.limit(), self.tuner.why());
@@ -221,9 +222,9 @@ impl Actor {
     /// Tells the summary, if it says anything new.
     pub(super) fn tell(&mut self, server: &Server, phase: Phase) {
         let summary = self.summary(phase);
-        if summary != self.told {
+        if summary != self.published {
             // Told once each way: without a screen nothing else says why nothing goes on.
-            match (&self.told.save_error, &summary.save_error) {
+            match (&self.published.save_error, &summary.save_error) {
                 (None, Some(error)) => tracing::error!(
                     "the session can't be saved: {error}; nothing more is begun until it can; {}",
                     crate::error::Kind::Storage.next_step()
@@ -231,7 +232,7 @@ impl Actor {
                 (Some(_), None) => tracing::info!("the session can be saved again"),
                 _ => {}
             }
-            self.told = summary.clone();
+            self.published = summary.clone();
             server.summary.send_replace(summary);
         }
     }
@@ -251,7 +252,7 @@ impl Actor {
         let moving = phase == Phase::Running && !self.flights.is_empty();
         Summary {
             session: self.session.header.id.clone(),
-            destination: self.account.describe(),
+            destination: self.shared.account.describe(),
             settings: self.settings.clone(),
             bandwidth_why: self.scheduled.why.clone(),
             parts_limit: self.parts_limit(),
@@ -275,6 +276,7 @@ impl Actor {
             errors: self.errors,
             unreadable: self.queue.unread(),
             walks_left: self.queue.walks_left(),
+            orphans: self.queue.orphans().count(),
             limited_by: self.limited_by(),
             phase,
             walk: self.walks.show(),
@@ -313,7 +315,7 @@ impl Actor {
             }
             None => {}
         }
-        if let Some(wait) = self.account.rate_limit_wait() {
+        if let Some(wait) = self.shared.account.rate_limit_wait() {
             return LimitedBy::Destination {
                 why: wait.budget,
                 left_ms: millis(wait.remaining),
@@ -322,7 +324,7 @@ impl Actor {
         if self.flights.is_empty() {
             return LimitedBy::Idle;
         }
-        if self.cap.holds() {
+        if self.shared.cap.holds() {
             return LimitedBy::Bandwidth;
         }
         let still = now - self.speed.moved;

@@ -18,8 +18,8 @@ use crate::{
             AddPaths, Command, Phase, Place, Query, Reply, State, Targets, UploadId, WindowQuery,
         },
         queue::Queue,
+        record::{StepWait, Trouble},
         retry::Way,
-        upload::Trouble,
     },
     error::{Error, Kind},
     identity::Identity,
@@ -454,8 +454,10 @@ async fn a_file_that_waits_says_when_it_is_tried_again_unless_it_waits_for_more(
 
     actor.queue.with_begun(1, |begun| {
         begun.troubled.clear();
-        begun.not_before = Some(Instant::now() + Duration::from_secs(90));
-        begun.step_error = Some(Error::new(Kind::Server, "answered 500"));
+        begun.wait = Some(StepWait {
+            until: Instant::now() + Duration::from_secs(90),
+            error: Error::new(Kind::Server, "answered 500"),
+        });
     });
     assert_eq!(note(&mut actor), "again in 1m 30s: answered 500");
     let slow = Error {

@@ -11,8 +11,7 @@ use crate::{
         flights::Flights,
         protocol::Phase,
         retry::Way,
-        schedule::{self, Room, Start},
-        worker::Done,
+        upload::{Message, Order, Stop},
     },
     fault_point::fault_point,
 };
@@ -20,7 +19,7 @@ use crate::{
 /// What woke the actor.
 pub(super) enum Woken {
     Request(Request),
-    Step(Done),
+    Told(Message),
     Walked(Walked),
     Time,
     /// There is more to be done of a command.
@@ -40,7 +39,7 @@ impl Actor {
             self.ask_what_became();
             if self
                 .stopping
-                .is_some_and(|until| self.under_way == 0 || until <= Instant::now())
+                .is_some_and(|until| self.is_idle() || until <= Instant::now())
             {
                 break;
             }
@@ -54,7 +53,10 @@ impl Actor {
                 Woken::Request(Request::Query(query, answer)) => {
                     let _ = answer.send(self.query(query));
                 }
-                Woken::Step(done) => self.done(done),
+                Woken::Told(message) => {
+                    self.heard(message);
+                    self.hear_more();
+                }
                 Woken::Walked(Walked::Began(run, outcome, answer)) => {
                     self.began(run, &outcome);
                     self.answer(&server, outcome, answer);
@@ -89,11 +91,14 @@ impl Actor {
             request = server.requests.recv() => {
                 request.map_or(Woken::NobodyLeft, Woken::Request)
             }
-            Some(done) = self.steps.join_next() => match done {
-                Ok(done) => Woken::Step(done),
-                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                Err(_) => Woken::Time, // cut short by ourselves, and counted there
-            },
+            Some(message) = self.told.1.recv() => Woken::Told(message),
+            Some(ended) = self.running.join_next() => {
+                // How a task ended it told itself, unless it panicked.
+                if let Err(error) = ended && error.is_panic() {
+                    std::panic::resume_unwind(error.into_panic());
+                }
+                Woken::Time
+            }
             () = async {
                 match due {
                     Some(due) => tokio::time::sleep_until(due).await,
@@ -107,6 +112,17 @@ impl Actor {
         }
     }
 
+    /// Hears what else was told meanwhile, before anything is decided by it; not for ever.
+    fn hear_more(&mut self) {
+        const AT_ONCE: usize = 256;
+        for _ in 0..AT_ONCE {
+            let Ok(message) = self.told.1.try_recv() else {
+                return;
+            };
+            self.heard(message);
+        }
+    }
+
     /// Whether anything moves that a screen would want to see.
     pub(super) fn lively(&self) -> bool {
         !self.flights.is_empty()
@@ -116,14 +132,13 @@ impl Actor {
             || self.stopping.is_some()
             || self.gates.opens(Instant::now()).is_some()
             || self.speed.meter.rate() > 0
-            || self.under_way > 0
+            || self.is_at_work()
     }
 
     /// When time itself is a reason to look again.
     pub(super) fn due(&self) -> Option<Instant> {
         let now = Instant::now();
         let tick = self.lively().then_some(self.speed.sampled + TICK);
-        let retry = schedule::next_due(&self.queue, &self.active);
         let resting = self.resting.iter().map(|(at, _)| *at).min();
         let poll = self
             .polls
@@ -132,7 +147,6 @@ impl Actor {
         // What is due already waits for something else: room, the gate, the person.
         let future = |at: &Instant| *at > now;
         [
-            retry.filter(future),
             resting.filter(future),
             self.scheduled.due(),
             poll.filter(future),
@@ -149,49 +163,13 @@ impl Actor {
         if self.stopping.is_some() {
             return Phase::Draining;
         }
-        let working = self.under_way > 0 || self.walks.any() || self.masses.any();
+        let working = self.is_at_work() || self.walks.any() || self.masses.any();
         let unsettled = self.queue.counts().unsettled() > 0 && self.halted.is_none();
         if working || unsettled {
             Phase::Running
         } else {
             Phase::Settled
         }
-    }
-
-    pub(super) fn start_what_may(&mut self) {
-        self.wake_resting();
-        loop {
-            let now = Instant::now();
-            let waits = self.halted.is_some() || self.stopping.is_some() || self.masses.any();
-            let store = &self.session.store;
-            if waits || store.error().is_some() || store.is_behind() {
-                return;
-            }
-            let parts = if self.may_start(Way::Parts) {
-                usize::from(self.parts_limit())
-            } else {
-                0
-            };
-            let room = Room {
-                parts,
-                parts_running: self.flights.len(),
-                files: usize::from(self.settings.files_in_flight.max(1)),
-                steps: self.may_start(Way::Calls),
-            };
-            match schedule::next(&mut self.queue, &self.active, room, now) {
-                None => return,
-                Some(Start::Upload) => self.activate_next(),
-                Some(Start::Step(id)) => self.start_step(id),
-                Some(Start::Part(id, next)) => self.start_part(id, next),
-            }
-        }
-    }
-
-    /// Whether something may be begun now that goes this way.
-    pub(super) fn may_start(&self, way: Way) -> bool {
-        let parts = self.flights.len();
-        let calls = self.under_way.saturating_sub(parts);
-        self.gates.may_start(way, Instant::now(), parts, calls)
     }
 
     /// Does what was told while something was being done to many uploads.
@@ -207,18 +185,19 @@ impl Actor {
         let until = Instant::now() + wait;
         self.stopping = Some(self.stopping.map_or(until, |before| before.min(until)));
         self.walks.stop();
+        for task in self.tasks.values() {
+            task.order(Order::Stop(Stop::Drain));
+        }
     }
 
     pub(super) async fn end(mut self, server: &Server) {
         self.go_on_with_mass(server, None);
         self.what_was_told_meanwhile(server);
-        self.steps.abort_all();
-        while let Some(done) = self.steps.join_next().await {
-            // What came back at the last moment still counts.
-            if let Ok(done) = done {
-                self.done(done);
-            }
-        }
+        self.hear_the_rest();
+        self.running.abort_all();
+        while self.running.join_next().await.is_some() {}
+        // What was told at the last moment still counts.
+        self.hear_the_rest();
         self.flights = Flights::default();
         let saving = self.session.store.barrier();
         let saved = tokio::time::timeout(Duration::from_secs(5), saving).await;
@@ -232,5 +211,12 @@ impl Actor {
         }
         self.measure();
         self.tell(server, Phase::Stopped);
+    }
+
+    /// Hears all that is left to be heard.
+    fn hear_the_rest(&mut self) {
+        while let Ok(message) = self.told.1.try_recv() {
+            self.heard(message);
+        }
     }
 }

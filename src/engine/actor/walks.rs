@@ -14,7 +14,7 @@ use super::Actor;
 use crate::{
     engine::{
         protocol::{AddPaths, Event, Outcome, UploadId, Walk},
-        upload::Upload,
+        record::Upload,
     },
     error::{Error, Kind},
     fault_point::fault_point,

@@ -46,6 +46,10 @@ pub struct Summary {
     /// Walks that did not come to their end: a session that is resumed goes on with them.
     #[serde(default)]
     pub walks_left: usize,
+    /// Media objects that may be left at the destination for files that were removed: the session file
+    /// lists them.
+    #[serde(default)]
+    pub orphans: usize,
     /// What holds the speed back.
     pub limited_by: LimitedBy,
     /// What the engine is about.

@@ -6,10 +6,10 @@ use crate::{
     engine::{
         folders::Share,
         protocol::UploadId,
-        upload::{Begun, Hold, Phase, Upload},
+        record::{Begun, Hold, Phase, Upload},
     },
     ids::MediaId,
-    session::{Change, Progress, Times},
+    session::{Change, Times},
 };
 
 impl Queue {
@@ -70,13 +70,10 @@ impl Queue {
 
 fn apply(upload: &mut Upload, change: &Change) {
     match change {
-        Change::Begun(marker, _) => {
-            let progress = Progress {
-                marker: marker.clone(),
-                ..Progress::default()
-            };
-            upload.phase = Phase::Begun(Box::new(Begun::new(progress)));
-        }
+        Change::Begun(marker, _) => match &mut upload.phase {
+            Phase::Begun(begun) => begun.apply(change),
+            phase => *phase = Phase::Begun(Box::new(Begun::under(marker.clone()))),
+        },
         Change::Done => {
             let media = upload.media().cloned().unwrap_or_else(|| MediaId::from(""));
             upload.phase = Phase::Done(media);
@@ -100,7 +97,6 @@ fn apply(upload: &mut Upload, change: &Change) {
                 ..Times::default()
             };
             upload.phase = Phase::Waiting;
-            upload.hold = Hold::None;
         }
         Change::At(milestone, at) => upload.times.note(*milestone, *at),
         Change::Removed => {} // the queue's own business

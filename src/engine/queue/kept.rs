@@ -11,7 +11,7 @@ use crate::{
     destination::Ticket,
     engine::{
         protocol::{State, UploadId},
-        upload::{Begun, Phase, Upload},
+        record::{Begun, Phase, Upload},
     },
     ids::{AccountId, MOST_UPLOADS, MediaId},
     plan::{PartNumber, PartPlan},

@@ -1,7 +1,7 @@
 //! Uploads by their ids, in pages: a gap in the ids costs next to nothing, however wide it is, and a
 //! dense queue costs no more than its uploads.
 
-use crate::engine::{protocol::UploadId, upload::Upload};
+use crate::engine::{protocol::UploadId, record::Upload};
 
 /// How many uploads are in a page.
 const PAGE: usize = 256;
@@ -73,7 +73,7 @@ mod tests {
     use crate::{
         engine::{
             accounts::AccountIndex,
-            upload::{Hold, Phase},
+            record::{Hold, Phase},
         },
         identity::Identity,
         ids::MOST_UPLOADS,

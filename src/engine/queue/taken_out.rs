@@ -7,7 +7,7 @@ use super::{Queue, queued};
 use crate::{
     engine::{
         protocol::UploadId,
-        upload::{Phase, Upload},
+        record::{Phase, Upload},
     },
     identity::Identity,
     ids::WalkId,

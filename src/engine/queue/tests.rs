@@ -10,8 +10,9 @@ use crate::{
     destination::Ticket,
     engine::{
         protocol::{AddPaths, FolderId},
-        schedule::{Room, Start, next},
-        upload::Step,
+        record::{Sequence, Step},
+        schedule::{Room, Start, Waiting, next},
+        upload::Need,
     },
     error::{Error, Kind},
     plan::PartPlan,
@@ -369,16 +370,26 @@ async fn parts_go_round_the_files_under_way_and_never_beyond_the_room() {
     begin(&mut queue, 1);
     begin(&mut queue, 2);
     let now = Instant::now();
+    let room = |parts_in_flight, files| Room {
+        parts: 5,
+        parts_in_flight,
+        files,
+        files_active: 2,
+        calls: true,
+    };
+    let waiting = |queue: &Queue| {
+        [1, 2].map(|upload| Waiting {
+            upload,
+            need: Need::Part { asks_api: false },
+            in_flight: queue.begun(upload).unwrap().running.len(),
+        })
+    };
     let mut sent = Vec::new();
     for running in 0.. {
-        let room = Room {
-            parts: 5,
-            parts_running: running,
-            files: 2,
-            steps: true,
-        };
-        match next(&mut queue, &[1, 2], room, now) {
-            Some(Start::Part(id, part)) => {
+        match next(&waiting(&queue), room(running, 2), || true) {
+            Some(Start::Grant(id)) => {
+                let begun = queue.begun(id).unwrap();
+                let part = begun.next_part(Sequence::Any, now).unwrap();
                 queue.with_begun(id, |begun| begun.start(part));
                 sent.push((id, part.number));
             }
@@ -389,13 +400,9 @@ async fn parts_go_round_the_files_under_way_and_never_beyond_the_room() {
         }
     }
     assert_eq!(sent, [(1, 1), (2, 1), (1, 2), (2, 2), (1, 3)]);
-    let room = Room {
-        parts: 5,
-        parts_running: 5,
-        files: 3,
-        steps: true,
-    };
-    assert_eq!(next(&mut queue, &[1, 2], room, now), Some(Start::Upload));
+    let queued = || queue.order().len() > 2;
+    let start = next(&waiting(&queue), room(5, 3), queued);
+    assert_eq!(start, Some(Start::Upload));
 }
 
 proptest! {
@@ -448,17 +455,17 @@ proptest! {
         let mut covered = 0;
         while !queue.begun(1).unwrap().all_acknowledged() {
             queue.with_begun(1, |begun| {
-                let Some(part) = begun.next_part(now) else { return };
+                let Some(part) = begun.next_part(Sequence::Any, now) else { return };
                 begun.start(part);
                 if random.bool() && let Some(size) = cuts.next() {
                     let size = NonZeroU64::new(size * 700_000).unwrap();
-                    if let Some(plan) = begun.replanned(|plan, from| plan.resplit(from, size)) {
+                    if let Some(plan) = begun.replanned(0, |plan, from| plan.resplit(from, size)) {
                         begun.set_plan(plan);
                     }
                 }
                 match random.u8(0..4) {
-                    0 => begun.requeue(part.number, None),
-                    1 => begun.fail(part.number, super::super::upload::Trouble {
+                    0 => begun.interrupt(part.number, None),
+                    1 => begun.fail(part.number, super::super::record::Trouble {
                         attempts: part.attempt, error: Error::new(Kind::Broken, "x"),
                         retry_at: Some(now), ask: false,
                     }),

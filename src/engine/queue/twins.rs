@@ -13,7 +13,7 @@ use super::Queue;
 use crate::{
     engine::{
         protocol::UploadId,
-        upload::{Hold, Phase, Upload},
+        record::{Hold, Phase, Upload},
     },
     identity::Identity,
 };

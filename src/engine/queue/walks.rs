@@ -4,7 +4,7 @@ use std::{collections::HashSet, path::PathBuf};
 
 use super::Queue;
 use crate::{
-    engine::{protocol::State, upload::Upload},
+    engine::{protocol::State, record::Upload},
     error::Error,
     identity::Identity,
     ids::WalkId,

@@ -1,259 +1,425 @@
-//! The parts of an upload that was begun: which goes out next, and what became of each.
+//! All parts of an upload, many at once: each is sent when the actor grants it a permit, until all were
+//! acknowledged or only failed ones are left.
 
-use std::collections::BTreeSet;
+use std::{collections::HashMap, sync::Arc};
 
-use tokio::time::Instant;
-
-use super::{Begun, Sequence, Step};
-use crate::{
-    destination::PartReceipt, engine::protocol::PartState, error::Error, plan::PartNumber,
+use tokio::{
+    sync::oneshot,
+    task::{Id, JoinError, JoinSet},
+    time::{Instant, sleep_until},
 };
 
-/// A part that failed.
-#[derive(Debug, Clone)]
-pub struct Trouble {
-    /// How often it was tried.
-    pub attempts: u32,
-    /// Why it failed last.
-    pub error: Error,
-    /// When it is tried again; `None`: the person is asked.
-    pub retry_at: Option<Instant>,
-    /// Whether the destination may have it all the same and is to be asked first.
-    pub ask: bool,
+use super::{
+    CONFLICT_ASKED_AGAIN, End, Next, Opened, Source, Task,
+    messages::{Grant, Need, Permit, Sending, Stop, Told},
+    part::{NotSent, PartJob, Sent, send},
+};
+use crate::{
+    body::Progress,
+    destination::PartReceipt,
+    engine::{
+        record::{NextPart, Now, Sequence, Step, Trouble},
+        retry::{Verdict, Way},
+    },
+    error::{Error, Kind, Result},
+    fault_point::fault_point,
+    session::Change,
+};
+
+/// How one part ended, and the permit that it was sent with.
+type Landed = (Result<Sent, NotSent>, Permit);
+
+/// A part in flight.
+struct InFlight {
+    part: NextPart,
+    length: u64,
+    progress: Arc<Progress>,
+    /// Whether it was to find out whether the API answers again.
+    asks_api: bool,
 }
 
-/// What to send next of an upload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NextPart {
-    /// Which part.
-    pub number: PartNumber,
-    /// Which try it will be, from 1.
-    pub attempt: u32,
-    /// Whether the destination is to be asked first whether it has it.
-    pub ask: bool,
+impl InFlight {
+    /// Whether the account may have received all of it.
+    fn all_taken(&self) -> bool {
+        self.progress.taken() == self.length
+    }
 }
 
-impl Begun {
-    /// Whether every part was acknowledged.
-    #[must_use]
-    pub fn all_acknowledged(&self) -> bool {
-        self.plan()
-            .is_some_and(|plan| self.progress.receipts.len() == plan.count() as usize)
+/// The parts in flight of one upload, and what is to follow when they have landed.
+#[derive(Default)]
+struct Flights {
+    running: JoinSet<Landed>,
+    parts: HashMap<Id, InFlight>,
+    /// The permit that is waited for.
+    wanted: Option<(oneshot::Receiver<Grant>, bool)>,
+    /// Whether the API did not say where a part goes: until it answers, one part at a time asks it.
+    asks_api: bool,
+    /// Whether what the account has is to be compared with the plan before another part is sent …
+    compare: bool,
+    /// … because another file is in the place of the one that parts were read from.
+    replaced: bool,
+    /// How many times the account reported bytes that do not fit the plan.
+    conflicts: u32,
+}
+
+impl Flights {
+    fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+}
+
+impl Task {
+    /// Sends all parts that were not acknowledged. No part is in flight when it returns.
+    ///
+    /// # Errors
+    /// How the upload ended instead.
+    pub(super) async fn send_parts(
+        &mut self,
+        opened: &mut Opened,
+        source: &mut Source,
+    ) -> Result<Next, End> {
+        self.tell(Told::Ready(opened.limits.clone()));
+        self.step(Step::Sending);
+        let mut flights = Flights::default();
+        let sent = self.send_with(&mut flights, opened, source).await;
+        if sent.is_err() {
+            self.cancel(&mut flights).await;
+        } else if flights.replaced {
+            self.find_replacement(source).await?;
+        }
+        sent
     }
 
-    /// Whether nothing is left but parts that wait for the person.
-    #[must_use]
-    pub fn stuck(&self, now: Instant) -> bool {
-        self.step == Step::Sending
-            && self.running.is_empty()
-            && !self.saving_plan
-            && !self.all_acknowledged()
-            && self
-                .troubled
-                .values()
-                .all(|trouble| trouble.retry_at.is_none())
-            && self.next_part(now).is_none()
-    }
-
-    /// The part to send next: interrupted ones first, then those whose time to be tried again has
-    /// come, then the first that was never begun.
-    #[must_use]
-    pub fn next_part(&self, now: Instant) -> Option<NextPart> {
-        let alone = match self.sequence {
-            Sequence::Any => None,
-            Sequence::FirstAlone => {
-                Some(1).filter(|first| !self.progress.receipts.contains_key(first))
+    async fn send_with(
+        &mut self,
+        flights: &mut Flights,
+        opened: &mut Opened,
+        source: &Source,
+    ) -> Result<Next, End> {
+        loop {
+            let now = Instant::now();
+            if flights.is_empty() {
+                if self.record.all_acknowledged() {
+                    return Ok(Next::Complete);
+                }
+                if flights.compare {
+                    return Ok(Next::Compare);
+                }
+                if self.record.only_failed_parts_left(opened.sequence, now) {
+                    return Err(End::Failed(self.parts_failed()));
+                }
             }
-            Sequence::Ordered => Some(self.first_missing()?),
-        };
-        if let Some(number) = alone {
-            return self.next_alone(number, now);
+            match self.stop {
+                Some(Stop::Drain) if !flights.is_empty() => flights.wanted = None,
+                Some(_) => return Err(End::Stopped),
+                None => {
+                    self.replan(opened).await?;
+                    self.want_part(flights, opened.sequence, now);
+                }
+            }
+            let retry = self.record.next_retry().filter(|at| *at > now);
+            tokio::select! {
+                biased;
+                order = self.orders.recv() => self.obey(order.as_ref()),
+                Some(landed) = flights.running.join_next_with_id() => {
+                    self.landed(flights, opened, landed).await?;
+                }
+                grant = granted(&mut flights.wanted) => {
+                    let asks_api = flights.wanted.take().is_some_and(|(_, asks_api)| asks_api);
+                    let permit = self.granted(grant)?;
+                    self.start_part(flights, opened, source, permit, asks_api);
+                }
+                () = until(retry) => {}
+            }
         }
-        if let Some(number) = self.again.first() {
-            return Some(NextPart {
-                number: *number,
-                attempt: 1,
-                ask: false,
-            });
-        }
-        let due = |trouble: &Trouble| trouble.retry_at.is_some_and(|at| at <= now);
-        if let Some((number, trouble)) = self.troubled.iter().find(|(_, trouble)| due(trouble)) {
-            let attempt = trouble.attempts + 1;
-            return Some(NextPart {
-                number: *number,
-                attempt,
-                ask: trouble.ask,
-            });
-        }
-        let unknown = |number: &PartNumber| {
-            !self.progress.receipts.contains_key(number)
-                && !self.troubled.contains_key(number)
-                && !self.running.contains_key(number)
-        };
-        let number = (self.next..=self.count()).find(unknown)?;
-        Some(NextPart {
-            number,
-            attempt: 1,
-            ask: false,
-        })
     }
 
-    /// This part, which goes out alone, if it may now.
-    fn next_alone(&self, number: PartNumber, now: Instant) -> Option<NextPart> {
-        let failed = self.troubled.get(&number);
-        let waits = failed.is_some_and(|failed| failed.retry_at.is_none_or(|at| at > now));
-        if !self.running.is_empty() || number > self.count() || waits {
-            return None;
+    /// Asks for a permit for the next part, if there is one that may be sent.
+    fn want_part(&self, flights: &mut Flights, sequence: Sequence, now: Instant) {
+        let may_send = !flights.compare && (!flights.asks_api || flights.is_empty());
+        if !may_send || self.record.next_part(sequence, now).is_none() {
+            // One that came meanwhile goes back.
+            flights.wanted = None;
+            return;
         }
-        // Any byte that arrived of one that was interrupted moves the place of the next.
-        let interrupted = self.sequence == Sequence::Ordered && self.again.contains(&number);
-        Some(NextPart {
-            number,
-            attempt: failed.map_or(1, |failed| failed.attempts + 1),
-            ask: failed.map_or(interrupted, |failed| failed.ask),
-        })
-    }
-
-    /// The first part without a receipt, if there is one.
-    fn first_missing(&self) -> Option<PartNumber> {
-        (1..=self.count()).find(|number| !self.progress.receipts.contains_key(number))
-    }
-
-    /// When the next failed part is to be tried again.
-    #[must_use]
-    pub fn next_retry(&self) -> Option<Instant> {
-        self.troubled
-            .values()
-            .filter_map(|trouble| trouble.retry_at)
-            .min()
-    }
-
-    /// A part goes out.
-    pub fn start(&mut self, next: NextPart) {
-        self.again.remove(&next.number);
-        self.troubled.remove(&next.number);
-        self.running.insert(next.number, next.attempt);
-        while self.running.contains_key(&self.next)
-            || self.progress.receipts.contains_key(&self.next)
+        if flights
+            .wanted
+            .as_ref()
+            .is_none_or(|(_, asks_api)| *asks_api != flights.asks_api)
         {
-            self.next += 1;
+            let need = Need::Part {
+                asks_api: flights.asks_api,
+            };
+            flights.wanted = Some((self.want(need), flights.asks_api));
         }
     }
 
-    /// A part on its way came back without fault of its own; it goes out again. With `ask`, the
-    /// destination may have it all the same and is asked first.
-    pub fn requeue(&mut self, number: PartNumber, ask: Option<(Error, Instant)>) {
-        let Some(attempt) = self.running.remove(&number) else {
+    /// Sends the next part.
+    fn start_part(
+        &mut self,
+        flights: &mut Flights,
+        opened: &Opened,
+        source: &Source,
+        permit: Permit,
+        asks_api: bool,
+    ) {
+        let next = self.record.next_part(opened.sequence, Instant::now());
+        let plan = self.record.plan().cloned();
+        let (Some(next), Some(plan)) = (next, plan) else {
             return;
         };
-        match ask {
-            Some((error, now)) => {
-                let attempts = attempt.saturating_sub(1);
-                let trouble = Trouble {
-                    attempts,
-                    error,
-                    retry_at: Some(now),
-                    ask: true,
-                };
-                self.troubled.insert(number, trouble);
-            }
-            None => drop(self.again.insert(number)),
-        }
-    }
-
-    /// A part failed.
-    pub fn fail(&mut self, number: PartNumber, trouble: Trouble) {
-        self.running.remove(&number);
-        self.troubled.insert(number, trouble);
-    }
-
-    /// Makes every failed part (or the one) due now. Returns how many it was.
-    pub fn retry(&mut self, now: Instant, only: Option<PartNumber>) -> usize {
-        let mut reached = 0;
-        for (number, trouble) in &mut self.troubled {
-            if only.is_none_or(|only| only == *number) {
-                trouble.retry_at = Some(now);
-                trouble.attempts = if trouble.ask { trouble.attempts } else { 0 };
-                reached += 1;
-            }
-        }
-        reached
-    }
-
-    /// A part was acknowledged.
-    pub fn acknowledge(&mut self, number: PartNumber, receipt: PartReceipt) {
-        self.running.remove(&number);
-        self.troubled.remove(&number);
-        self.again.remove(&number);
-        let Some(part) = self.plan().and_then(|plan| plan.part(number)) else {
-            return;
+        let length = plan.part(next.number).map_or(0, |part| part.length);
+        let progress = Arc::<Progress>::default();
+        self.record.note(&Now::Starts(next));
+        self.tell(Told::Sends(Sending {
+            part: next,
+            length,
+            progress: Arc::clone(&progress),
+        }));
+        let job = PartJob {
+            account: Arc::clone(&self.shared.account),
+            remote: Arc::clone(&opened.remote),
+            plan,
+            path: self.path.clone(),
+            identity: self.identity,
+            source: source.inode,
+            next,
+            reading: self.shared.reading.clone(),
+            cap: self.shared.cap.clone(),
+            progress: Arc::clone(&progress),
+            patience: self.shared.timing.patience,
         };
-        if self.progress.receipts.insert(number, receipt).is_none() {
-            self.acknowledged += part.length;
-        }
+        let permit = permit.of(next.number);
+        let part = flights
+            .running
+            .spawn(async move { (send(job).await, permit) });
+        let in_flight = InFlight {
+            part: next,
+            length,
+            progress,
+            asks_api,
+        };
+        flights.parts.insert(part.id(), in_flight);
     }
 
-    /// The destination lacks these parts, or has them with other bytes. They go out before any
-    /// other: should one of them not be replaceable, that shows before more is sent in vain.
-    pub fn lose(&mut self, numbers: &BTreeSet<PartNumber>) {
-        for number in numbers {
-            self.verified.remove(number);
-            let Some(part) = self.plan().and_then(|plan| plan.part(*number)) else {
-                continue;
-            };
-            if self.progress.receipts.remove(number).is_some() {
-                self.acknowledged = self.acknowledged.saturating_sub(part.length);
+    /// A part is no longer in flight.
+    async fn landed(
+        &mut self,
+        flights: &mut Flights,
+        opened: &mut Opened,
+        landed: Result<(Id, Landed), JoinError>,
+    ) -> Result<(), End> {
+        let (id, (result, permit)) = match landed {
+            Ok(landed) => landed,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(error) => {
+                self.cancelled(flights.parts.remove(&error.id()));
+                return Ok(());
             }
-            if !self.running.contains_key(number) && !self.troubled.contains_key(number) {
-                self.again.insert(*number);
+        };
+        let Some(part) = flights.parts.remove(&id) else {
+            return Ok(());
+        };
+        let number = part.part.number;
+        if part.asks_api && !matches!(result, Err(NotSent::Unprepared(_))) {
+            flights.asks_api = false;
+        }
+        let result = match result {
+            Ok(sent) => self.arrived(opened, part.part, sent).await,
+            Err(NotSent::Replaced) => {
+                self.note(Now::Interrupted(number, None));
+                (flights.compare, flights.replaced) = (true, true);
+                Ok(())
+            }
+            Err(NotSent::DoesNotFit) => {
+                self.note(Now::Interrupted(number, None));
+                flights.compare = true;
+                Ok(())
+            }
+            Err(NotSent::Unprepared(error)) => {
+                flights.asks_api |= !error.kind.counted();
+                self.part_failed(opened, &part, false, error, Way::Calls)
+            }
+            Err(NotSent::Failed(error)) if error.kind == Kind::Conflict => {
+                self.conflicts(flights, part.part, error);
+                Ok(())
+            }
+            Err(NotSent::Failed(error)) => {
+                fault_point("part-failed");
+                let all_taken = part.all_taken();
+                self.part_failed(opened, &part, all_taken, error, Way::Parts)
+            }
+        };
+        // Only now: until the actor knows what became of it, it counts as in flight.
+        drop(permit);
+        result
+    }
+
+    /// A part arrived. With a new ticket, that is on disk before another part is sent.
+    async fn arrived(
+        &mut self,
+        opened: &mut Opened,
+        part: NextPart,
+        sent: Sent,
+    ) -> Result<(), End> {
+        fault_point("part-answered");
+        let number = part.number;
+        self.came_through(Way::Parts);
+        if sent.verified {
+            self.note(Now::Verified(vec![number]));
+        }
+        self.record.acknowledge(number, sent.receipt.clone());
+        self.tell(Told::Arrived(part, sent.receipt));
+        if let Some(ticket) = sent.ticket {
+            self.keep_durably(vec![Change::Ticket(ticket)]).await?;
+            *opened = self.open()?;
+        }
+        Ok(())
+    }
+
+    /// The account reports bytes that do not fit the plan: it is asked again about this part after a
+    /// pause. If that goes on, all that it has is compared with the plan.
+    fn conflicts(&mut self, flights: &mut Flights, part: NextPart, error: Error) {
+        flights.conflicts += 1;
+        if flights.conflicts > CONFLICT_ASKED_AGAIN {
+            self.note(Now::Interrupted(part.number, None));
+            flights.compare = true;
+            return;
+        }
+        let wait = self.conflict(flights.conflicts, error);
+        let trouble = Trouble {
+            attempts: part.attempt.saturating_sub(1),
+            error: wait.error,
+            retry_at: Some(wait.until),
+            ask: true,
+        };
+        self.note(Now::Fails(part.number, trouble));
+    }
+
+    /// A part failed: it is retried, or waits for the person, or ends its upload.
+    fn part_failed(
+        &mut self,
+        opened: &Opened,
+        part: &InFlight,
+        all_taken: bool,
+        error: Error,
+        way: Way,
+    ) -> Result<(), End> {
+        let NextPart {
+            number,
+            attempt,
+            ask,
+        } = part.part;
+        // What arrived with other bytes is known to be there, and of no use.
+        let unsure = matches!(error.kind, Kind::Broken | Kind::Server)
+            || error.status.is_some_and(|status| status >= 500);
+        // Where parts follow each other, any byte that arrived moves the place of the next.
+        let ordered = opened.sequence == Sequence::Ordered;
+        let maybe_there = (all_taken && unsure) || ask;
+        let ask = ordered || (maybe_there && error.kind != Kind::Corrupt);
+        let (verdict, now) = self.failed(Some(number), attempt, &error, way);
+        // A host that can't be reached or is busy says nothing about the part: such an attempt is not
+        // counted, and takes nothing from the count of those before it.
+        let attempts = if error.kind.counted() {
+            attempt
+        } else {
+            attempt.saturating_sub(1)
+        };
+        let trouble = |retry_at| Trouble {
+            attempts,
+            error: error.clone(),
+            retry_at,
+            ask,
+        };
+        match verdict {
+            Verdict::Done => self.keep(vec![Change::Part(number, PartReceipt::default())]),
+            Verdict::WhenOpen => self.note(Now::Fails(number, trouble(Some(now)))),
+            Verdict::At(at) => self.note(Now::Fails(number, trouble(Some(at)))),
+            Verdict::Ask => self.note(Now::Fails(number, trouble(None))),
+            Verdict::EndAll => self.note(Now::Interrupted(number, None)),
+            Verdict::EndUpload => {
+                self.note(Now::Interrupted(number, None));
+                return Err(End::Failed(error));
+            }
+        }
+        Ok(())
+    }
+
+    /// Cancels all parts in flight. Those that arrived at the last moment count.
+    async fn cancel(&mut self, flights: &mut Flights) {
+        flights.wanted = None;
+        flights.running.abort_all();
+        while let Some(landed) = flights.running.join_next_with_id().await {
+            match landed {
+                Ok((id, (Ok(sent), permit))) => {
+                    if let Some(part) = flights.parts.remove(&id) {
+                        let number = part.part.number;
+                        let mut changes: Vec<Change> =
+                            sent.ticket.into_iter().map(Change::Ticket).collect();
+                        changes.push(Change::Part(number, sent.receipt));
+                        self.keep(changes);
+                    }
+                    drop(permit);
+                }
+                Ok((id, (Err(_), permit))) => {
+                    self.cancelled(flights.parts.remove(&id));
+                    drop(permit);
+                }
+                Err(error) if error.is_panic() => {
+                    std::panic::resume_unwind(error.into_panic());
+                }
+                Err(error) => self.cancelled(flights.parts.remove(&error.id())),
             }
         }
     }
 
-    /// The state of every part, as stretches.
-    #[must_use]
-    pub fn part_states(&self) -> Vec<(PartState, u32)> {
-        let mut stretches: Vec<(PartState, u32)> = Vec::new();
-        for number in 1..=self.count() {
-            let state = self.part_state(number);
-            match stretches.last_mut() {
-                Some((last, count)) if *last == state => *count += 1,
-                _ => stretches.push((state, 1)),
-            }
-        }
-        stretches
+    /// A part was cancelled. Where all of it was taken, the account is asked before it is sent again.
+    fn cancelled(&mut self, part: Option<InFlight>) {
+        let Some(part) = part else { return };
+        let trouble = part.all_taken().then(|| Trouble {
+            attempts: part.part.attempt.saturating_sub(1),
+            error: Error::new(Kind::Broken, "it was cancelled before the answer came"),
+            retry_at: Some(Instant::now()),
+            ask: true,
+        });
+        self.note(Now::Interrupted(part.part.number, trouble));
     }
 
-    fn part_state(&self, number: PartNumber) -> PartState {
-        if self.progress.receipts.contains_key(&number) {
-            let verified = self.verified.contains(&number);
-            return if verified {
-                PartState::Verified
-            } else {
-                PartState::Done
-            };
-        }
-        if self.running.contains_key(&number) {
-            return PartState::Running;
-        }
-        match self.troubled.get(&number) {
-            Some(Trouble {
-                retry_at: Some(_), ..
-            }) => PartState::Retrying,
-            Some(_) => PartState::Failed,
-            None => PartState::Waiting,
+    /// What is said of an upload of which only failed parts are left.
+    fn parts_failed(&self) -> Error {
+        let count = self.record.troubled.len();
+        let Some((number, trouble)) = self.record.troubled.first_key_value() else {
+            return Error::new(Kind::Server, "no part is left that can be sent");
+        };
+        let words = if count == 1 {
+            format!("part {number} failed: {}", trouble.error)
+        } else {
+            format!(
+                "{count} parts failed, the first is part {number}: {}",
+                trouble.error
+            )
+        };
+        Error {
+            message: words,
+            ..trouble.error.clone()
         }
     }
+}
 
-    /// How many failed parts are tried again by themselves, and how many wait for the person.
-    #[must_use]
-    pub fn troubles(&self) -> (u32, u32) {
-        let retrying = self
-            .troubled
-            .values()
-            .filter(|trouble| trouble.retry_at.is_some())
-            .count();
-        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        (count(retrying), count(self.troubled.len() - retrying))
+/// The permit that is waited for, if one is.
+async fn granted(
+    wanted: &mut Option<(oneshot::Receiver<Grant>, bool)>,
+) -> Result<Grant, oneshot::error::RecvError> {
+    match wanted {
+        Some((grant, _)) => grant.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Ends at this moment; never without one.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }

@@ -88,6 +88,7 @@ impl World {
             history: (0..90u64)
                 .map(|i| 9 * MIB + (i * i * 37 % 71) * MIB / 10)
                 .collect(),
+            orphans: 0,
             limited_by: LimitedBy::Line,
             saved: true,
             errors: 7,

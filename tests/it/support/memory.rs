@@ -26,10 +26,9 @@ use reelhaul::{
         ReceivedPart, RemoteUpload, StatusBatch, Target, Ticket,
     },
     engine::{
-        Handle, Timing,
+        Handle, Patience, Timing,
         protocol::{Command, Phase, Query, Reply, Row, State, Summary, WindowQuery},
         retry::Backoff,
-        worker::Patience,
     },
     error::{Error, Kind, Result},
     ids::{AccountId, MediaId},

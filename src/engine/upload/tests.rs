@@ -1,20 +1,26 @@
 //! What comes of comparing, held against a destination that answers as it is told.
 
-use std::{io::Write, num::NonZeroU64, sync::Arc};
+use std::{io::Write, num::NonZeroU64, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use http_body_util::BodyExt;
 
-use super::*;
+use super::{
+    compare::{differences, up_to},
+    part::{NotSent, PartJob, send},
+    *,
+};
 use crate::{
     body::{BLOCK, PartBody},
-    destination::{Limits, PartReceipt, Receipt, ReceivedPart, Target},
-    ids::{AccountId, MediaId},
-    limiter::BandwidthLimiter,
-    session::{
-        Change,
-        record::{Record, read_table, write_change},
+    destination::{
+        Limits, Lookup, NewMedia, PartReceipt, Receipt, Receipts, Received, ReceivedPart,
+        StatusBatch, Target,
     },
+    engine::{record::NextPart, timing::Patience},
+    error::Result,
+    ids::{AccountId, MediaId},
+    plan::Part,
+    session::record::{Record, read_table, write_change},
     settings::Bandwidth,
 };
 
@@ -84,22 +90,21 @@ fn receipt(byte: u8) -> PartReceipt {
 #[test]
 fn bytes_up_to_the_middle_of_a_part_make_a_part_that_ends_there() {
     let plan = PartPlan::split(30, NonZeroU64::new(10).unwrap()).unwrap();
-    let (whole, there, new_plan) = up_to(20, plan.clone()).unwrap();
+    let (whole, there, new_plan) = up_to(20, plan.clone());
     assert_eq!((whole, new_plan), (plan.clone(), None));
     assert_eq!(there.into_keys().collect::<Vec<_>>(), [1, 2]);
 
-    let (split, there, new_plan) = up_to(14, plan.clone()).unwrap();
+    let (split, there, new_plan) = up_to(14, plan.clone());
     assert_eq!(new_plan, Some(split.clone()));
     let lengths: Vec<u64> = split.parts().map(|part| part.length).collect();
     assert_eq!(lengths, [10, 4, 6, 10]);
     // What was sent behind it does not count.
     let receipts = [(1, receipt(1)), (3, receipt(3))].into();
     let hash = |_: Part| panic!("nothing is to be read");
-    let checked = compare(&split, &there, &receipts, false, hash).unwrap();
+    let checked = differences(&split, &there, &receipts, false, hash).unwrap();
     assert_eq!((checked.found, checked.lost), (vec![(2, None)], [3].into()));
 
-    assert_eq!(up_to(0, plan.clone()).unwrap().1, [].into());
-    assert_eq!(up_to(31, plan).unwrap_err().kind, Kind::TicketGone);
+    assert_eq!(up_to(0, plan).1, [].into());
 }
 
 #[tokio::test]
@@ -115,9 +120,10 @@ async fn whatever_is_lost_is_written_so_that_it_can_be_read_again() {
     let receipts = [(1, receipt(1)), (2, receipt(2))].into();
     let path = file.path().to_owned();
     let reading = Reading::default();
-    let checked = check(&there, plan, receipts, path, reading, false)
-        .await
-        .unwrap();
+    let compared = compare(&there, plan, receipts, path, reading, false).await;
+    let Ok(Compared::Fits(checked)) = compared else {
+        panic!("{compared:?}");
+    };
     let change = Change::Lost(checked.lost);
     let mut text = String::new();
     write_change(&mut text, 7, &change);

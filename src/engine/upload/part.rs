@@ -4,11 +4,11 @@ use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-use super::{Patience, blocking, hash, open};
+use super::file::{blocking, hash, open};
 use crate::{
     body::{PartBody, Progress, Reading},
     destination::{Account, Md5, PartReceipt, Received, RemoteUpload, Target, Ticket, conflict},
-    engine::upload::NextPart,
+    engine::{record::NextPart, timing::Patience},
     error::{Error, Kind, Result},
     identity::Identity,
     limiter::BandwidthLimiter,
@@ -17,40 +17,40 @@ use crate::{
 
 /// What is needed to send one part.
 #[derive(Debug)]
-pub struct PartJob {
+pub(super) struct PartJob {
     /// Where to.
-    pub account: Arc<dyn Account>,
+    pub(super) account: Arc<dyn Account>,
     /// The upload there.
-    pub remote: Arc<dyn RemoteUpload>,
+    pub(super) remote: Arc<dyn RemoteUpload>,
     /// Its plan.
-    pub plan: PartPlan,
+    pub(super) plan: PartPlan,
     /// The file.
-    pub path: PathBuf,
+    pub(super) path: PathBuf,
     /// The file as it was when it was queued.
-    pub identity: Identity,
-    /// The inode that the parts come from; 0 where that is not known, or says nothing.
-    pub source: u64,
+    pub(super) identity: Identity,
+    /// The inode that the parts are read from; 0 where that is not known, or means nothing.
+    pub(super) source: u64,
     /// Which part, and how.
-    pub next: NextPart,
+    pub(super) next: NextPart,
     /// What it shares with the other parts that are read.
-    pub reading: Reading,
+    pub(super) reading: Reading,
     /// The cap its bytes keep to.
-    pub cap: BandwidthLimiter,
+    pub(super) cap: BandwidthLimiter,
     /// Where its progress is seen.
-    pub progress: Arc<Progress>,
+    pub(super) progress: Arc<Progress>,
     /// How long things may take.
-    pub patience: Patience,
+    pub(super) patience: Patience,
 }
 
 /// A part that arrived.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Sent {
+pub(super) struct Sent {
     /// Its MD5 as taken while sending, where it was read, and the account's tag for it.
-    pub receipt: PartReceipt,
+    pub(super) receipt: PartReceipt,
     /// Whether the account returned the same MD5.
-    pub verified: bool,
+    pub(super) verified: bool,
     /// The upload's ticket from now on, where the part changed it.
-    pub ticket: Option<Ticket>,
+    pub(super) ticket: Option<Ticket>,
 }
 
 impl Sent {
@@ -66,12 +66,12 @@ impl Sent {
 
 /// Why a part was not sent.
 #[derive(Debug)]
-pub enum NotSent {
+pub(super) enum NotSent {
     /// Another file stands in the place of the one that the other parts came from. Its bytes have to be
     /// held against theirs first.
     Replaced,
-    /// The account has bytes up to the middle of it, so that it can't go out as it is.
-    Misplaced,
+    /// The account has bytes up to the middle of this part: what it has is compared with the plan first.
+    DoesNotFit,
     /// It was not known where it goes: nothing was sent.
     Unprepared(Error),
     /// It failed.
@@ -90,7 +90,7 @@ impl From<Error> for NotSent {
 /// [`NotSent::Replaced`]; the destination's; [`Kind::Local`] and [`Kind::Changed`] when the file is at
 /// fault; [`Kind::Corrupt`] when the destination names another MD5 than was taken on the way, where the
 /// part can be sent again, else [`Kind::TicketGone`].
-pub async fn send(job: PartJob) -> Result<Sent, NotSent> {
+pub(super) async fn send(job: PartJob) -> Result<Sent, NotSent> {
     let number = job.next.number;
     let Some(part) = job.plan.part(number) else {
         let words = format!("the plan has no part {number}");
@@ -192,7 +192,7 @@ async fn ask(job: &PartJob, part: Part) -> Result<Option<Sent>, NotSent> {
             return Ok(Some(Sent::there(None, false)));
         }
         Received::Offset(offset) if offset == part.offset => None,
-        Received::Offset(_) => return Err(NotSent::Misplaced),
+        Received::Offset(_) => return Err(NotSent::DoesNotFit),
         Received::Conflict(what) => return Err(conflict(&what).into()),
     };
     let Some(there) = there else { return Ok(None) };

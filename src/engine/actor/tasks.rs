@@ -1,0 +1,481 @@
+//! The tasks of the uploads: which upload gets a place and a task, which permit is granted, and what is
+//! recorded of what tasks tell. What an upload does is the task's own business
+//! ([`crate::engine::upload`]).
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+
+use super::Actor;
+use crate::{
+    destination::{Limits, PartReceipt},
+    engine::{
+        flights::Flight,
+        protocol::{Event, UploadId},
+        rate::Meter,
+        record::{Begun, Hold, NextPart, Now, Phase, Step, StepWait, Upload},
+        retry::Way,
+        schedule::{self, Room, Start, Waiting},
+        upload::{
+            self, Claim, End, Grant, Message, Need, Order, Permit, Scene, Sending, Stop, Task,
+            Told, Want, new_marker,
+        },
+    },
+    error::{Error, Kind},
+    format,
+    identity::Identity,
+    plan::PartNumber,
+    session::{Change, Orphan, record},
+};
+
+/// The actor's side of a task.
+#[derive(Debug)]
+pub(super) struct Handle {
+    orders: mpsc::UnboundedSender<Order>,
+    /// The permit it waits for.
+    want: Option<Want>,
+    /// How many permits for parts it has.
+    parts: usize,
+    /// The limits of its upload, once parts can be sent.
+    pub(super) limits: Option<Limits>,
+    /// Whether it was told to end: how it ends says nothing then.
+    dismissed: bool,
+}
+
+impl Handle {
+    /// Tells the task something. One that has ended has told so, and that is about to be read.
+    pub(super) fn order(&self, order: Order) {
+        let _ = self.orders.send(order);
+    }
+}
+
+/// How many permits are out.
+#[derive(Debug, Default)]
+pub(super) struct Permits {
+    calls: usize,
+    parts: usize,
+}
+
+impl Actor {
+    /// Grants what may be granted now, and gives places to queued uploads.
+    pub(super) fn start_what_may(&mut self) {
+        self.wake_settled();
+        loop {
+            let waits = self.halted.is_some() || self.stopping.is_some() || self.masses.any();
+            let store = &self.session.store;
+            if waits || store.error().is_some() || store.is_behind() {
+                return;
+            }
+            let parts = if self.may_start(Way::Parts) {
+                usize::from(self.parts_limit())
+            } else {
+                0
+            };
+            let room = Room {
+                parts,
+                parts_in_flight: self.permits.parts,
+                files: usize::from(self.settings.files_in_flight.max(1)),
+                files_active: self.active.len(),
+                calls: self.may_start(Way::Calls),
+            };
+            let waiting = |id: &UploadId| {
+                let task = self.tasks.get(id)?;
+                Some(Waiting {
+                    upload: *id,
+                    need: task.want.as_ref()?.need,
+                    in_flight: task.parts,
+                })
+            };
+            let waiting: Vec<Waiting> = self.active.iter().filter_map(waiting).collect();
+            let queue = &mut self.queue;
+            match schedule::next(&waiting, room, || queue.next_queued().is_some()) {
+                None => return,
+                Some(Start::Upload) => self.activate_next(),
+                Some(Start::Grant(id)) => self.grant(id),
+            }
+        }
+    }
+
+    /// Whether something may be begun now that goes this way.
+    pub(super) fn may_start(&self, way: Way) -> bool {
+        let calls = self.permits.calls + usize::from(self.polls.asking);
+        self.gates
+            .may_start(way, Instant::now(), self.permits.parts, calls)
+    }
+
+    /// Whether anything is asked of the account or sent to it. A task that waits for a permit, or to try
+    /// again, does neither.
+    pub(super) fn is_at_work(&self) -> bool {
+        self.permits.calls + self.permits.parts > 0 || self.polls.asking
+    }
+
+    /// Whether nothing is left that has to come to its end.
+    pub(super) fn is_idle(&self) -> bool {
+        self.tasks.is_empty() && !self.polls.asking
+    }
+
+    /// Gives the next queued upload a place and a task.
+    fn activate_next(&mut self) {
+        let Some(id) = self.queue.next_queued() else {
+            return;
+        };
+        if let Some(Phase::Waiting) = self.queue.get(id).map(|upload| &upload.phase) {
+            // It has a marker of its own from here on, which is saved before anything is created.
+            let marker = new_marker(&mut self.random);
+            self.begin_under(id, marker);
+        }
+        self.queue
+            .with_begun(id, |begun| begun.step = Step::Creating);
+        let Some(upload) = self.queue.get(id) else {
+            return;
+        };
+        let Some(record) = upload.begun().cloned() else {
+            return;
+        };
+        let (orders, taken) = mpsc::unbounded_channel();
+        let task = Task {
+            id,
+            path: upload.path.to_path_buf(),
+            identity: upload.identity,
+            record,
+            shared: std::sync::Arc::clone(&self.shared),
+            scene: self.scene(),
+            split_by: (!self.resized).then_some(self.settings.part_size),
+            told: self.told.0.clone(),
+            orders: taken,
+            stop: None,
+            random: self.random.fork(),
+        };
+        self.active.push(id);
+        self.tasks.insert(
+            id,
+            Handle {
+                orders,
+                want: None,
+                parts: 0,
+                limits: None,
+                dismissed: false,
+            },
+        );
+        self.running.spawn(upload::run(task));
+    }
+
+    /// Has a marker for an upload in memory: nothing of it is created yet, and nothing saved.
+    fn begin_under(&mut self, id: UploadId, marker: String) {
+        let account = self.shared.account.id().clone();
+        self.queue.apply(id, &Change::Begun(marker, Some(account)));
+    }
+
+    /// How things are, for tasks.
+    pub(super) fn scene(&self) -> Scene {
+        Scene {
+            part_size: self.settings.part_size,
+            retries: self.settings.retries,
+            at_once: self.parts_limit(),
+            line: self.line_seen(),
+            late: self.session.late_parts,
+        }
+    }
+
+    fn grant(&mut self, id: UploadId) {
+        let (scene, told) = (self.scene(), self.told.0.clone());
+        let Some(task) = self.tasks.get_mut(&id) else {
+            return;
+        };
+        let Some(Want { need, grant }) = task.want.take() else {
+            return;
+        };
+        match need {
+            Need::Call => self.permits.calls += 1,
+            Need::Part { .. } => {
+                self.permits.parts += 1;
+                task.parts += 1;
+            }
+        }
+        let permit = Permit::new(id, need, told);
+        // A task that no longer waits gives the permit back as it drops it.
+        let _ = grant.send(Grant { permit, scene });
+    }
+
+    /// Has the task of an upload end, and frees its place. Until the task has ended, no other is started
+    /// for it: two creates at once might make two media objects.
+    pub(super) fn dismiss(&mut self, id: UploadId, stop: Stop) {
+        if let Some(task) = self.tasks.get_mut(&id) {
+            task.want = None;
+            task.dismissed = true;
+            task.order(Order::Stop(stop));
+        }
+        self.deactivate(id);
+    }
+
+    /// Frees the place of an upload.
+    pub(super) fn deactivate(&mut self, id: UploadId) {
+        self.active.retain(|other| *other != id);
+        self.polls.waiting.retain(|other| *other != id);
+    }
+
+    /// What one of our futures told.
+    pub(super) fn heard(&mut self, message: Message) {
+        match message {
+            Message::Upload(id, told) => self.told(id, told),
+            Message::Statuses(ids, batch) => self.became(&ids, batch),
+        }
+    }
+
+    fn told(&mut self, id: UploadId, told: Told) {
+        match told {
+            Told::Wants(want) => {
+                if let Some(task) = self.tasks.get_mut(&id) {
+                    task.want = Some(want);
+                }
+            }
+            Told::Returned(need, part) => self.returned(id, need, part),
+            Told::Changed(changes, saved) => {
+                // Of an upload that was removed nothing is saved, and nobody is told that it is.
+                if self.queue.get(id).is_some() {
+                    self.keep_all(id, &changes);
+                    if let Some(saved) = saved {
+                        self.session.store.barrier_for(saved);
+                    }
+                }
+            }
+            Told::Noted(now) => drop(self.queue.with_begun(id, |begun| begun.note(&now))),
+            Told::Claims(claim) => self.claims(id, claim),
+            Told::Found(parts) => {
+                for (number, md5) in parts {
+                    let sent = self.queue.bytes().sent;
+                    self.keep(id, &Change::Part(number, md5.into()));
+                    self.queue.count_as_found(sent);
+                }
+            }
+            Told::Ready(limits) => self.ready(id, limits),
+            Told::Sends(sending) => self.sends(id, sending),
+            Told::Arrived(part, receipt) => self.arrived(id, part, receipt),
+            Told::CameThrough(way) => self.gates.came_through(way),
+            Told::Failed(failure) => self.failure(id, failure),
+            Told::Orphaned(orphan) => self.orphaned(orphan),
+            Told::Ended(end) => self.ended(id, end),
+        }
+    }
+
+    fn returned(&mut self, id: UploadId, need: Need, part: Option<PartNumber>) {
+        match need {
+            Need::Call => self.permits.calls -= 1,
+            Need::Part { .. } => {
+                self.permits.parts -= 1;
+                // One that came too late for a task may come back when the next has begun.
+                if let Some(task) = self.tasks.get_mut(&id) {
+                    task.parts = task.parts.saturating_sub(1);
+                }
+            }
+        }
+        if let Some(part) = part {
+            self.flights.end(id, part);
+        }
+    }
+
+    /// An upload asks for its file: granted unless another one of the session sends it.
+    fn claims(&mut self, id: UploadId, claim: Claim) {
+        let Claim {
+            file,
+            changes,
+            answer,
+        } = claim;
+        if self.queue.get(id).is_none() {
+            return;
+        }
+        if let Some(twin) = self.queue.twin(id, &file) {
+            let _ = answer.send(Err(same_file(twin)));
+            return;
+        }
+        self.keep_all(id, &changes);
+        self.queue.goes_out(id);
+        let (saved, on_disk) = oneshot::channel();
+        if changes.is_empty() {
+            let _ = saved.send(());
+        } else {
+            self.session.store.barrier_for(saved);
+        }
+        let _ = answer.send(Ok(on_disk));
+    }
+
+    /// Parts of an upload can be sent from now on: that is told once for each task.
+    fn ready(&mut self, id: UploadId, limits: Limits) {
+        let Some(task) = self.tasks.get_mut(&id) else {
+            return;
+        };
+        if task.limits.replace(limits).is_some() {
+            return;
+        }
+        let Some(upload) = self.queue.get(id) else {
+            return;
+        };
+        let media = upload.media().cloned();
+        let parts = upload.begun().map_or(0, Begun::count);
+        if self.events.is_none() {
+            let (place, count) = (self.place(id, None), format::count(parts as usize, "part"));
+            if let Some(media) = &media {
+                tracing::info!("{place} goes to {media} in {count}");
+            } else {
+                tracing::info!("{place} goes out in {count}");
+            }
+        }
+        self.happened(|| Event::Started {
+            id,
+            path: upload.path.to_path_buf(),
+            media,
+            parts,
+        });
+    }
+
+    fn sends(&mut self, id: UploadId, sending: Sending) {
+        let Sending {
+            part,
+            length,
+            progress,
+        } = sending;
+        self.queue.with(id, |upload| {
+            if let Phase::Begun(begun) = &mut upload.phase {
+                begun.note(&Now::Starts(part));
+                upload.attempts += 1;
+            }
+        });
+        let begun = Instant::now();
+        let flight = Flight {
+            progress,
+            length,
+            attempt: part.attempt,
+            begun,
+            meter: Meter::new(begun),
+            measured: 0,
+        };
+        self.flights.start(id, part.number, flight);
+    }
+
+    fn arrived(&mut self, id: UploadId, part: NextPart, receipt: PartReceipt) {
+        let number = part.number;
+        self.keep(id, &Change::Part(number, receipt));
+        let plan = self.queue.begun(id).and_then(Begun::plan);
+        let length = plan.and_then(|plan| plan.part(number));
+        let bytes = length.map_or(0, |part| part.length);
+        self.tuner.arrived(Instant::now(), bytes);
+        self.happened(|| Event::Part {
+            id,
+            part: number,
+            bytes,
+            attempt: part.attempt,
+        });
+    }
+
+    /// An object may be left at the account that no upload stands for.
+    pub(super) fn orphaned(&mut self, orphan: Orphan) {
+        let mut text = String::new();
+        record::write_orphan(&mut text, &orphan);
+        self.queue.note_orphan(orphan);
+        self.append(text);
+    }
+
+    /// The orphan that removing this upload leaves, if it does.
+    pub(super) fn orphan_of(&self, id: UploadId) -> Option<Orphan> {
+        let upload = self.queue.get(id)?;
+        let begun = upload.begun()?;
+        let left = !begun.made_nothing() && !begun.progress.completed;
+        left.then(|| Orphan {
+            marker: begun.progress.marker.clone(),
+            account: Some(self.shared.account.id().clone()),
+            media: upload.media().cloned(),
+            path: upload.path.to_path_buf(),
+            at: jiff::Timestamp::now().into(),
+            gone: false,
+        })
+    }
+
+    /// A task has ended.
+    fn ended(&mut self, id: UploadId, end: End) {
+        let task = self.tasks.remove(&id);
+        self.active.retain(|other| *other != id);
+        self.queue.with_begun(id, |begun| {
+            begun.step = Step::Idle;
+            begun.wait = None;
+        });
+        let goes_on = |upload: &Upload| matches!(upload.hold, Hold::None);
+        if !self.queue.get(id).is_some_and(goes_on) {
+            return;
+        }
+        match end {
+            _ if self.is_processing(id) => self.process(id),
+            // What was held meanwhile, and goes on by now, is begun again from the record.
+            _ if task.is_some_and(|task| task.dismissed) => self.queue.look_again_from(id),
+            End::Failed(error) => self.end_upload(id, &error),
+            End::Duplicate(reason) => self.leave_out_duplicate(id, reason),
+            End::Unsettled(file, at) => self.let_settle(id, &file, at),
+            End::Complete | End::Stopped => self.queue.look_again_from(id),
+        }
+    }
+
+    /// Whether the account has all of it, and it is not to be started over.
+    pub(super) fn is_processing(&self, id: UploadId) -> bool {
+        let begun = self.queue.begun(id);
+        begun.is_some_and(|begun| begun.progress.completed && !begun.progress.clearing)
+    }
+
+    /// The same file is sent, or was, as another upload of this session.
+    fn leave_out_duplicate(&mut self, id: UploadId, reason: String) {
+        tracing::info!("{} is left out: {reason}", self.place(id, None));
+        let path = self.queue.get(id).map(|upload| upload.path.to_path_buf());
+        self.leave_out(id, Error::new(Kind::Local, &reason));
+        self.happened(|| Event::Skipped {
+            path: path.unwrap_or_default(),
+            reason,
+        });
+    }
+
+    /// A file that may still be written to gives up its place, and is looked at again later.
+    fn let_settle(&mut self, id: UploadId, file: &Identity, at: Instant) {
+        if self
+            .queue
+            .get(id)
+            .is_some_and(|upload| upload.identity != *file)
+        {
+            let begun = self.queue.begun(id);
+            let marker = begun.map(|begun| begun.progress.marker.clone());
+            self.keep(id, &Change::Fresh(*file));
+            self.begin_under(id, marker.unwrap_or_default());
+        }
+        let words = "it may still be written to: waiting until it rests";
+        let wait = StepWait {
+            until: at,
+            error: Error::new(Kind::Changed, words),
+        };
+        self.queue.with_begun(id, |begun| begun.wait = Some(wait));
+        self.resting.push((at, id));
+    }
+
+    /// Files that have been left alone long enough wait for their turn again.
+    fn wake_settled(&mut self) {
+        let now = Instant::now();
+        let (due, resting) = self.resting.iter().partition(|(at, _)| *at <= now);
+        self.resting = resting;
+        let due: Vec<(Instant, UploadId)> = due;
+        for (_, id) in due {
+            self.queue.with_begun(id, |begun| begun.wait = None);
+            self.queue.look_again_from(id);
+        }
+    }
+
+    fn keep_all(&mut self, id: UploadId, changes: &[Change]) {
+        for change in changes {
+            self.keep(id, change);
+        }
+    }
+}
+
+/// Why a file is left out, of which this is another upload.
+fn same_file(twin: &Upload) -> String {
+    let path = crate::path::shown(&twin.path);
+    match (&twin.phase, twin.media()) {
+        (Phase::Done(_), Some(media)) => format!("the same file as {path}, uploaded as {media}"),
+        _ => format!("the same file as {path}, which is queued already"),
+    }
+}

@@ -1,0 +1,50 @@
+//! How long the engine waits for things, and when it gives up.
+
+use std::time::Duration;
+
+use super::retry::Backoff;
+
+/// How long requests may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// For how long a connection may take no bytes of a part before it is closed.
+    pub stall: Duration,
+    /// For how long the answer to a part may take once all its bytes were taken.
+    pub answer: Duration,
+}
+
+/// How long the engine waits for things, and when it gives up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// How long steps may take.
+    pub patience: Patience,
+    /// How long to wait before a part or step is tried again.
+    pub backoff: Backoff,
+    /// For how long the line may be down before the program gives up; the session stays.
+    pub offline: Duration,
+    /// How long parts in flight are waited for at the end.
+    pub drain: Duration,
+    /// How long the destination is given before it is asked again what became of a file …
+    pub poll_first: Duration,
+    /// … and at most, after having been asked many times.
+    pub poll_most: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            patience: Patience {
+                stall: Duration::from_mins(1),
+                answer: Duration::from_mins(5),
+            },
+            backoff: Backoff {
+                first: Duration::from_secs(1),
+                most: Duration::from_mins(2),
+            },
+            offline: Duration::from_hours(24),
+            drain: Duration::from_secs(15),
+            poll_first: Duration::from_secs(1),
+            poll_most: Duration::from_mins(1),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The local file of an upload: what it is now, and the MD5 of its parts. All of it blocks on the disk,
+//! off the async threads.
+
+use std::{fs::File, io, path::PathBuf};
+
+use crate::{
+    body::Reading,
+    destination::Md5,
+    error::{Error, Kind, Result},
+    identity::Identity,
+    plan::Part,
+};
+
+/// The file as it is now.
+///
+/// # Errors
+/// [`Kind::Local`] when it can't be opened for reading, or is no file.
+pub(super) async fn read_identity(path: PathBuf) -> Result<Identity> {
+    blocking(move || {
+        let file = open_here(&path)?;
+        let metadata = file
+            .metadata()
+            .map_err(|error| Error::local("it can't be looked at", &error))?;
+        if !metadata.is_file() {
+            return Err(Error::new(Kind::Local, "it is no file any more"));
+        }
+        Ok(Identity::of(&metadata))
+    })
+    .await
+}
+
+/// Opens the file, and says what it is.
+///
+/// # Errors
+/// [`Kind::Local`].
+pub(super) async fn open(path: PathBuf) -> Result<(File, Identity)> {
+    blocking(move || {
+        let file = open_here(&path)?;
+        let metadata = file
+            .metadata()
+            .map_err(|error| Error::local("it can't be looked at", &error))?;
+        Ok((file, Identity::of(&metadata)))
+    })
+    .await
+}
+
+/// Opens a file for reading.
+pub(super) fn open_here(path: &std::path::Path) -> Result<File> {
+    File::open(path).map_err(|error| Error::local("it can't be opened", &error))
+}
+
+/// The MD5 of one part of a file.
+pub(super) fn hash(reading: &Reading, file: &File, part: Part) -> Result<Md5> {
+    let md5 = reading.md5(file, part);
+    md5.map_err(|error| Error::local("it can't be read", &error))
+}
+
+/// Runs what blocks on the disk off the async threads.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| {
+            Err(Error::local(
+                "reading ended early",
+                &io::Error::other(error),
+            ))
+        })
+}

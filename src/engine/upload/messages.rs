@@ -1,0 +1,222 @@
+//! What the task of an upload and the actor say to each other.
+
+use std::sync::Arc;
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+
+use crate::{
+    body::Progress,
+    destination::{Limits, LineSeen, Md5, PartReceipt, StatusBatch},
+    engine::{
+        protocol::UploadId,
+        record::{NextPart, Now},
+        retry::{Verdict, Way},
+    },
+    error::Error,
+    identity::Identity,
+    plan::PartNumber,
+    session::{Change, Orphan},
+    settings::PartSize,
+};
+
+/// What reaches the actor from the futures it started.
+#[derive(Debug)]
+pub enum Message {
+    /// From the task of an upload.
+    Upload(UploadId, Told),
+    /// What a poll of these uploads returned.
+    Statuses(Vec<UploadId>, StatusBatch),
+}
+
+/// What the task of an upload tells the actor.
+#[derive(Debug)]
+pub enum Told {
+    /// It asks for a permit.
+    Wants(Want),
+    /// It gave a permit back; for a part: of this one, if it was sent.
+    Returned(Need, Option<PartNumber>),
+    /// Its record changes, and so does the session file; whoever waits is answered when that is on disk.
+    Changed(Vec<Change>, Option<oneshot::Sender<()>>),
+    /// Its record changes in this run alone.
+    Noted(Now),
+    /// It asks for the file: no other upload of the session may send it.
+    Claims(Claim),
+    /// The account has these parts, which this run did not send.
+    Found(Vec<(PartNumber, Option<Md5>)>),
+    /// Parts can be sent from now on, within these limits.
+    Ready(Limits),
+    /// A part is in flight.
+    Sends(Sending),
+    /// A part arrived.
+    Arrived(NextPart, PartReceipt),
+    /// The host behind this answered well.
+    CameThrough(Way),
+    /// A request failed.
+    Failed(Failure),
+    /// An object may be left at the account for an upload that was removed.
+    Orphaned(Orphan),
+    /// It has ended. Nothing follows.
+    Ended(End),
+}
+
+/// What a permit is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Calls to the API.
+    Call,
+    /// A part in flight.
+    Part {
+        /// Whether the API has to answer first: where the part goes is not known.
+        asks_api: bool,
+    },
+}
+
+/// A permit that a task waits for.
+#[derive(Debug)]
+pub struct Want {
+    /// What it is for.
+    pub need: Need,
+    /// Who waits for it.
+    pub grant: oneshot::Sender<Grant>,
+}
+
+/// A permit, and what there is to know for whoever uses it.
+#[derive(Debug)]
+pub struct Grant {
+    /// The permit.
+    pub permit: Permit,
+    /// How things are now.
+    pub scene: Scene,
+}
+
+/// Permission to do what was needed, until it is dropped.
+#[derive(Debug)]
+pub struct Permit {
+    upload: UploadId,
+    need: Need,
+    part: Option<PartNumber>,
+    told: mpsc::UnboundedSender<Message>,
+}
+
+impl Permit {
+    /// A permit whose end is told here.
+    #[must_use]
+    pub fn new(upload: UploadId, need: Need, told: mpsc::UnboundedSender<Message>) -> Self {
+        Self {
+            upload,
+            need,
+            part: None,
+            told,
+        }
+    }
+
+    /// The same, used for this part.
+    #[must_use]
+    pub fn of(mut self, part: PartNumber) -> Self {
+        self.part = Some(part);
+        self
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        // Without an actor nobody counts them.
+        let returned = Told::Returned(self.need, self.part);
+        let _ = self.told.send(Message::Upload(self.upload, returned));
+    }
+}
+
+/// What a task plans and retries by.
+#[derive(Debug, Clone, Copy)]
+pub struct Scene {
+    /// The part size that is asked for.
+    pub part_size: PartSize,
+    /// How many times a failed part or step is retried.
+    pub retries: u16,
+    /// How many parts go out at once, over all uploads.
+    pub at_once: u16,
+    /// What was seen of the network.
+    pub line: Option<LineSeen>,
+    /// How many parts an earlier run that was killed may have had in flight.
+    pub late: u16,
+}
+
+/// What the actor tells the task of an upload.
+#[derive(Debug)]
+pub enum Order {
+    /// The settings are others now.
+    Tuned(Scene),
+    /// Failed parts are retried now, or this one alone.
+    Retry(Option<PartNumber>),
+    /// It ends.
+    Stop(Stop),
+}
+
+/// How a task ends before its upload is complete. Each ends more than the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stop {
+    /// Parts in flight may arrive; nothing else begins.
+    Drain,
+    /// Parts in flight are cancelled.
+    Hold,
+    /// The upload was removed from the session: what is being created for it is deleted.
+    Removed,
+}
+
+/// A task asks for its file.
+#[derive(Debug)]
+pub struct Claim {
+    /// The file as it is now.
+    pub file: Identity,
+    /// What is recorded once it is granted.
+    pub changes: Vec<Change>,
+    /// Answered when the changes are on disk, or why another upload has it. Dropped where the upload
+    /// was removed.
+    pub answer: oneshot::Sender<Result<oneshot::Receiver<()>, String>>,
+}
+
+/// A part in flight, as it can be seen from outside.
+#[derive(Debug)]
+pub struct Sending {
+    /// The part.
+    pub part: NextPart,
+    /// Its length in bytes.
+    pub length: u64,
+    /// How far it is.
+    pub progress: Arc<Progress>,
+}
+
+/// A request that failed.
+#[derive(Debug)]
+pub struct Failure {
+    /// The part that it was for; `None`: for a step of the whole upload.
+    pub part: Option<PartNumber>,
+    /// Which attempt it was.
+    pub attempt: u32,
+    /// Why.
+    pub error: Error,
+    /// Which way it went, where the error names no endpoint.
+    pub way: Way,
+    /// What follows.
+    pub verdict: Verdict,
+    /// When it failed.
+    pub now: Instant,
+}
+
+/// How a task ended.
+#[derive(Debug)]
+pub enum End {
+    /// The account has all of it.
+    Complete,
+    /// It was told to.
+    Stopped,
+    /// The person has to do something first.
+    Failed(Error),
+    /// Another upload sends the same file, for this reason; nothing was created.
+    Duplicate(String),
+    /// The file may still be written to: it is looked at again then.
+    Unsettled(Identity, Instant),
+}
