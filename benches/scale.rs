@@ -361,7 +361,7 @@ fn next_part(files: u32) {
             need: Need::Part { asks_api: false },
             in_flight: 7,
         }];
-        let queued = || queue.next_queued().is_some();
+        let queued = || queue.next_queued(|_| false).is_some();
         let Some(Start::Grant(id)) = schedule::next(&waiting, room, queued) else {
             panic!("nothing to start");
         };

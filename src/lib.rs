@@ -46,10 +46,11 @@
 //! | [`sandbox`], [`demo`] | a local server that speaks both vendors' APIs; a tree to show the program with |
 //!
 //! # How it flows
-//! One actor owns the session ([`engine`]). Steps of uploads and parts are tasks that end as a value;
-//! the actor applies it to the queue, appends it to the session file, and decides what follows. What
-//! must not be lost (marker, ticket, plan) is on disk before the next step; receipts follow within a
-//! fifth of a second. On resume the destination is asked what it has: the server is the truth.
+//! One actor owns the session ([`engine`]): the records of all uploads, their queue, and what is saved.
+//! Each upload that has a place is one task ([`engine::upload`]), which reads from top to bottom: it
+//! decides what is done next, and the actor grants it each call and each part. What must not be lost
+//! (marker, ticket, plan) is on disk before the next step; receipts follow within a fifth of a second.
+//! On resume the destination is asked what it has: the server is the truth.
 
 // A reader that has gone makes these panic: see `launch::say` and `outlet`.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]

@@ -260,9 +260,13 @@ impl Queue {
         self.first_queued = place.unwrap_or(self.first_queued);
     }
 
-    /// The first upload that waits for its turn.
-    pub fn next_queued(&mut self) -> Option<UploadId> {
-        let queued = |queue: &Self, id| queue.get(id).is_some_and(|u| u.state() == State::Queued);
+    /// The first upload that waits for its turn, of those that are not `busy`. One that is has to be
+    /// looked for again when it no longer is ([`Self::look_again_from`]).
+    pub fn next_queued(&mut self, busy: impl Fn(UploadId) -> bool) -> Option<UploadId> {
+        let queued = |queue: &Self, id| {
+            let upload = queue.get(id);
+            upload.is_some_and(|upload| upload.state() == State::Queued) && !busy(id)
+        };
         while let Some(id) = self.order.get(self.first_queued) {
             if queued(self, *id) {
                 return Some(*id);

@@ -1,19 +1,19 @@
 //! The record of an upload: what the session keeps of it, and what is in progress now; pure.
 //!
 //! The actor owns the record of every upload. The task of an upload has a copy of its own, and both
-//! apply the same changes: [`Change`](crate::session::Change)s are saved, [`Now`]s are of this run
+//! apply the same changes: [`Change`](crate::session::Change)s are saved, [`RunChange`]s are of this run
 //! alone. This file has what is known of every upload; `begun` what is known of a started one,
-//! `parts` its parts, `now` the changes that are not saved.
+//! `parts` its parts, `run_change` the changes that are not saved.
 
 mod begun;
-mod now;
 mod parts;
+mod run_change;
 
 use std::path::Path;
 
 pub use begun::{Begun, Step, StepWait};
-pub use now::Now;
 pub use parts::{NextPart, Sequence, Trouble};
+pub use run_change::RunChange;
 
 use crate::{
     engine::{accounts::AccountIndex, protocol::State},

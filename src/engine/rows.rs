@@ -7,7 +7,7 @@ use super::{
     folders::Folders,
     protocol::{Entry, FolderId, FolderRow, Line, LineId, Row, UploadId},
     queue::Queue,
-    record::{Begun, Hold, Upload},
+    record::{Begun, Hold, Step, Upload},
     tree::Tree,
 };
 
@@ -116,7 +116,11 @@ fn note(upload: &Upload) -> Option<String> {
         Hold::None | Hold::Paused => {
             let begun = upload.begun()?;
             let error = begun.wait.as_ref().map(|wait| &wait.error);
+            // Without a task, nothing is about to be retried.
             let part = || {
+                if begun.step == Step::Idle {
+                    return None;
+                }
                 begun
                     .troubled
                     .values()

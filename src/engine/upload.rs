@@ -2,9 +2,10 @@
 //! its own.
 //!
 //! It starts from the record alone, so that starting, resuming, retrying and starting over are the
-//! same call; a paused or failed upload has no task. What is recorded is on disk before the next step
-//! depends on it. Creates, completes and deletes are never dropped by a pause or a stop; waits end
-//! early, and so do parts in flight. What was sent of those is found out when the account is asked next.
+//! same call; a paused or failed upload has no task. Marker, plan and ticket are on disk before the next
+//! step; that it is complete, and which parts arrived, is soon after. Creates, completes and deletes are
+//! never dropped by a pause or a removal, and by a stop only when its time is up; waits end early, and so
+//! do parts in flight. What was sent of those is found out when the account is asked next.
 //!
 //! The task decides what is to be done next for its upload. The actor decides when: each call and each
 //! part needs a permit from it, and it alone saves the record. A task's orders come by a channel
@@ -38,16 +39,17 @@ use tokio::time::Instant;
 pub use create::{describe, new_marker};
 pub use link::Task;
 pub use messages::{
-    Claim, End, Failure, Grant, Message, Need, Order, Permit, Scene, Sending, Stop, Told, Want,
+    Claim, Claimed, Conditions, End, Failure, Grant, Message, Need, Order, Permit, Sending, Stop,
+    Told, Want,
 };
 
 use self::{
-    compare::{Checked, Compared, compare},
+    compare::{Checked, Comparison, compare},
     create::Created,
     file::read_identity,
 };
 use super::{
-    record::{Now, Sequence, Step, StepWait},
+    record::{RunChange, Sequence, Step, StepWait},
     retry::Way,
     timing::Timing,
 };
@@ -169,15 +171,16 @@ impl Task {
         Ok(())
     }
 
-    /// Reads the file's identity, and makes sure that it may be uploaded as it is: it is what it was,
-    /// or nothing was created of it yet, and no other upload of the session sends it.
+    /// Reads the file's identity, and makes sure that it may be uploaded as it is. Where something was
+    /// created of it, it has to be what it was, and no other upload of the session may send it; a new
+    /// one is claimed right before its create (`create.rs`).
     async fn verified_file(&mut self) -> Result<Source, End> {
         loop {
             let file = read_identity(self.path.clone()).await;
             let file = file.map_err(End::Failed)?;
             let is_new = self.record.made_nothing();
             if is_new {
-                self.accept(file)?;
+                self.refresh_identity(file)?;
             }
             let source = Source {
                 inode: file.inode,
@@ -187,7 +190,7 @@ impl Task {
             if is_new {
                 return Ok(source);
             }
-            let Some(reason) = self.claim(file, Vec::new()).await? else {
+            let Claimed::Duplicate(reason) = self.claim(file, Vec::new()).await? else {
                 self.identity.check(&file).map_err(End::Failed)?;
                 return Ok(source);
             };
@@ -200,8 +203,9 @@ impl Task {
         }
     }
 
-    /// A file of which nothing was created is uploaded as it is now, if it can be.
-    fn accept(&mut self, file: Identity) -> Result<(), End> {
+    /// A file of which nothing was created is uploaded as it is now, if it can be: its identity of now is
+    /// recorded.
+    fn refresh_identity(&mut self, file: Identity) -> Result<(), End> {
         let limits = self.shared.account.limits();
         if file.size == 0 {
             return Err(End::Failed(Error::new(Kind::Local, "it is empty now")));
@@ -215,7 +219,6 @@ impl Task {
             return Err(End::Unsettled(file, Instant::now() + wait));
         }
         if self.identity != file {
-            // Another file with the same bytes is in its place: that is what is uploaded.
             let marker = self.record.progress.marker.clone();
             self.keep(vec![Change::Fresh(file), self.begun_under(marker)]);
             self.step(Step::Creating);
@@ -225,10 +228,15 @@ impl Task {
 
     /// How the file is split, as things are now.
     fn plan(&mut self) -> Result<PartPlan, End> {
-        let (scene, limits) = (self.scene, self.shared.account.limits());
-        self.split_by = Some(scene.part_size);
+        let (conditions, limits) = (self.conditions, self.shared.account.limits());
+        self.split_by = Some(conditions.part_size);
         let size = self.identity.size;
-        let plan = limits.plan(scene.part_size, size, scene.at_once, scene.line);
+        let plan = limits.plan(
+            conditions.part_size,
+            size,
+            conditions.at_once,
+            conditions.line,
+        );
         plan.ok_or_else(|| {
             let words = format!(
                 "it can't be split into {} parts or fewer, each of {} at most: raise part_max",
@@ -237,6 +245,15 @@ impl Task {
             );
             End::Failed(Error::new(Kind::Refused, words))
         })
+    }
+
+    /// The part plan, which an upload with a ticket has.
+    fn saved_plan(&self) -> Result<PartPlan, End> {
+        let missing = || {
+            let words = "the session has a ticket for this file, and no part plan";
+            End::Failed(Error::new(Kind::TicketGone, words))
+        };
+        self.record.plan().cloned().ok_or_else(missing)
     }
 
     /// The upload starts under this marker, at this account.
@@ -251,7 +268,7 @@ impl Task {
         Ok(Opened::new(remote.into()))
     }
 
-    /// Whether the media object has a name.
+    /// Whether the media object's id is known.
     fn media_is_known(&self) -> bool {
         let ticket = self.record.progress.ticket.as_ref();
         ticket.is_some_and(|ticket| ticket.media.is_some())
@@ -279,14 +296,14 @@ impl Task {
     /// Asks the account what it has, and corrects the record by that.
     async fn compare(&mut self, opened: &mut Opened, source: &mut Source) -> Result<Next, End> {
         self.step(Step::Checking);
-        let checked = self.compared(opened, source.needs_rehash).await?;
+        let checked = self.ask_account(opened, source.needs_rehash).await?;
         source.needs_rehash = false;
         // What it has may be the first to say how it is sent.
         *opened = Opened::new(Arc::clone(&opened.remote));
         if checked.complete {
             let numbers = 1..=self.record.count();
             let unknown = numbers.filter(|n| !self.record.progress.receipts.contains_key(n));
-            self.find(unknown.map(|number| (number, None)).collect());
+            self.record_found(unknown.map(|number| (number, None)).collect());
             // An account may name the media object only when it is told that all is there.
             return Ok(if self.media_is_known() {
                 Next::Done
@@ -305,17 +322,17 @@ impl Task {
         if let Some(plan) = checked.plan {
             self.keep_durably(vec![Change::Plan(plan)]).await?;
         }
-        self.find(checked.found);
-        self.note(Now::Verified(checked.verified));
+        self.record_found(checked.found);
+        self.note(RunChange::Verified(checked.verified));
         Ok(Next::Send)
     }
 
     /// How what the account has differs from the record. Bytes that do not fit the plan are believed
     /// only after the account was asked again: it may still be receiving a part.
-    async fn compared(&mut self, opened: &Opened, rehash: bool) -> Result<Checked, End> {
+    async fn ask_account(&mut self, opened: &Opened, rehash: bool) -> Result<Checked, End> {
         let (mut failures, mut conflicts) = (0, 0);
         let since = Instant::now();
-        let plan = self.record.plan().cloned().ok_or(End::Stopped)?;
+        let plan = self.saved_plan()?;
         loop {
             let permit = self.permit().await?;
             let (receipts, reading) = (
@@ -334,11 +351,11 @@ impl Task {
             let compared = need::since(since, compared).await;
             drop(permit);
             match compared {
-                Ok(Compared::Fits(checked)) => {
+                Ok(Comparison::Fits(checked)) => {
                     self.came_through(Way::Calls);
                     return Ok(checked);
                 }
-                Ok(Compared::Conflict(what)) => {
+                Ok(Comparison::Conflict(what)) => {
                     self.came_through(Way::Calls);
                     conflicts += 1;
                     let error = conflict(&what);
@@ -346,7 +363,7 @@ impl Task {
                         let kind = Kind::TicketGone;
                         return Err(End::Failed(Error { kind, ..error }));
                     }
-                    let wait = self.conflict(conflicts, error);
+                    let wait = self.conflict_wait(conflicts, error);
                     self.wait(wait).await?;
                 }
                 Err(error) => self.retry(&mut failures, error).await?,
@@ -356,7 +373,7 @@ impl Task {
 
     /// The account reported bytes that do not fit the plan, for so many times: until when it is left
     /// alone before it is asked again.
-    fn conflict(&mut self, times: u32, error: Error) -> StepWait {
+    fn conflict_wait(&mut self, times: u32, error: Error) -> StepWait {
         // At least half of each wait is fixed, for a part that is still being received.
         let random = 0.5 + self.random.f64() / 2.0;
         let wait = self.shared.timing.backoff.wait(times + 1, random);
@@ -372,7 +389,7 @@ impl Task {
     }
 
     /// The account has these parts, though no receipt says so.
-    fn find(&mut self, found: Vec<(u32, Option<[u8; 16]>)>) {
+    fn record_found(&mut self, found: Vec<(u32, Option<[u8; 16]>)>) {
         for (number, md5) in &found {
             self.record.acknowledge(*number, (*md5).into());
         }
@@ -383,14 +400,18 @@ impl Task {
 
     /// Splits the parts that have not started again, where the part size that is asked for is another.
     async fn replan(&mut self, opened: &Opened) -> Result<(), End> {
-        let scene = self.scene;
-        if self.split_by.replace(scene.part_size) == Some(scene.part_size) {
+        let conditions = self.conditions;
+        if self.split_by.replace(conditions.part_size) == Some(conditions.part_size) {
             return Ok(());
         }
-        let plan = self.record.replanned(scene.late, |plan, from| {
-            opened
-                .limits
-                .replan(plan, from, scene.part_size, scene.at_once, scene.line)
+        let plan = self.record.replanned(conditions.late, |plan, from| {
+            opened.limits.replan(
+                plan,
+                from,
+                conditions.part_size,
+                conditions.at_once,
+                conditions.line,
+            )
         });
         match plan {
             Some(plan) => self.keep_durably(vec![Change::Plan(plan)]).await,
@@ -406,7 +427,7 @@ impl Task {
         loop {
             let permit = self.permit().await?;
             fault_point("all-sent");
-            let plan = self.record.plan().cloned().ok_or(End::Stopped)?;
+            let plan = self.saved_plan()?;
             let receipts = &self.record.progress.receipts;
             let completed = need::since(since, opened.remote.complete(&plan, receipts)).await;
             drop(permit);
@@ -430,7 +451,6 @@ impl Task {
                     self.retry(failures, error).await?;
                     return Ok(Next::Send);
                 }
-                Err(error) if error.kind == Kind::AlreadySent => return Ok(Next::Done),
                 Err(error) if error.kind == Kind::Conflict => {
                     self.retry(failures, error).await?;
                     return Ok(Next::Compare);

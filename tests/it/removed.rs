@@ -140,6 +140,25 @@ fn the_object_of_a_file_that_is_removed_when_its_create_failed_is_not_forgotten(
 }
 
 #[test]
+fn a_delete_that_fails_for_a_moment_after_a_removal_is_tried_again() {
+    side_by_side(Mode::ALL, |mode| {
+        let amid = AmidACreate::start(mode, 2 * PART, false, &["--retries", "3"]);
+        amid.server.script(&json!([
+            { "fault": "error-before", "on": "delete", "times": 2 },
+        ]));
+        amid.remove();
+        drop(amid.screen);
+        amid.server.do_what_is_late();
+        amid.server.release();
+        amid.run.end();
+        let media = amid.server.report().media;
+        let states: Vec<&str> = media.iter().map(|media| &*media.state).collect();
+        assert_eq!(states, ["deleted"]);
+        assert_eq!(orphans(&amid.home).len(), 0);
+    });
+}
+
+#[test]
 fn an_object_that_can_not_be_deleted_after_a_removal_is_remembered_and_logged() {
     let cases = Mode::ALL
         .into_iter()

@@ -10,7 +10,7 @@ use crate::{
         Server,
         protocol::{Command, Outcome, Place, Preview, State, Targets, UploadId},
         record::Hold,
-        upload::{Order, Scene},
+        upload::{Conditions, Order},
     },
     format,
     plan::{PartNumber, PartPlan},
@@ -165,7 +165,7 @@ impl Actor {
             0
         };
         for task in self.tasks.values() {
-            task.order(Order::Tuned(self.scene()));
+            task.order(Order::Tuned(self.conditions()));
         }
         match count {
             0 => Outcome::new(0, words),
@@ -179,12 +179,12 @@ impl Actor {
         let begun = self.queue.begun(id)?;
         // What the account has of the others is not known yet.
         let limits = self.tasks.get(&id)?.limits.as_ref()?;
-        let Scene {
+        let Conditions {
             at_once,
             line,
             late,
             ..
-        } = self.scene();
+        } = self.conditions();
         begun.replanned(late, |plan, from| {
             limits.replan(plan, from, wish, at_once, line)
         })

@@ -128,7 +128,7 @@ impl Actor {
     /// An upload is skipped, for a reason that is no failure.
     pub(super) fn leave_out(&mut self, id: UploadId, reason: Error) {
         self.keep(id, &Change::Skipped(reason));
-        self.dismiss(id, Stop::Hold);
+        self.dismiss(id, Stop::Cancel);
     }
 
     /// Where nothing is left but to start over, how much that means to send again.

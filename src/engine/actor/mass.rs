@@ -194,7 +194,7 @@ impl Actor {
             Deed::Retry => return self.retry_one(id, reached),
             Deed::Pause if !state.settled() && state != Processing => {
                 self.keep(id, &Change::Paused);
-                self.dismiss(id, Stop::Hold);
+                self.dismiss(id, Stop::Cancel);
             }
             Deed::Resume if state == Paused => self.release(id),
             Deed::StartOver if matches!(state, Failed | Changed | Paused) => {

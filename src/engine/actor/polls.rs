@@ -100,7 +100,7 @@ impl Actor {
 
     /// Whether there is more to do than to wait for the destination.
     pub(super) fn is_busy(&mut self) -> bool {
-        !self.active.is_empty() || self.queue.next_queued().is_some()
+        !self.active.is_empty() || self.next_queued().is_some()
     }
 
     /// How long until the destination is asked again what became of uploads. While others are under

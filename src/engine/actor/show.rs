@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Actor;
+use super::{Actor, TaskHandle};
 use crate::{
     destination::{self, LineSeen},
     engine::{
@@ -67,7 +67,7 @@ impl Actor {
                 .map(|at| millis(at.saturating_duration_since(now))),
             waits_for: trouble
                 .retry_at
-                .and_then(|at| self.waits_for(upload, Way::Parts, at, now)),
+                .and_then(|at| self.waits_for(upload, self.way_of_parts(id), at, now)),
         });
         Some(Parts {
             upload: id,
@@ -101,11 +101,17 @@ impl Actor {
         let begun = upload.begun()?;
         let (way, at) = match &begun.wait {
             Some(wait) => (Way::Calls, wait.until),
-            None => (Way::Parts, begun.next_retry()?),
+            None => (self.way_of_parts(id), begun.next_retry()?),
         };
         let wait = at.saturating_duration_since(now);
         let alone = self.waits_for(upload, way, at, now).is_none();
         alone.then_some(wait)
+    }
+
+    /// Which way the next part of an upload goes first: it may have to ask the API where it goes.
+    fn way_of_parts(&self, id: UploadId) -> Way {
+        let asks_api = self.tasks.get(&id).is_some_and(TaskHandle::asks_api);
+        if asks_api { Way::Calls } else { Way::Parts }
     }
 
     /// What something that is to go this way again at this time waits for besides.

@@ -2,10 +2,7 @@
 //! recorded of what tasks tell. What an upload does is the task's own business
 //! ([`crate::engine::upload`]).
 
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::Instant,
-};
+use tokio::{sync::mpsc, time::Instant};
 
 use super::Actor;
 use crate::{
@@ -14,12 +11,12 @@ use crate::{
         flights::Flight,
         protocol::{Event, UploadId},
         rate::Meter,
-        record::{Begun, Hold, NextPart, Now, Phase, Step, StepWait, Upload},
+        record::{Begun, Hold, NextPart, Phase, RunChange, Step, StepWait, Upload},
         retry::Way,
         schedule::{self, Room, Start, Waiting},
         upload::{
-            self, Claim, End, Grant, Message, Need, Order, Permit, Scene, Sending, Stop, Task,
-            Told, Want, new_marker,
+            self, Claim, Claimed, Conditions, End, Grant, Message, Need, Order, Permit, Sending,
+            Stop, Task, Told, Want, new_marker,
         },
     },
     error::{Error, Kind},
@@ -44,6 +41,12 @@ pub(super) struct Handle {
 }
 
 impl Handle {
+    /// Whether the part that it waits for asks the API first.
+    pub(super) fn asks_api(&self) -> bool {
+        let need = self.want.as_ref().map(|want| want.need);
+        need == Some(Need::Part { asks_api: true })
+    }
+
     /// Tells the task something. One that has ended has told so, and that is about to be read.
     pub(super) fn order(&self, order: Order) {
         let _ = self.orders.send(order);
@@ -76,7 +79,7 @@ impl Actor {
                 parts,
                 parts_in_flight: self.permits.parts,
                 files: usize::from(self.settings.files_in_flight.max(1)),
-                files_active: self.active.len(),
+                files_active: self.files_active(),
                 calls: self.may_start(Way::Calls),
             };
             let waiting = |id: &UploadId| {
@@ -87,9 +90,14 @@ impl Actor {
                     in_flight: task.parts,
                 })
             };
-            let waiting: Vec<Waiting> = self.active.iter().filter_map(waiting).collect();
-            let queue = &mut self.queue;
-            match schedule::next(&waiting, room, || queue.next_queued().is_some()) {
+            // One that was removed may still have to delete what was created for it.
+            let removed = self
+                .tasks
+                .keys()
+                .filter(|id| self.queue.get(**id).is_none());
+            let with_tasks = self.active.iter().chain(removed);
+            let waiting: Vec<Waiting> = with_tasks.filter_map(waiting).collect();
+            match schedule::next(&waiting, room, || self.next_queued().is_some()) {
                 None => return,
                 Some(Start::Upload) => self.activate_next(),
                 Some(Start::Grant(id)) => self.grant(id),
@@ -110,14 +118,37 @@ impl Actor {
         self.permits.calls + self.permits.parts > 0 || self.polls.asking
     }
 
+    /// Whether what was created for a removed upload is deleted as soon as the API answers, which it is
+    /// not known to refuse.
+    pub(super) fn deletes_soon(&self) -> bool {
+        let is_removed = |id: &UploadId| self.queue.get(*id).is_none();
+        self.tasks.keys().any(is_removed) && self.gates.closed(Way::Calls, Instant::now()).is_none()
+    }
+
     /// Whether nothing is left that has to come to its end.
     pub(super) fn is_idle(&self) -> bool {
         self.tasks.is_empty() && !self.polls.asking
     }
 
+    /// The next upload that waits for a place. One whose task is about to end waits for that: two creates
+    /// at once might make two media objects.
+    pub(super) fn next_queued(&mut self) -> Option<UploadId> {
+        let tasks = &self.tasks;
+        self.queue.next_queued(|id| tasks.contains_key(&id))
+    }
+
+    /// How many uploads have a place, or will go on as soon as their task has ended.
+    fn files_active(&self) -> usize {
+        let goes_on = |(id, task): (&UploadId, &Handle)| {
+            let upload = self.queue.get(*id);
+            task.dismissed && upload.is_some_and(|upload| matches!(upload.hold, Hold::None))
+        };
+        self.active.len() + self.tasks.iter().filter(|task| goes_on(*task)).count()
+    }
+
     /// Gives the next queued upload a place and a task.
     fn activate_next(&mut self) {
-        let Some(id) = self.queue.next_queued() else {
+        let Some(id) = self.next_queued() else {
             return;
         };
         if let Some(Phase::Waiting) = self.queue.get(id).map(|upload| &upload.phase) {
@@ -140,7 +171,7 @@ impl Actor {
             identity: upload.identity,
             record,
             shared: std::sync::Arc::clone(&self.shared),
-            scene: self.scene(),
+            conditions: self.conditions(),
             split_by: (!self.resized).then_some(self.settings.part_size),
             told: self.told.0.clone(),
             orders: taken,
@@ -168,8 +199,8 @@ impl Actor {
     }
 
     /// How things are, for tasks.
-    pub(super) fn scene(&self) -> Scene {
-        Scene {
+    pub(super) fn conditions(&self) -> Conditions {
+        Conditions {
             part_size: self.settings.part_size,
             retries: self.settings.retries,
             at_once: self.parts_limit(),
@@ -179,7 +210,7 @@ impl Actor {
     }
 
     fn grant(&mut self, id: UploadId) {
-        let (scene, told) = (self.scene(), self.told.0.clone());
+        let (conditions, told) = (self.conditions(), self.told.0.clone());
         let Some(task) = self.tasks.get_mut(&id) else {
             return;
         };
@@ -195,11 +226,10 @@ impl Actor {
         }
         let permit = Permit::new(id, need, told);
         // A task that no longer waits gives the permit back as it drops it.
-        let _ = grant.send(Grant { permit, scene });
+        let _ = grant.send(Grant { permit, conditions });
     }
 
-    /// Has the task of an upload end, and frees its place. Until the task has ended, no other is started
-    /// for it: two creates at once might make two media objects.
+    /// Has the task of an upload end, and frees its place.
     pub(super) fn dismiss(&mut self, id: UploadId, stop: Stop) {
         if let Some(task) = self.tasks.get_mut(&id) {
             task.want = None;
@@ -231,13 +261,11 @@ impl Actor {
                 }
             }
             Told::Returned(need, part) => self.returned(id, need, part),
-            Told::Changed(changes, saved) => {
+            Told::Changed(changes) => self.keep_all(id, &changes),
+            Told::Flushes(saved) => {
                 // Of an upload that was removed nothing is saved, and nobody is told that it is.
                 if self.queue.get(id).is_some() {
-                    self.keep_all(id, &changes);
-                    if let Some(saved) = saved {
-                        self.session.store.barrier_for(saved);
-                    }
+                    self.session.store.barrier_for(saved);
                 }
             }
             Told::Noted(now) => drop(self.queue.with_begun(id, |begun| begun.note(&now))),
@@ -285,19 +313,16 @@ impl Actor {
         if self.queue.get(id).is_none() {
             return;
         }
-        if let Some(twin) = self.queue.twin(id, &file) {
-            let _ = answer.send(Err(same_file(twin)));
-            return;
+        let claimed = match self.queue.twin(id, &file) {
+            Some(twin) => Claimed::Duplicate(same_file(twin)),
+            None => Claimed::Granted,
+        };
+        if claimed == Claimed::Granted {
+            self.keep_all(id, &changes);
+            self.queue.goes_out(id);
         }
-        self.keep_all(id, &changes);
-        self.queue.goes_out(id);
-        let (saved, on_disk) = oneshot::channel();
-        if changes.is_empty() {
-            let _ = saved.send(());
-        } else {
-            self.session.store.barrier_for(saved);
-        }
-        let _ = answer.send(Ok(on_disk));
+        // A task that no longer waits is about to end.
+        let _ = answer.send(claimed);
     }
 
     /// Parts of an upload can be sent from now on: that is told once for each task.
@@ -337,7 +362,7 @@ impl Actor {
         } = sending;
         self.queue.with(id, |upload| {
             if let Phase::Begun(begun) = &mut upload.phase {
-                begun.note(&Now::Starts(part));
+                begun.note(&RunChange::Starts(part));
                 upload.attempts += 1;
             }
         });

@@ -20,6 +20,7 @@ use crate::{
         queue::Queue,
         record::{StepWait, Trouble},
         retry::Way,
+        upload::{End, Message, Told},
     },
     error::{Error, Kind},
     identity::Identity,
@@ -470,4 +471,50 @@ async fn a_file_that_waits_says_when_it_is_tried_again_unless_it_waits_for_more(
         "answered 500",
         "the destination has a say"
     );
+}
+
+/// The uploads whose task was started, each as often as it was.
+fn tasks_of(actor: &Actor) -> Vec<UploadId> {
+    let mut ids = actor.active.clone();
+    ids.sort_unstable();
+    ids
+}
+
+#[tokio::test]
+async fn an_upload_whose_task_is_alive_gets_no_second_one_whatever_its_record_says() {
+    let (_home, mut actor, _handle, server) = actor(1);
+    actor.settings.files_in_flight = 4;
+    actor.start_what_may();
+    assert_eq!(tasks_of(&actor), [1]);
+    // A task that starts over says so in two messages, and between them the record is a queued one's.
+    let fresh = Change::Fresh(Identity::new(5, 2, 0, 2));
+    let begun = Change::Begun("another".to_owned(), None);
+    for changes in [vec![fresh], vec![begun]] {
+        actor.heard(Message::Upload(1, Told::Changed(changes)));
+        actor.start_what_may();
+        assert_eq!(tasks_of(&actor), [1]);
+        assert_eq!(actor.running.len(), 1);
+    }
+    // Paused and resumed, it waits until that task has ended.
+    tell(&mut actor, &server, Command::Pause(Targets::All));
+    tell(&mut actor, &server, Command::Resume(Targets::All));
+    actor.start_what_may();
+    assert_eq!((tasks_of(&actor), actor.running.len()), (vec![], 1));
+    actor.heard(Message::Upload(1, Told::Ended(End::Stopped)));
+    actor.start_what_may();
+    assert_eq!(tasks_of(&actor), [1]);
+}
+
+#[tokio::test]
+async fn files_that_were_paused_and_resumed_count_until_their_tasks_have_ended() {
+    let (_home, mut actor, _handle, server) = actor(3);
+    actor.settings.files_in_flight = 1;
+    actor.start_what_may();
+    tell(&mut actor, &server, Command::Pause(Targets::All));
+    tell(&mut actor, &server, Command::Resume(Targets::All));
+    actor.start_what_may();
+    assert!(tasks_of(&actor).is_empty(), "before its task has ended");
+    actor.heard(Message::Upload(1, Told::Ended(End::Stopped)));
+    actor.start_what_may();
+    assert_eq!(tasks_of(&actor), [1]);
 }

@@ -163,7 +163,8 @@ impl Actor {
         if self.stopping.is_some() {
             return Phase::Draining;
         }
-        let working = self.is_at_work() || self.walks.any() || self.masses.any();
+        let working =
+            self.is_at_work() || self.deletes_soon() || self.walks.any() || self.masses.any();
         let unsettled = self.queue.counts().unsettled() > 0 && self.halted.is_none();
         if working || unsettled {
             Phase::Running

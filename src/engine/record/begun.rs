@@ -14,7 +14,7 @@ use crate::{
 /// Which step of an upload is in progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Step {
-    /// None: it has no task.
+    /// None.
     #[default]
     Idle,
     /// The media object is created, or looked for, or removed for a fresh start.

@@ -15,7 +15,7 @@ use crate::{
 
 /// What came of comparing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Compared {
+pub(super) enum Comparison {
     /// This.
     Fits(Checked),
     /// The account has bytes that do not fit the plan, in words. That may pass: it may still be
@@ -52,19 +52,19 @@ pub(super) async fn compare(
     path: PathBuf,
     reading: Reading,
     rehash: bool,
-) -> Result<Compared> {
+) -> Result<Comparison> {
     let (plan, there, new_plan) = match remote.received(&plan).await? {
         // What was acknowledged was compared with its MD5 when the answer came.
         Received::Unverifiable if receipts.len() < plan.count() as usize => {
             return Err(Error::new(Kind::TicketGone, UNVERIFIABLE));
         }
         Received::Complete | Received::Unverifiable => {
-            return Ok(Compared::Fits(Checked {
+            return Ok(Comparison::Fits(Checked {
                 complete: true,
                 ..Checked::default()
             }));
         }
-        Received::Conflict(what) => return Ok(Compared::Conflict(what)),
+        Received::Conflict(what) => return Ok(Comparison::Conflict(what)),
         Received::Parts(parts) => {
             let parts = parts.into_iter().map(|part| (part.number, part.md5));
             (plan, parts.collect(), None)
@@ -72,7 +72,7 @@ pub(super) async fn compare(
         Received::Offset(offset) if offset > plan.file_size() => {
             let size = plan.file_size();
             let words = format!("{offset} bytes are there, and the file has {size}");
-            return Ok(Compared::Conflict(words));
+            return Ok(Comparison::Conflict(words));
         }
         Received::Offset(offset) => up_to(offset, plan),
     };
@@ -81,7 +81,7 @@ pub(super) async fn compare(
         let hash = |part| hash(&reading, &file, part);
         let mut checked = differences(&plan, &there, &receipts, rehash, hash)?;
         checked.plan = new_plan;
-        Ok(Compared::Fits(checked))
+        Ok(Comparison::Fits(checked))
     })
     .await
 }

@@ -6,11 +6,11 @@ use std::path::Path;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{End, Task, Told, file::read_identity};
+use super::{Claimed, End, Task, Told, file::read_identity};
 use crate::{
     destination::{Account, Lookup, NewMedia, Ticket, need},
     engine::{
-        record::{Now, Step},
+        record::{RunChange, Step},
         retry::Way,
     },
     error::{Error, Kind, Result},
@@ -90,9 +90,9 @@ impl Task {
             match created {
                 Ok((ticket, created)) => {
                     self.came_through(Way::Calls);
-                    self.has_ticket(ticket).await?;
+                    self.save_ticket(ticket).await?;
                     if created == Created::Now {
-                        self.note(Now::Created);
+                        self.note(RunChange::Created);
                     }
                     return Ok(created);
                 }
@@ -102,6 +102,7 @@ impl Task {
                     let failed = error.status.is_some_and(|status| status >= 500);
                     may_exist |= failed || matches!(error.kind, Kind::Broken | Kind::Server);
                     if !may_exist {
+                        // Starts it anew without a plan: so the record says that nothing was created.
                         let marker = self.record.progress.marker.clone();
                         self.keep(vec![self.begun_under(marker)]);
                     }
@@ -124,8 +125,8 @@ impl Task {
             Change::Plan(self.plan()?),
         ];
         match self.claim(self.identity, changes).await? {
-            None => Ok(()),
-            Some(reason) => Err(End::Duplicate(reason)),
+            Claimed::Granted => Ok(()),
+            Claimed::Duplicate(reason) => Err(End::Duplicate(reason)),
         }
     }
 
@@ -133,7 +134,7 @@ impl Task {
     /// have made. Returns its ticket, and when it was created.
     async fn find_or_create(&self, may_exist: bool) -> Result<(Ticket, Created)> {
         let (account, media) = (&*self.shared.account, self.new_media());
-        if may_exist && let Some(ticket) = find(account, &media).await? {
+        if may_exist && let Some(ticket) = find_or_discard(account, &media).await? {
             return Ok((ticket, Created::Before));
         }
         let ticket = account.create(&media).await?;
@@ -141,41 +142,65 @@ impl Task {
         Ok((ticket, Created::Now))
     }
 
-    /// The account returned this ticket: it is saved, even of an upload that was paused meanwhile. What
-    /// was created for an upload that was removed meanwhile is deleted.
-    async fn has_ticket(&mut self, ticket: Ticket) -> Result<(), End> {
-        if self.is_removed() {
+    /// Saves the ticket that the account returned, also of an upload that was paused meanwhile. What was
+    /// created for an upload that was removed meanwhile is deleted.
+    async fn save_ticket(&mut self, ticket: Ticket) -> Result<(), End> {
+        let saved = if self.is_removed() {
+            Err(End::Stopped)
+        } else {
+            self.keep_durably(vec![Change::Ticket(ticket.clone())])
+                .await
+        };
+        if saved.is_err() && self.is_removed() {
             self.discard(&ticket).await;
-            return Err(End::Stopped);
         }
-        if let Err(end) = self
-            .keep_durably(vec![Change::Ticket(ticket.clone())])
-            .await
-        {
-            if self.is_removed() {
-                self.discard(&ticket).await;
-            }
-            return Err(end);
-        }
+        saved?;
         fault_point("ticket-saved");
         Ok(())
     }
 
-    /// Deletes what was created for an upload that was removed. What can't be deleted is recorded.
-    async fn discard(&self, ticket: &Ticket) {
-        let deleted = self.shared.account.delete(ticket).await;
+    /// Deletes what was created for an upload that was removed, as often as it takes. Until then, and
+    /// where the account refuses that, it is recorded as an orphan.
+    async fn discard(&mut self, ticket: &Ticket) {
+        self.orphaned(Some(ticket), false);
+        // That it is to end is known by now, and this is all that is left to be done.
+        self.stop = None;
+        let deleted = self.delete(ticket).await;
         let name = self.name();
         let media = ticket.media.as_ref().map_or("", |media| media.as_str());
-        match &deleted {
-            Ok(()) => tracing::info!(
-                "{name} was removed while {media} was being created for it; {media} is deleted"
-            ),
-            Err(error) => tracing::warn!(
+        match deleted {
+            Ok(()) => {
+                tracing::info!(
+                    "{name} was removed while {media} was being created for it; {media} is deleted"
+                );
+                self.orphaned(Some(ticket), true);
+            }
+            Err(End::Failed(error)) => tracing::warn!(
                 "{name} was removed while {media} was being created for it, and {media} can't be \
                  deleted: {error}; the session file lists it as an orphan"
             ),
+            // The run ends before.
+            Err(_) => tracing::warn!(
+                "{name} was removed while {media} was being created for it, and {media} is not \
+                 deleted yet; the session file lists it as an orphan"
+            ),
         }
-        self.orphaned(Some(ticket), deleted.is_ok());
+    }
+
+    async fn delete(&mut self, ticket: &Ticket) -> Result<(), End> {
+        let (mut failures, since) = (0, Instant::now());
+        loop {
+            let permit = self.permit().await?;
+            let deleted = need::since(since, self.shared.account.delete(ticket)).await;
+            drop(permit);
+            match deleted {
+                Ok(()) => {
+                    self.came_through(Way::Calls);
+                    return Ok(());
+                }
+                Err(error) => self.retry(&mut failures, error).await?,
+            }
+        }
     }
 
     /// Says what became of the object that may be left of this upload, which was removed.
@@ -198,8 +223,8 @@ impl Task {
         self.step(Step::Creating);
         let at = |error: Error| error.at("it could not be started over");
         let (mut failures, since) = (0, Instant::now());
-        // Whoever goes on after a crash has to know what was to be removed.
-        self.keep_durably(Vec::new()).await?;
+        // After a crash, the record has to say that the object was to be deleted.
+        self.flush().await?;
         loop {
             let permit = self.permit().await?;
             let removed = need::since(since, self.remove_object()).await;
@@ -210,6 +235,9 @@ impl Task {
             }
         }
         self.came_through(Way::Calls);
+        if self.is_removed() {
+            self.orphaned(None, true);
+        }
         let file = read_identity(self.path.clone()).await;
         let file = file.map_err(|error| End::Failed(at(error)))?;
         let marker = new_marker(&mut self.random);
@@ -220,12 +248,12 @@ impl Task {
 
     /// Deletes the media object of this upload, also one that an earlier create may have made.
     async fn remove_object(&self) -> Result<()> {
-        // A file that can't be read is no reason to delete what there is of it.
+        // The object of a file that can't be read is not deleted: there may be nothing to send again.
         read_identity(self.path.clone()).await?;
         let account = &*self.shared.account;
         let ticket = match &self.record.progress.ticket {
             Some(ticket) => Some(ticket.clone()),
-            None => find(account, &self.new_media()).await?,
+            None => find_or_discard(account, &self.new_media()).await?,
         };
         match ticket {
             Some(ticket) => account.delete(&ticket).await,
@@ -235,7 +263,7 @@ impl Task {
 }
 
 /// Looks for what an earlier create made. What can't be resumed is deleted.
-async fn find(account: &dyn Account, media: &NewMedia) -> Result<Option<Ticket>> {
+async fn find_or_discard(account: &dyn Account, media: &NewMedia) -> Result<Option<Ticket>> {
     match account.find_created(media).await? {
         Lookup::Found(ticket) => Ok(Some(ticket)),
         Lookup::Lost(tickets) => {

@@ -1,6 +1,6 @@
-//! An upload's task as it works: its copy of the record, and what it says to the actor. Everything a
-//! task waits for besides the account and the disk is waited for here, and ends early when the task
-//! is to end.
+//! An upload's task: its copy of the record, and what it says to the actor. Waits for a permit, for the
+//! session's disk and for the time of a retry are here, those for parts in `parts`. All but those for the
+//! disk end early when the task is to end.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -11,12 +11,15 @@ use tokio::{
 
 use super::{
     Shared,
-    messages::{Claim, End, Failure, Grant, Message, Need, Order, Permit, Scene, Stop, Told, Want},
+    messages::{
+        Claim, Claimed, Conditions, End, Failure, Grant, Message, Need, Order, Permit, Stop, Told,
+        Want,
+    },
 };
 use crate::{
     engine::{
         protocol::UploadId,
-        record::{Begun, Now, Step, StepWait},
+        record::{Begun, RunChange, Step, StepWait},
         retry::{Verdict, Way, judge},
     },
     error::{Error, Result},
@@ -30,7 +33,7 @@ use crate::{
 /// The task of one upload.
 #[derive(Debug)]
 pub struct Task {
-    /// Whose.
+    /// The upload that it is the task of.
     pub id: UploadId,
     /// The file.
     pub path: PathBuf,
@@ -40,8 +43,8 @@ pub struct Task {
     pub record: Begun,
     /// What all tasks share.
     pub shared: Arc<Shared>,
-    /// How things are.
-    pub scene: Scene,
+    /// What it plans and retries by.
+    pub conditions: Conditions,
     /// The part size by which the part plan was made; `None`: maybe another than is asked for now.
     pub split_by: Option<PartSize>,
     /// Where it tells the actor things.
@@ -50,7 +53,7 @@ pub struct Task {
     pub orders: mpsc::UnboundedReceiver<Order>,
     /// Whether it is to end.
     pub stop: Option<Stop>,
-    /// Chance.
+    /// For the jitter of waits, and for markers.
     pub random: fastrand::Rng,
 }
 
@@ -66,30 +69,38 @@ impl Task {
     }
 
     /// Changes the record in this run alone.
-    pub(super) fn note(&mut self, now: Now) {
+    pub(super) fn note(&mut self, now: RunChange) {
         self.record.note(&now);
         self.tell(Told::Noted(now));
     }
 
     /// A step begins.
     pub(super) fn step(&mut self, step: Step) {
-        self.note(Now::Step(step));
+        self.note(RunChange::Step(step));
     }
 
     /// Changes the record; it is saved soon.
     pub(super) fn keep(&mut self, changes: Vec<Change>) {
         self.apply(&changes);
-        self.tell(Told::Changed(changes, None));
+        self.tell(Told::Changed(changes));
     }
 
-    /// Changes the record, and returns when that is on disk. Without changes: when all those before are.
+    /// Changes the record, and returns when that is on disk.
     ///
     /// # Errors
     /// [`End::Stopped`] where the upload was removed meanwhile, so that nothing of it is saved.
     pub(super) async fn keep_durably(&mut self, changes: Vec<Change>) -> Result<(), End> {
-        self.apply(&changes);
+        self.keep(changes);
+        self.flush().await
+    }
+
+    /// Returns when all changes of the record are on disk.
+    ///
+    /// # Errors
+    /// [`End::Stopped`] where the upload was removed meanwhile.
+    pub(super) async fn flush(&self) -> Result<(), End> {
         let (saved, on_disk) = oneshot::channel();
-        self.tell(Told::Changed(changes, Some(saved)));
+        self.tell(Told::Flushes(saved));
         on_disk.await.map_err(|_| End::Stopped)
     }
 
@@ -102,8 +113,8 @@ impl Task {
         }
     }
 
-    /// Asks for the file, and returns when `changes` are on disk; `Some`: why another upload has it,
-    /// and nothing was changed.
+    /// Asks for the file. Where that is granted, `changes` are on disk when this returns; else nothing
+    /// was changed.
     ///
     /// # Errors
     /// [`End::Stopped`] where the upload was removed meanwhile.
@@ -111,21 +122,19 @@ impl Task {
         &mut self,
         file: Identity,
         changes: Vec<Change>,
-    ) -> Result<Option<String>, End> {
+    ) -> Result<Claimed, End> {
         let (answer, answered) = oneshot::channel();
         self.tell(Told::Claims(Claim {
             file,
             changes: changes.clone(),
             answer,
         }));
-        match answered.await.map_err(|_| End::Stopped)? {
-            Ok(saved) => {
-                self.apply(&changes);
-                saved.await.map_err(|_| End::Stopped)?;
-                Ok(None)
-            }
-            Err(reason) => Ok(Some(reason)),
+        let claimed = answered.await.map_err(|_| End::Stopped)?;
+        if claimed == Claimed::Granted && !changes.is_empty() {
+            self.apply(&changes);
+            self.flush().await?;
         }
+        Ok(claimed)
     }
 
     /// A permit for calls to the API: granted when the API may be called.
@@ -140,7 +149,7 @@ impl Task {
                 biased;
                 order = self.orders.recv() => {
                     self.obey(order.as_ref());
-                    self.go_on()?;
+                    self.check_stop()?;
                 }
                 grant = &mut granted => return self.granted(grant),
             }
@@ -159,20 +168,20 @@ impl Task {
         &mut self,
         grant: Result<Grant, oneshot::error::RecvError>,
     ) -> Result<Permit, End> {
-        let Grant { permit, scene } = grant.map_err(|_| End::Stopped)?;
-        self.scene = scene;
+        let Grant { permit, conditions } = grant.map_err(|_| End::Stopped)?;
+        self.conditions = conditions;
         Ok(permit)
     }
 
     /// Waits, unless the person wants a retry before.
-    async fn pause(&mut self, until: Instant) -> Result<(), End> {
+    async fn sleep(&mut self, until: Instant) -> Result<(), End> {
         loop {
             tokio::select! {
                 biased;
                 order = self.orders.recv() => {
                     let now = matches!(order, Some(Order::Retry(None)));
                     self.obey(order.as_ref());
-                    self.go_on()?;
+                    self.check_stop()?;
                     if now {
                         return Ok(());
                     }
@@ -190,23 +199,23 @@ impl Task {
         while let Ok(order) = self.orders.try_recv() {
             self.obey(Some(&order));
         }
-        self.go_on()
+        self.check_stop()
     }
 
     /// Does what the actor says. Without an actor there is nothing left to do it for.
     pub(super) fn obey(&mut self, order: Option<&Order>) {
         match order {
-            Some(Order::Tuned(scene)) => self.scene = *scene,
-            Some(Order::Retry(only)) => self.note(Now::Retry {
+            Some(Order::Tuned(conditions)) => self.conditions = *conditions,
+            Some(Order::Retry(only)) => self.note(RunChange::Retry {
                 only: *only,
                 at: Instant::now(),
             }),
             Some(Order::Stop(stop)) => self.stop = self.stop.max(Some(*stop)),
-            None => self.stop = self.stop.max(Some(Stop::Hold)),
+            None => self.stop = self.stop.max(Some(Stop::Cancel)),
         }
     }
 
-    fn go_on(&self) -> Result<(), End> {
+    fn check_stop(&self) -> Result<(), End> {
         match self.stop {
             Some(_) => Err(End::Stopped),
             None => Ok(()),
@@ -225,22 +234,24 @@ impl Task {
         self.tell(Told::CameThrough(way));
     }
 
-    /// A step failed: returns when it is to be retried. `failures` counts those in a row that say
-    /// something of the step; a host that can't be reached, or is busy, leaves the count as it is.
+    /// A step failed: returns when it is to be retried. `failures` counts its failures so far; a host
+    /// that can't be reached, or is busy, leaves the count as it is.
     ///
     /// # Errors
     /// [`End::Failed`] where it is not retried, [`End::Stopped`].
     pub(super) async fn retry(&mut self, failures: &mut u32, error: Error) -> Result<(), End> {
         fault_point("step-failed");
-        *failures += 1;
-        let (verdict, now) = self.failed(None, *failures, &error, Way::Calls);
-        if !error.kind.counted() {
-            *failures -= 1;
+        let attempt = *failures + 1;
+        let (verdict, now) = self.failed(None, attempt, &error, Way::Calls);
+        if error.kind.counted() {
+            *failures = attempt;
         }
         let until = match verdict {
-            Verdict::Ask | Verdict::EndUpload => return Err(End::Failed(error)),
+            // No step has a kind of error that means that it was done before.
+            Verdict::Ask | Verdict::EndUpload | Verdict::Done => return Err(End::Failed(error)),
             Verdict::At(at) => at,
-            Verdict::Done | Verdict::WhenOpen | Verdict::EndAll => now,
+            // A permit is granted when the host may be asked again.
+            Verdict::WhenOpen | Verdict::EndAll => now,
         };
         self.wait(StepWait { until, error }).await
     }
@@ -251,8 +262,8 @@ impl Task {
     /// [`End::Stopped`].
     pub(super) async fn wait(&mut self, wait: StepWait) -> Result<(), End> {
         let until = wait.until;
-        self.note(Now::Waits(wait));
-        self.pause(until).await
+        self.note(RunChange::Waits(wait));
+        self.sleep(until).await
     }
 
     /// Something failed: decides what follows, and tells it.
@@ -264,7 +275,7 @@ impl Task {
         way: Way,
     ) -> (Verdict, Instant) {
         let now = Instant::now();
-        let (retries, random) = (self.scene.retries, self.random.f64());
+        let (retries, random) = (self.conditions.retries, self.random.f64());
         let backoff = &self.shared.timing.backoff;
         let verdict = judge(error, attempt, retries, backoff, now, random);
         self.tell(Told::Failed(Failure {

@@ -12,7 +12,7 @@ use crate::{
     destination::{Limits, LineSeen, Md5, PartReceipt, StatusBatch},
     engine::{
         protocol::UploadId,
-        record::{NextPart, Now},
+        record::{NextPart, RunChange},
         retry::{Verdict, Way},
     },
     error::Error,
@@ -38,10 +38,12 @@ pub enum Told {
     Wants(Want),
     /// It gave a permit back; for a part: of this one, if it was sent.
     Returned(Need, Option<PartNumber>),
-    /// Its record changes, and so does the session file; whoever waits is answered when that is on disk.
-    Changed(Vec<Change>, Option<oneshot::Sender<()>>),
+    /// Its record changes, and so does the session file.
+    Changed(Vec<Change>),
+    /// It waits until all changes of its record are on disk. Dropped where the upload was removed.
+    Flushes(oneshot::Sender<()>),
     /// Its record changes in this run alone.
-    Noted(Now),
+    Noted(RunChange),
     /// It asks for the file: no other upload of the session may send it.
     Claims(Claim),
     /// The account has these parts, which this run did not send.
@@ -89,7 +91,7 @@ pub struct Grant {
     /// The permit.
     pub permit: Permit,
     /// How things are now.
-    pub scene: Scene,
+    pub conditions: Conditions,
 }
 
 /// Permission to do what was needed, until it is dropped.
@@ -131,7 +133,7 @@ impl Drop for Permit {
 
 /// What a task plans and retries by.
 #[derive(Debug, Clone, Copy)]
-pub struct Scene {
+pub struct Conditions {
     /// The part size that is asked for.
     pub part_size: PartSize,
     /// How many times a failed part or step is retried.
@@ -148,7 +150,7 @@ pub struct Scene {
 #[derive(Debug)]
 pub enum Order {
     /// The settings are others now.
-    Tuned(Scene),
+    Tuned(Conditions),
     /// Failed parts are retried now, or this one alone.
     Retry(Option<PartNumber>),
     /// It ends.
@@ -161,7 +163,7 @@ pub enum Stop {
     /// Parts in flight may arrive; nothing else begins.
     Drain,
     /// Parts in flight are cancelled.
-    Hold,
+    Cancel,
     /// The upload was removed from the session: what is being created for it is deleted.
     Removed,
 }
@@ -173,9 +175,17 @@ pub struct Claim {
     pub file: Identity,
     /// What is recorded once it is granted.
     pub changes: Vec<Change>,
-    /// Answered when the changes are on disk, or why another upload has it. Dropped where the upload
-    /// was removed.
-    pub answer: oneshot::Sender<Result<oneshot::Receiver<()>, String>>,
+    /// Dropped where the upload was removed.
+    pub answer: oneshot::Sender<Claimed>,
+}
+
+/// What came of a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claimed {
+    /// It is granted, and the changes are recorded.
+    Granted,
+    /// Another upload of the session sends the same file, in words.
+    Duplicate(String),
 }
 
 /// A part in flight, as it can be seen from outside.

@@ -18,7 +18,7 @@ use crate::{
     body::Progress,
     destination::PartReceipt,
     engine::{
-        record::{NextPart, Now, Sequence, Step, Trouble},
+        record::{NextPart, RunChange, Sequence, Step, Trouble},
         retry::{Verdict, Way},
     },
     error::{Error, Kind, Result},
@@ -170,7 +170,7 @@ impl Task {
         };
         let length = plan.part(next.number).map_or(0, |part| part.length);
         let progress = Arc::<Progress>::default();
-        self.record.note(&Now::Starts(next));
+        self.record.note(&RunChange::Starts(next));
         self.tell(Told::Sends(Sending {
             part: next,
             length,
@@ -227,12 +227,12 @@ impl Task {
         let result = match result {
             Ok(sent) => self.arrived(opened, part.part, sent).await,
             Err(NotSent::Replaced) => {
-                self.note(Now::Interrupted(number, None));
+                self.note(RunChange::Interrupted(number, None));
                 (flights.compare, flights.replaced) = (true, true);
                 Ok(())
             }
             Err(NotSent::DoesNotFit) => {
-                self.note(Now::Interrupted(number, None));
+                self.note(RunChange::Interrupted(number, None));
                 flights.compare = true;
                 Ok(())
             }
@@ -241,7 +241,7 @@ impl Task {
                 self.part_failed(opened, &part, false, error, Way::Calls)
             }
             Err(NotSent::Failed(error)) if error.kind == Kind::Conflict => {
-                self.conflicts(flights, part.part, error);
+                self.part_conflicts(flights, part.part, error);
                 Ok(())
             }
             Err(NotSent::Failed(error)) => {
@@ -250,7 +250,7 @@ impl Task {
                 self.part_failed(opened, &part, all_taken, error, Way::Parts)
             }
         };
-        // Only now: until the actor knows what became of it, it counts as in flight.
+        // The actor knows by now what became of the part: till then it is shown as in flight.
         drop(permit);
         result
     }
@@ -263,37 +263,45 @@ impl Task {
         sent: Sent,
     ) -> Result<(), End> {
         fault_point("part-answered");
-        let number = part.number;
-        self.came_through(Way::Parts);
-        if sent.verified {
-            self.note(Now::Verified(vec![number]));
-        }
-        self.record.acknowledge(number, sent.receipt.clone());
-        self.tell(Told::Arrived(part, sent.receipt));
-        if let Some(ticket) = sent.ticket {
-            self.keep_durably(vec![Change::Ticket(ticket)]).await?;
+        if self.record_arrived(part, sent) {
+            self.flush().await?;
             *opened = self.open()?;
         }
         Ok(())
     }
 
+    /// Records that a part arrived. Returns whether it came with a new ticket.
+    fn record_arrived(&mut self, part: NextPart, sent: Sent) -> bool {
+        self.came_through(Way::Parts);
+        if sent.verified {
+            self.note(RunChange::Verified(vec![part.number]));
+        }
+        let is_new = sent.ticket.is_some();
+        if let Some(ticket) = sent.ticket {
+            self.keep(vec![Change::Ticket(ticket)]);
+        }
+        self.record.acknowledge(part.number, sent.receipt.clone());
+        self.tell(Told::Arrived(part, sent.receipt));
+        is_new
+    }
+
     /// The account reports bytes that do not fit the plan: it is asked again about this part after a
     /// pause. If that goes on, all that it has is compared with the plan.
-    fn conflicts(&mut self, flights: &mut Flights, part: NextPart, error: Error) {
+    fn part_conflicts(&mut self, flights: &mut Flights, part: NextPart, error: Error) {
         flights.conflicts += 1;
         if flights.conflicts > CONFLICT_ASKED_AGAIN {
-            self.note(Now::Interrupted(part.number, None));
+            self.note(RunChange::Interrupted(part.number, None));
             flights.compare = true;
             return;
         }
-        let wait = self.conflict(flights.conflicts, error);
+        let wait = self.conflict_wait(flights.conflicts, error);
         let trouble = Trouble {
             attempts: part.attempt.saturating_sub(1),
             error: wait.error,
             retry_at: Some(wait.until),
             ask: true,
         };
-        self.note(Now::Fails(part.number, trouble));
+        self.note(RunChange::Fails(part.number, trouble));
     }
 
     /// A part failed: it is retried, or waits for the person, or ends its upload.
@@ -333,12 +341,12 @@ impl Task {
         };
         match verdict {
             Verdict::Done => self.keep(vec![Change::Part(number, PartReceipt::default())]),
-            Verdict::WhenOpen => self.note(Now::Fails(number, trouble(Some(now)))),
-            Verdict::At(at) => self.note(Now::Fails(number, trouble(Some(at)))),
-            Verdict::Ask => self.note(Now::Fails(number, trouble(None))),
-            Verdict::EndAll => self.note(Now::Interrupted(number, None)),
+            Verdict::WhenOpen => self.note(RunChange::Fails(number, trouble(Some(now)))),
+            Verdict::At(at) => self.note(RunChange::Fails(number, trouble(Some(at)))),
+            Verdict::Ask => self.note(RunChange::Fails(number, trouble(None))),
+            Verdict::EndAll => self.note(RunChange::Interrupted(number, None)),
             Verdict::EndUpload => {
-                self.note(Now::Interrupted(number, None));
+                self.note(RunChange::Interrupted(number, None));
                 return Err(End::Failed(error));
             }
         }
@@ -353,11 +361,7 @@ impl Task {
             match landed {
                 Ok((id, (Ok(sent), permit))) => {
                     if let Some(part) = flights.parts.remove(&id) {
-                        let number = part.part.number;
-                        let mut changes: Vec<Change> =
-                            sent.ticket.into_iter().map(Change::Ticket).collect();
-                        changes.push(Change::Part(number, sent.receipt));
-                        self.keep(changes);
+                        self.record_arrived(part.part, sent);
                     }
                     drop(permit);
                 }
@@ -382,7 +386,7 @@ impl Task {
             retry_at: Some(Instant::now()),
             ask: true,
         });
-        self.note(Now::Interrupted(part.part.number, trouble));
+        self.note(RunChange::Interrupted(part.part.number, trouble));
     }
 
     /// What is said of an upload of which only failed parts are left.

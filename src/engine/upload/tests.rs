@@ -121,7 +121,7 @@ async fn whatever_is_lost_is_written_so_that_it_can_be_read_again() {
     let path = file.path().to_owned();
     let reading = Reading::default();
     let compared = compare(&there, plan, receipts, path, reading, false).await;
-    let Ok(Compared::Fits(checked)) = compared else {
+    let Ok(Comparison::Fits(checked)) = compared else {
         panic!("{compared:?}");
     };
     let change = Change::Lost(checked.lost);

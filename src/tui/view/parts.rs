@@ -409,6 +409,7 @@ fn failed_line<'a>(
     };
     let (glyph, style) = theme.part(state);
     let tried = match part.attempts {
+        0 => "not counted".to_owned(),
         1 => "tried once".to_owned(),
         times => format!("tried {times} times"),
     };

@@ -7,7 +7,7 @@ use crate::plan::PartNumber;
 
 /// A change that is not saved.
 #[derive(Debug, Clone)]
-pub enum Now {
+pub enum RunChange {
     /// This step begins.
     Step(Step),
     /// The step failed, and is retried.
@@ -34,19 +34,19 @@ pub enum Now {
 
 impl Begun {
     /// Applies a change that is not saved.
-    pub fn note(&mut self, now: &Now) {
-        match now {
-            Now::Step(step) => {
+    pub fn note(&mut self, change: &RunChange) {
+        match change {
+            RunChange::Step(step) => {
                 self.step = *step;
                 self.wait = None;
             }
-            Now::Waits(wait) => self.wait = Some(wait.clone()),
-            Now::Created => self.created_now = true,
-            Now::Starts(next) => self.start(*next),
-            Now::Interrupted(number, trouble) => self.interrupt(*number, trouble.clone()),
-            Now::Fails(number, trouble) => self.fail(*number, trouble.clone()),
-            Now::Verified(numbers) => self.verified.extend(numbers),
-            Now::Retry { only, at } => drop(self.retry(*at, *only)),
+            RunChange::Waits(wait) => self.wait = Some(wait.clone()),
+            RunChange::Created => self.created_now = true,
+            RunChange::Starts(next) => self.start(*next),
+            RunChange::Interrupted(number, trouble) => self.interrupt(*number, trouble.clone()),
+            RunChange::Fails(number, trouble) => self.fail(*number, trouble.clone()),
+            RunChange::Verified(numbers) => self.verified.extend(numbers),
+            RunChange::Retry { only, at } => drop(self.retry(*at, *only)),
         }
     }
 }
