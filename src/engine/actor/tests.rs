@@ -18,7 +18,7 @@ use crate::{
             AddPaths, Command, Phase, Place, Query, Reply, State, Targets, UploadId, WindowQuery,
         },
         queue::Queue,
-        record::{StepWait, Trouble},
+        record::{Step, StepWait, Trouble},
         retry::Way,
         upload::{End, Message, Told},
     },
@@ -443,9 +443,10 @@ async fn a_file_that_waits_says_when_it_is_tried_again_unless_it_waits_for_more(
     };
     for (number, seconds) in [(1, 75), (2, 12)] {
         let trouble = trouble(seconds);
-        actor
-            .queue
-            .with_begun(1, |begun| begun.fail(number, trouble));
+        actor.queue.with_begun(1, |begun| {
+            begun.step = Step::Sending;
+            begun.fail(number, trouble);
+        });
     }
     assert_eq!(note(&mut actor), "again in 12s: answered 503");
     tokio::time::advance(Duration::from_secs(5)).await;
