@@ -42,7 +42,7 @@ pub use messages::{
 };
 
 use self::{
-    compare::{Checked, Compared, compare},
+    compare::{Checked, Compared, LocalFile, compare},
     create::Created,
     file::read_identity,
 };
@@ -53,13 +53,13 @@ use super::{
 };
 use crate::{
     body::Reading,
-    destination::{Account, Completed, Limits, RemoteUpload, Ticket, conflict, need},
+    destination::{Account, Completed, Limits, PartReceipt, RemoteUpload, Ticket, conflict, need},
     error::{Error, Kind},
     fault_point::fault_point,
     format,
     identity::Identity,
     limiter::BandwidthLimiter,
-    plan::PartPlan,
+    plan::{PartNumber, PartPlan},
     session::Change,
 };
 
@@ -189,6 +189,9 @@ impl Task {
             }
             let Some(reason) = self.claim(file, Vec::new()).await? else {
                 self.identity.check(&file).map_err(End::Failed)?;
+                if source.needs_rehash {
+                    self.warn_of_replacement();
+                }
                 return Ok(source);
             };
             tracing::warn!(
@@ -257,12 +260,28 @@ impl Task {
         ticket.is_some_and(|ticket| ticket.media.is_some())
     }
 
-    /// Another file was found in its place: it has to have the same bytes as what was sent.
-    async fn find_replacement(&mut self, source: &mut Source) -> Result<(), End> {
+    /// The file with this inode has the same bytes as what was sent. It is recorded, so that the next run
+    /// does not compare them again; not where inodes mean nothing.
+    fn accept_replacement(&mut self, source: &mut Source, inode: u64) {
+        if source.inode == 0 {
+            return;
+        }
+        source.inode = inode;
+        if self.identity.inode != inode {
+            self.keep(vec![Change::Inode(inode)]);
+        }
+    }
+
+    fn warn_of_replacement(&self) {
         tracing::warn!(
             "{}: another file is in its place; what was sent is compared with it",
             self.name()
         );
+    }
+
+    /// Another file was found in its place: it has to have the same bytes as what was sent.
+    async fn find_replacement(&mut self, source: &mut Source) -> Result<(), End> {
+        self.warn_of_replacement();
         let file = read_identity(self.path.clone()).await;
         let file = file.map_err(End::Failed)?;
         self.identity.check(&file).map_err(End::Failed)?;
@@ -279,14 +298,17 @@ impl Task {
     /// Asks the account what it has, and corrects the record by that.
     async fn compare(&mut self, opened: &mut Opened, source: &mut Source) -> Result<Next, End> {
         self.step(Step::Checking);
-        let checked = self.compared(opened, source.needs_rehash).await?;
+        let checked = self.compared(opened, source).await?;
         source.needs_rehash = false;
+        if let Some(inode) = checked.replaced_by {
+            self.accept_replacement(source, inode);
+        }
         // What it has may be the first to say how it is sent.
         *opened = Opened::new(Arc::clone(&opened.remote));
         if checked.complete {
             let numbers = 1..=self.record.count();
             let unknown = numbers.filter(|n| !self.record.progress.receipts.contains_key(n));
-            self.find(unknown.map(|number| (number, None)).collect());
+            self.find(unknown.map(|n| (n, PartReceipt::default())).collect());
             // An account may name the media object only when it is told that all is there.
             return Ok(if self.media_is_known() {
                 Next::Done
@@ -312,25 +334,21 @@ impl Task {
 
     /// How what the account has differs from the record. Bytes that do not fit the plan are believed
     /// only after the account was asked again: it may still be receiving a part.
-    async fn compared(&mut self, opened: &Opened, rehash: bool) -> Result<Checked, End> {
+    async fn compared(&mut self, opened: &Opened, source: &Source) -> Result<Checked, End> {
         let (mut failures, mut conflicts) = (0, 0);
         let since = Instant::now();
         let plan = self.record.plan().cloned().ok_or(End::Stopped)?;
+        let local = LocalFile {
+            path: self.path.clone(),
+            identity: self.identity,
+            inode: source.inode,
+            needs_rehash: source.needs_rehash,
+            reading: self.shared.reading.clone(),
+        };
         loop {
             let permit = self.permit().await?;
-            let (receipts, reading) = (
-                self.record.progress.receipts.clone(),
-                self.shared.reading.clone(),
-            );
-            let path = self.path.clone();
-            let compared = compare(
-                &*opened.remote,
-                plan.clone(),
-                receipts,
-                path,
-                reading,
-                rehash,
-            );
+            let receipts = self.record.progress.receipts.clone();
+            let compared = compare(&*opened.remote, plan.clone(), receipts, local.clone());
             let compared = need::since(since, compared).await;
             drop(permit);
             match compared {
@@ -371,10 +389,10 @@ impl Task {
         }
     }
 
-    /// The account has these parts, though no receipt says so.
-    fn find(&mut self, found: Vec<(u32, Option<[u8; 16]>)>) {
-        for (number, md5) in &found {
-            self.record.acknowledge(*number, (*md5).into());
+    /// The account has these parts, though no receipt says so, or none with this MD5.
+    fn find(&mut self, found: Vec<(PartNumber, PartReceipt)>) {
+        for (number, receipt) in &found {
+            self.record.acknowledge(*number, receipt.clone());
         }
         if !found.is_empty() {
             self.tell(Told::Found(found));

@@ -235,6 +235,10 @@ impl Actor {
                 // Of an upload that was removed nothing is saved, and nobody is told that it is.
                 if self.queue.get(id).is_some() {
                     self.keep_all(id, &changes);
+                    if changes.iter().any(|it| matches!(it, Change::Inode(_))) {
+                        // Another name of the same file is recognised by it.
+                        self.queue.goes_out(id);
+                    }
                     if let Some(saved) = saved {
                         self.session.store.barrier_for(saved);
                     }
@@ -243,9 +247,9 @@ impl Actor {
             Told::Noted(now) => drop(self.queue.with_begun(id, |begun| begun.note(&now))),
             Told::Claims(claim) => self.claims(id, claim),
             Told::Found(parts) => {
-                for (number, md5) in parts {
+                for (number, receipt) in parts {
                     let sent = self.queue.bytes().sent;
-                    self.keep(id, &Change::Part(number, md5.into()));
+                    self.keep(id, &Change::Part(number, receipt));
                     self.queue.count_as_found(sent);
                 }
             }

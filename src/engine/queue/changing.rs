@@ -98,6 +98,7 @@ fn apply(upload: &mut Upload, change: &Change) {
             };
             upload.phase = Phase::Waiting;
         }
+        Change::Inode(inode) => upload.identity.inode = *inode,
         Change::At(milestone, at) => upload.times.note(*milestone, *at),
         Change::Removed => {} // the queue's own business
         Change::Ticket(_)

@@ -51,8 +51,8 @@ impl Queue {
         (upload.identity == *identity && holds(upload)).then_some(upload)
     }
 
-    /// A file goes out under this name now, since it has no [`Self::twin`]: one that failed under another
-    /// name finds this one when it is tried again.
+    /// A file goes out under this name now, since it has no [`Self::twin`], or has another inode: one that
+    /// failed under another name finds this one when it is tried again.
     pub fn goes_out(&mut self, id: UploadId) {
         if let Some(upload) = self.uploads.get(id) {
             let key = self.twins.hasher.hash_one(upload.identity);

@@ -36,12 +36,17 @@ pub(super) async fn read_identity(path: PathBuf) -> Result<Identity> {
 pub(super) async fn open(path: PathBuf) -> Result<(File, Identity)> {
     blocking(move || {
         let file = open_here(&path)?;
-        let metadata = file
-            .metadata()
-            .map_err(|error| Error::local("it can't be looked at", &error))?;
-        Ok((file, Identity::of(&metadata)))
+        let identity = identity_of(&file)?;
+        Ok((file, identity))
     })
     .await
+}
+
+/// What an open file is now. Blocks.
+pub(super) fn identity_of(file: &File) -> Result<Identity> {
+    let metadata = file.metadata();
+    let metadata = metadata.map_err(|error| Error::local("it can't be looked at", &error))?;
+    Ok(Identity::of(&metadata))
 }
 
 /// Opens a file for reading.

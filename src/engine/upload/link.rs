@@ -95,8 +95,10 @@ impl Task {
 
     pub(super) fn apply(&mut self, changes: &[Change]) {
         for change in changes {
-            if let Change::Fresh(identity) = change {
-                self.identity = *identity;
+            match change {
+                Change::Fresh(identity) => self.identity = *identity,
+                Change::Inode(inode) => self.identity.inode = *inode,
+                _ => {}
             }
             self.record.apply(change);
         }

@@ -293,6 +293,8 @@ fn log(table: LogTable) -> Result<Record, BadTable> {
             modified: time("modified", &modified)?,
             inode: table.inode.unwrap_or(0),
         })
+    } else if let Some(inode) = table.inode {
+        Change::Inode(inode)
     } else {
         match table
             .state

@@ -120,6 +120,7 @@ fn every_change_reads_back_as_it_was_written() {
         Change::At(Milestone::Done, moment(1_700_000_001)),
         Change::Clearing,
         Change::Fresh(file()),
+        Change::Inode(u64::MAX),
         Change::Removed,
     ] {
         let mut text = String::new();

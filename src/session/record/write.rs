@@ -255,6 +255,7 @@ pub fn write_change(out: &mut String, upload: UploadId, change: &Change) {
         Change::At(Milestone::Begun, at) => writer.moment("begun_at", *at),
         Change::At(Milestone::Done, at) => writer.moment("done_at", *at),
         Change::Fresh(identity) => writer.identity(identity),
+        Change::Inode(inode) => writer.value("inode", inode),
     }
     out.push('\n');
 }
