@@ -51,6 +51,10 @@ pub(super) struct Walk<'a> {
     /// Links to files, for the end.
     links: Vec<PathBuf>,
     overlapping: bool,
+    /// The paths to walk that lie within another of them: what is there is met more than once.
+    nested: HashSet<PathBuf>,
+    /// What was reported of it.
+    reported: HashSet<PathBuf>,
 }
 
 impl<'a> Walk<'a> {
@@ -62,6 +66,8 @@ impl<'a> Walk<'a> {
             seen: Seen::default(),
             links: Vec::new(),
             overlapping: overlapping(roots),
+            nested: nested(roots),
+            reported: HashSet::new(),
         }
     }
 
@@ -129,6 +135,9 @@ impl<'a> Walk<'a> {
             return false;
         }
         if is_system_folder(folder.file_name()) {
+            if self.nested.contains(path) {
+                return false; // its turn comes
+            }
             let reason = "a folder of the system's own: name it to have it walked";
             self.skipped(path.to_path_buf(), reason);
             return false;
@@ -150,6 +159,7 @@ impl<'a> Walk<'a> {
     fn link(&mut self, path: &Path) {
         match fs::metadata(path) {
             Err(error) => self.no_metadata(path, &error),
+            Ok(target) if target.is_dir() && self.nested.contains(path) => {} // it was walked
             Ok(target) if target.is_dir() => {
                 let reason = if leads_back(path) {
                     "link loop"
@@ -171,6 +181,9 @@ impl<'a> Walk<'a> {
         metadata: impl FnOnce() -> io::Result<Metadata>,
         second_name: bool,
     ) {
+        if self.reported.contains(path) {
+            return;
+        }
         if let Some(reason) = not_a_file(kind).or_else(|| not_media(path)) {
             return self.skipped(path.to_path_buf(), reason);
         }
@@ -198,6 +211,7 @@ impl<'a> Walk<'a> {
                 "the same file as one found before, under another name",
             );
         }
+        self.report(path);
         self.batch.found.push(Found {
             path: path.to_path_buf(),
             size: metadata.len(),
@@ -225,12 +239,24 @@ impl<'a> Walk<'a> {
     }
 
     fn skipped(&mut self, path: PathBuf, reason: &str) {
-        let reason = reason.to_owned();
-        self.batch.skipped.push(Skipped { path, reason });
+        if self.report(&path) {
+            let reason = reason.to_owned();
+            self.batch.skipped.push(Skipped { path, reason });
+        }
     }
 
     fn unreadable(&mut self, path: PathBuf, reason: String) {
-        self.batch.unreadable.push(Unreadable { path, reason });
+        if self.report(&path) {
+            self.batch.unreadable.push(Unreadable { path, reason });
+        }
+    }
+
+    /// Whether nothing was reported of this path before. Only paths that may come again are remembered:
+    /// for all of a large tree that would take too much memory.
+    fn report(&mut self, path: &Path) -> bool {
+        let again =
+            !self.nested.is_empty() && path.ancestors().any(|above| self.nested.contains(above));
+        !again || self.reported.insert(path.to_path_buf())
     }
 
     fn flush_when_due(&mut self) -> ControlFlow<()> {
@@ -327,6 +353,14 @@ fn overlapping(roots: &[&Path]) -> bool {
             .enumerate()
             .any(|(other, inner)| at != other && inner.starts_with(root))
     })
+}
+
+/// The paths that lie within another one, by their names.
+fn nested(roots: &[&Path]) -> HashSet<PathBuf> {
+    let all: HashSet<&Path> = roots.iter().copied().collect();
+    let within = |root: &&&Path| root.ancestors().skip(1).any(|above| all.contains(above));
+    let nested = roots.iter().filter(within);
+    nested.map(|root| root.to_path_buf()).collect()
 }
 
 /// Whether a path below one that is there is not there itself. Of one that is too long to be looked at,
