@@ -37,8 +37,10 @@ pub struct Found {
     pub size: u64,
     /// When it was last modified: seconds since 1970 (before it when negative) and nanoseconds.
     pub modified: (i64, u32),
-    /// Device and inode.
-    pub inode: (u64, u64),
+    /// Its inode.
+    pub inode: u64,
+    /// The file system it lies on ([`crate::identity::file_system`]).
+    pub file_system: u64,
 }
 
 /// Something that is left out for a reason; no failure.

@@ -131,8 +131,11 @@ impl Elsewhere {
     /// Why this file is not to be begun here, in words, when another session holds it; counts it.
     pub fn reason(&self, path: &Path, identity: &Identity) -> Option<String> {
         let by_inode = || {
-            let by_inode = self.key_by_inode(identity)?;
-            self.files.get(self.uploaded_by_inode.get(&by_inode)?)
+            // One that was recorded before file systems were known may be it as well.
+            [*identity, identity.on(0)].iter().find_map(|identity| {
+                let by_inode = self.key_by_inode(identity)?;
+                self.files.get(self.uploaded_by_inode.get(&by_inode)?)
+            })
         };
         let by_name = self.files.get(&self.key(path, identity));
         let file = by_name.or_else(by_inode)?;
@@ -238,7 +241,13 @@ fn changed(upload: &mut Upload, change: Change) {
         Change::Failed(_) | Change::Changed(_) => upload.held = Held::Failed,
         Change::Skipped(_) => upload.held = Held::Skipped,
         Change::Fresh(identity) => upload.identity = identity,
-        Change::Inode(inode) => upload.identity.inode = inode,
+        Change::Inode { inode, file_system } => {
+            upload.identity = Identity {
+                inode,
+                file_system,
+                ..upload.identity
+            };
+        }
         Change::Begun(..)
         | Change::Plan(_)
         | Change::Part(..)
@@ -339,10 +348,18 @@ mod tests {
     #[test]
     fn what_is_uploaded_is_known_under_every_name_and_what_is_not_is_not() {
         let mut elsewhere = Elsewhere::default();
-        let mut records: Vec<_> = (1..=4).map(|id| upload(id, State::Queued)).collect();
+        let mut records: Vec<_> = (1..=5).map(|id| upload(id, State::Queued)).collect();
         records.extend([
-            Record::Log(4, Change::Inode(2)),
+            Record::Log(
+                4,
+                Change::Inode {
+                    inode: 2,
+                    file_system: 0,
+                },
+            ),
             Record::Log(4, Change::Done),
+            Record::Log(5, Change::Fresh(file(5).on(1))),
+            Record::Log(5, Change::Done),
             Record::Log(1, ticket("m1")),
             Record::Log(1, Change::Done),
             Record::Log(3, ticket("m3")),
@@ -362,6 +379,12 @@ mod tests {
             "it may have been moved before its turn"
         );
         assert_eq!(told(file(3)), None, "an older version was uploaded");
+        assert!(
+            told(file(1).on(1)).is_some(),
+            "its file system is not known"
+        );
+        assert!(told(file(5).on(1)).is_some());
+        assert_eq!(told(file(5).on(2)), None, "a file on another file system");
         let copied = |inode| Identity::new(4, 1, 0, inode);
         assert!(told(copied(2)).is_some());
         assert_eq!(told(copied(1)), None, "a file that another replaced");

@@ -260,15 +260,18 @@ impl Task {
         ticket.is_some_and(|ticket| ticket.media.is_some())
     }
 
-    /// The file with this inode has the same bytes as what was sent. It is recorded, so that the next run
-    /// does not compare them again; not where inodes mean nothing.
-    fn accept_replacement(&mut self, source: &mut Source, inode: u64) {
+    /// This file has the same bytes as what was sent. Its inode is recorded, so that the next run does
+    /// not compare them again; not where inodes mean nothing.
+    fn accept_replacement(&mut self, source: &mut Source, file: &Identity) {
         if source.inode == 0 {
             return;
         }
-        source.inode = inode;
-        if self.identity.inode != inode {
-            self.keep(vec![Change::Inode(inode)]);
+        source.inode = file.inode;
+        if self.identity.inode != file.inode {
+            self.keep(vec![Change::Inode {
+                inode: file.inode,
+                file_system: file.file_system,
+            }]);
         }
     }
 
@@ -300,8 +303,8 @@ impl Task {
         self.step(Step::Checking);
         let checked = self.compared(opened, source).await?;
         source.needs_rehash = false;
-        if let Some(inode) = checked.replaced_by {
-            self.accept_replacement(source, inode);
+        if let Some(file) = checked.replaced_by {
+            self.accept_replacement(source, &file);
         }
         // What it has may be the first to say how it is sent.
         *opened = Opened::new(Arc::clone(&opened.remote));

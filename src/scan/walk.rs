@@ -14,7 +14,7 @@ use std::{
 use walkdir::{DirEntry, WalkDir};
 
 use super::{Batch, Found, Skipped, Unreadable, filters::Filters, words};
-use crate::metadata;
+use crate::{identity::file_system_at, metadata};
 
 /// How many findings are handed on at once at most.
 pub(super) const BATCH: usize = 512;
@@ -55,6 +55,8 @@ pub(super) struct Walk<'a> {
     nested: HashSet<PathBuf>,
     /// What was reported of it.
     reported: HashSet<PathBuf>,
+    /// The file system of each device.
+    file_systems: HashMap<u64, u64>,
 }
 
 impl<'a> Walk<'a> {
@@ -67,6 +69,7 @@ impl<'a> Walk<'a> {
             links: Vec::new(),
             overlapping: overlapping(roots),
             nested: nested(roots),
+            file_systems: HashMap::new(),
             reported: HashSet::new(),
         }
     }
@@ -201,8 +204,8 @@ impl<'a> Walk<'a> {
                 Err(error) => return self.unreadable(path.to_path_buf(), words(&error)),
             }
         }
-        let inode = (metadata.dev(), metadata.ino());
-        let new = self.seen.insert(inode);
+        let (device, inode) = (metadata.dev(), metadata.ino());
+        let new = self.seen.insert((device, inode));
         // An inode seen twice proves nothing where file systems make numbers up as they go, unless
         // there is a reason for a second name.
         if !new && (second_name || self.overlapping || metadata.nlink() > 1) {
@@ -212,6 +215,10 @@ impl<'a> Walk<'a> {
             );
         }
         self.report(path);
+        let file_system = *self
+            .file_systems
+            .entry(device)
+            .or_insert_with(|| file_system_at(path));
         self.batch.found.push(Found {
             path: path.to_path_buf(),
             size: metadata.len(),
@@ -220,6 +227,7 @@ impl<'a> Walk<'a> {
                 u32::try_from(metadata.mtime_nsec()).unwrap_or(0),
             ),
             inode,
+            file_system,
         });
     }
 

@@ -235,7 +235,7 @@ impl Actor {
                 // Of an upload that was removed nothing is saved, and nobody is told that it is.
                 if self.queue.get(id).is_some() {
                     self.keep_all(id, &changes);
-                    if changes.iter().any(|it| matches!(it, Change::Inode(_))) {
+                    if changes.iter().any(|it| matches!(it, Change::Inode { .. })) {
                         // Another name of the same file is recognised by it.
                         self.queue.goes_out(id);
                     }

@@ -330,7 +330,10 @@ fn any_change(random: &mut fastrand::Rng, id: UploadId, begun: bool) -> Vec<Chan
         0 => vec![Change::Failed(Error::new(Kind::Server, "no"))],
         1 if begun => vec![Change::Done],
         2 if begun => vec![Change::Fresh(Identity::new(4, 2, 0, 2))],
-        3 if begun => vec![Change::Inode(random.u64(..))],
+        3 if begun => vec![Change::Inode {
+            inode: random.u64(..),
+            file_system: random.u64(..),
+        }],
         _ => vec![
             Change::Begun(format!("marker{id}"), None),
             Change::Plan(PartPlan::split(4, 2.try_into().unwrap()).unwrap()),

@@ -34,7 +34,7 @@ impl LocalFile {
     fn origin(&self, now: &Identity) -> Origin {
         if self.needs_rehash || (self.inode != 0 && self.inode != now.inode) {
             Origin::Replaced
-        } else if self.identity.inode == now.inode && now.inode != 0 {
+        } else if self.identity.is_same_file(now) {
             Origin::Same
         } else {
             Origin::Unknown
@@ -45,10 +45,10 @@ impl LocalFile {
 /// Whether the local file is the one that the parts were read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// It is: size, time and inode are the recorded ones. A part that the account has, and whose MD5
+    /// It is: size, time, inode and file system are the recorded ones. A part that the account has, and whose MD5
     /// nobody knows, is hashed.
     Same,
-    /// No inode was recorded, and nothing else says that it is another.
+    /// Its inode was not recorded, or its file system has another number now.
     Unknown,
     /// Another file is in its place: what was sent is read and hashed again.
     Replaced,
@@ -78,8 +78,8 @@ pub(super) struct Checked {
     /// The plan from now on, where the account has bytes up to the middle of a part. `found` and `lost`
     /// have numbers of this plan.
     pub(super) plan: Option<PartPlan>,
-    /// The inode of the file, where all that was sent was compared with its bytes.
-    pub(super) replaced_by: Option<u64>,
+    /// The file in its place, where all that was sent was compared with its bytes.
+    pub(super) replaced_by: Option<Identity>,
 }
 
 /// Asks what the account has, and compares. Where another file is in the place of the one that the parts
@@ -127,7 +127,7 @@ pub(super) async fn compare(
         // What was hashed while the file changed may be of two versions.
         local.identity.check(&identity_of(&file)?)?;
         checked.plan = new_plan;
-        checked.replaced_by = (origin == Origin::Replaced).then_some(before.inode);
+        checked.replaced_by = (origin == Origin::Replaced).then_some(before);
         Ok(Compared::Fits(checked))
     })
     .await

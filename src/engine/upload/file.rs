@@ -24,7 +24,7 @@ pub(super) async fn read_identity(path: PathBuf) -> Result<Identity> {
         if !metadata.is_file() {
             return Err(Error::new(Kind::Local, "it is no file any more"));
         }
-        Ok(Identity::of(&metadata))
+        identity_of(&file)
     })
     .await
 }
@@ -44,9 +44,8 @@ pub(super) async fn open(path: PathBuf) -> Result<(File, Identity)> {
 
 /// What an open file is now. Blocks.
 pub(super) fn identity_of(file: &File) -> Result<Identity> {
-    let metadata = file.metadata();
-    let metadata = metadata.map_err(|error| Error::local("it can't be looked at", &error))?;
-    Ok(Identity::of(&metadata))
+    let identity = Identity::of_open(file);
+    identity.map_err(|error| Error::local("it can't be looked at", &error))
 }
 
 /// Opens a file for reading.

@@ -97,7 +97,10 @@ impl Task {
         for change in changes {
             match change {
                 Change::Fresh(identity) => self.identity = *identity,
-                Change::Inode(inode) => self.identity.inode = *inode,
+                Change::Inode { inode, file_system } => {
+                    self.identity.inode = *inode;
+                    self.identity.file_system = *file_system;
+                }
                 _ => {}
             }
             self.record.apply(change);

@@ -135,7 +135,7 @@ async fn a_file_with_another_inode_is_compared_with_what_was_sent() {
     let compared = async |md5: [u8; 16], local| {
         let receipts = [(1, Some(md5).into())].into();
         match compare(&there, plan.clone(), receipts, local).await {
-            Ok(Compared::Fits(checked)) => Ok(checked.replaced_by),
+            Ok(Compared::Fits(checked)) => Ok(checked.replaced_by.map(|file| file.inode)),
             Ok(conflict) => panic!("{conflict:?}"),
             Err(error) => Err(error.kind),
         }
