@@ -1,6 +1,12 @@
-//! What tells whether a file is still the one that was begun: size, time of change, inode.
+//! What tells whether a file is still the one that was begun: size, time of change, inode, file system.
 
-use std::{fs::Metadata, os::unix::fs::MetadataExt, time::Duration};
+use std::{
+    fs::{File, Metadata},
+    io,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 
@@ -22,6 +28,8 @@ pub struct Identity {
     /// Its inode's number, 0 where unknown. Some file systems number anew with every mount, so
     /// another number alone is a reason to look closer, not a change.
     pub inode: u64,
+    /// The file system it lies on, as [`file_system`] says; 0 where unknown.
+    pub file_system: u64,
 }
 
 impl Identity {
@@ -49,7 +57,36 @@ impl Identity {
             size,
             modified,
             inode,
+            file_system: 0,
         }
+    }
+
+    /// The identity of an open file, with its file system.
+    ///
+    /// # Errors
+    /// When it can't be looked at.
+    pub fn of_open(file: &File) -> io::Result<Self> {
+        let identity = Self::of(&file.metadata()?);
+        Ok(identity.on(file_system(file)))
+    }
+
+    /// The same on this file system.
+    #[must_use]
+    pub fn on(self, file_system: u64) -> Self {
+        Self {
+            file_system,
+            ..self
+        }
+    }
+
+    /// Whether both are one file, under whatever name: size, time of change, inode and file system are
+    /// the same. A file system that is not known says nothing; an unknown inode is no file's.
+    #[must_use]
+    pub fn is_same_file(&self, other: &Self) -> bool {
+        let on_one = self.file_system == other.file_system
+            || self.file_system == 0
+            || other.file_system == 0;
+        on_one && self.inode != 0 && self.on(0) == other.on(0)
     }
 
     /// Whether `now` is another file or another version of it, told in words.
@@ -81,6 +118,37 @@ impl Identity {
     }
 }
 
+/// A number for the file system that an open file lies on, from its type and the id that the system
+/// gives it; 0 where it has none. Many file systems keep it from mount to mount, which the number of a
+/// device is not.
+#[must_use]
+pub fn file_system(file: &File) -> u64 {
+    let kind = rustix::fs::fstatfs(file).map(|stat| kind_of(&stat));
+    let id = rustix::fs::fstatvfs(file).map(|stat| stat.f_fsid);
+    number(kind.unwrap_or(0), id.unwrap_or(0))
+}
+
+/// The same of what is at a path.
+#[must_use]
+pub fn file_system_at(path: &Path) -> u64 {
+    let kind = rustix::fs::statfs(path).map(|stat| kind_of(&stat));
+    let id = rustix::fs::statvfs(path).map(|stat| stat.f_fsid);
+    number(kind.unwrap_or(0), id.unwrap_or(0))
+}
+
+fn kind_of(stat: &rustix::fs::StatFs) -> u64 {
+    // As wide as the machine's words on one system, narrower on another.
+    #[allow(clippy::useless_conversion, reason = "its type is another elsewhere")]
+    u64::try_from(stat.f_type).unwrap_or(0)
+}
+
+fn number(kind: u64, id: u64) -> u64 {
+    match id {
+        0 => 0,
+        id => (id ^ kind.rotate_left(32)).max(1),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +169,33 @@ mod tests {
                 .kind,
             Kind::Changed
         );
+    }
+
+    #[test]
+    fn files_of_two_file_systems_are_two_whatever_their_numbers_and_an_unknown_one_says_nothing() {
+        let file = Identity::new(10, 1_000, 5, 7);
+        assert!(file.on(1).is_same_file(&file.on(1)));
+        assert!(!file.on(1).is_same_file(&file.on(2)));
+        assert!(file.on(1).is_same_file(&file) && file.is_same_file(&file.on(1)));
+        assert!(!file.is_same_file(&Identity::new(10, 1_000, 5, 8)));
+        assert!(!file.is_same_file(&Identity::new(10, 1_000, 6, 7)));
+        let unknown = Identity::new(10, 1_000, 5, 0);
+        assert!(!unknown.is_same_file(&unknown));
+    }
+
+    #[test]
+    fn a_file_system_has_one_number_however_it_is_asked_for() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let number = file_system_at(file.path());
+        assert_eq!(file_system(file.as_file()), number);
+        let folder = file.path().parent().unwrap();
+        assert_eq!(file_system_at(folder), number);
+        assert_eq!(
+            Identity::of_open(file.as_file()).unwrap().file_system,
+            number
+        );
+        assert_eq!(super::number(7, 0), 0, "a type alone is no file system");
+        assert_eq!(file_system_at(Path::new("/nowhere")), 0);
     }
 
     #[test]

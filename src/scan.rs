@@ -11,12 +11,15 @@
 //!   ever), unless they were given by name. Links come last, so that a file which is itself in the
 //!   tree is found under its own name.
 //! - The same file under a second name (hard link, link, overlapping paths) is skipped.
+//! - Of each path is reported once what becomes of it, also where it was given twice, or lies within
+//!   another one that was given.
 //! - What can't be read is reported as such, and the walk goes on.
 
 mod filters;
 mod walk;
 
 use std::{
+    collections::HashSet,
     fs, io,
     ops::ControlFlow,
     path::{Path, PathBuf},
@@ -34,8 +37,10 @@ pub struct Found {
     pub size: u64,
     /// When it was last modified: seconds since 1970 (before it when negative) and nanoseconds.
     pub modified: (i64, u32),
-    /// Device and inode.
-    pub inode: (u64, u64),
+    /// Its inode.
+    pub inode: u64,
+    /// The file system it lies on ([`crate::identity::file_system`]).
+    pub file_system: u64,
 }
 
 /// Something that is left out for a reason; no failure.
@@ -194,9 +199,12 @@ impl Scan {
     /// Walks it all; hands what it finds to `sink` at least every 512 findings, and stops when that
     /// breaks. Blocks on the disk.
     pub fn walk(&self, sink: &mut dyn FnMut(Batch) -> ControlFlow<()>) -> ControlFlow<()> {
-        let at: Vec<&Path> = self.roots.iter().map(|root| &*root.at).collect();
+        let mut given = HashSet::new();
+        let mut roots = self.roots.clone();
+        roots.retain(|root| given.insert(root.at.clone()));
+        let at: Vec<&Path> = roots.iter().map(|root| &*root.at).collect();
         let mut walk = Walk::new(&at, sink);
-        for root in &self.roots {
+        for root in &roots {
             walk.root(&root.named, &root.at, &self.filters)?;
         }
         walk.end()

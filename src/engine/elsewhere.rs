@@ -68,8 +68,7 @@ enum Held {
 #[derive(Debug)]
 struct Upload {
     path: Box<Path>,
-    key: Key,
-    by_inode: Option<Key>,
+    identity: Identity,
     media: Box<str>,
     held: Held,
 }
@@ -87,7 +86,7 @@ impl Elsewhere {
         read: impl FnOnce(&mut dyn FnMut(Record)) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut uploads = HashMap::new();
-        read(&mut |record| self.note(&mut uploads, record))?;
+        read(&mut |record| note(&mut uploads, record))?;
         let session = self.sessions.len();
         self.sessions.push(Other {
             name,
@@ -102,76 +101,18 @@ impl Elsewhere {
                 held => held,
             };
             // That it is uploaded is told before that it could be; else the session that came first.
-            let before = self.files.get(&upload.key).map(|file| &file.held);
+            let key = self.key(&upload.path, &upload.identity);
+            let before = self.files.get(&key).map(|file| &file.held);
             let done = |held: &Held| matches!(held, Held::Done(_));
             if before.is_none_or(|before| done(&held) && !done(before)) {
-                if let Some(by_inode) = upload.by_inode.filter(|_| done(&held)) {
-                    self.uploaded_by_inode.insert(by_inode, upload.key);
+                let by_inode = self.key_by_inode(&upload.identity);
+                if let Some(by_inode) = by_inode.filter(|_| done(&held)) {
+                    self.uploaded_by_inode.insert(by_inode, key);
                 }
-                self.files.insert(upload.key, File { session, held });
+                self.files.insert(key, File { session, held });
             }
         }
         Ok(())
-    }
-
-    fn note(&self, uploads: &mut HashMap<UploadId, Upload>, record: Record) {
-        match record {
-            Record::Settings(_)
-            | Record::Walk(_)
-            | Record::WalkOver(_)
-            | Record::Moved(_)
-            | Record::Orphan(_) => {}
-            Record::Upload(kept) if kept.unread.is_some() => {}
-            Record::Upload(kept) => {
-                let ticket = kept.progress.and_then(|progress| progress.ticket);
-                let upload = Upload {
-                    key: self.key(&kept.path, &kept.identity),
-                    by_inode: self.key_by_inode(&kept.identity),
-                    path: kept.path.into(),
-                    media: ticket
-                        .and_then(|ticket| ticket.media)
-                        .map_or_else(Box::default, |media| media.as_str().into()),
-                    held: match kept.state {
-                        State::Done => Held::Done(Box::default()),
-                        State::Failed | State::Changed => Held::Failed,
-                        State::Skipped => Held::Skipped,
-                        _ => Held::Left,
-                    },
-                };
-                uploads.insert(kept.id, upload);
-            }
-            Record::Log(id, Change::Removed) => drop(uploads.remove(&id)),
-            Record::Log(id, change) => {
-                if let Some(upload) = uploads.get_mut(&id) {
-                    self.changed(upload, change);
-                }
-            }
-        }
-    }
-
-    fn changed(&self, upload: &mut Upload, change: Change) {
-        match change {
-            Change::Ticket(ticket) => {
-                if let Some(media) = ticket.media {
-                    upload.media = media.as_str().into();
-                }
-            }
-            Change::Done => upload.held = Held::Done(Box::default()),
-            Change::Released | Change::Clearing | Change::Paused => upload.held = Held::Left,
-            Change::Failed(_) | Change::Changed(_) => upload.held = Held::Failed,
-            Change::Skipped(_) => upload.held = Held::Skipped,
-            Change::Fresh(identity) => {
-                upload.key = self.key(&upload.path, &identity);
-                upload.by_inode = self.key_by_inode(&identity);
-            }
-            Change::Begun(..)
-            | Change::Plan(_)
-            | Change::Part(..)
-            | Change::Lost(_)
-            | Change::Completed
-            | Change::At(..)
-            | Change::Removed => {}
-        }
     }
 
     fn key(&self, path: &Path, identity: &Identity) -> Key {
@@ -190,8 +131,11 @@ impl Elsewhere {
     /// Why this file is not to be begun here, in words, when another session holds it; counts it.
     pub fn reason(&self, path: &Path, identity: &Identity) -> Option<String> {
         let by_inode = || {
-            let by_inode = self.key_by_inode(identity)?;
-            self.files.get(self.uploaded_by_inode.get(&by_inode)?)
+            // One that was recorded before file systems were known may be it as well.
+            [*identity, identity.on(0)].iter().find_map(|identity| {
+                let by_inode = self.key_by_inode(identity)?;
+                self.files.get(self.uploaded_by_inode.get(&by_inode)?)
+            })
         };
         let by_name = self.files.get(&self.key(path, identity));
         let file = by_name.or_else(by_inode)?;
@@ -248,6 +192,69 @@ impl Elsewhere {
         let again = "uploaded before; --again sends what is left out all the same";
         say(&self.uploaded, "was", "were", again);
         said
+    }
+}
+
+fn note(uploads: &mut HashMap<UploadId, Upload>, record: Record) {
+    match record {
+        Record::Settings(_)
+        | Record::Walk(_)
+        | Record::WalkOver(_)
+        | Record::Moved(_)
+        | Record::Orphan(_) => {}
+        Record::Upload(kept) if kept.unread.is_some() => {}
+        Record::Upload(kept) => {
+            let ticket = kept.progress.and_then(|progress| progress.ticket);
+            let upload = Upload {
+                identity: kept.identity,
+                path: kept.path.into(),
+                media: ticket
+                    .and_then(|ticket| ticket.media)
+                    .map_or_else(Box::default, |media| media.as_str().into()),
+                held: match kept.state {
+                    State::Done => Held::Done(Box::default()),
+                    State::Failed | State::Changed => Held::Failed,
+                    State::Skipped => Held::Skipped,
+                    _ => Held::Left,
+                },
+            };
+            uploads.insert(kept.id, upload);
+        }
+        Record::Log(id, Change::Removed) => drop(uploads.remove(&id)),
+        Record::Log(id, change) => {
+            if let Some(upload) = uploads.get_mut(&id) {
+                changed(upload, change);
+            }
+        }
+    }
+}
+
+fn changed(upload: &mut Upload, change: Change) {
+    match change {
+        Change::Ticket(ticket) => {
+            if let Some(media) = ticket.media {
+                upload.media = media.as_str().into();
+            }
+        }
+        Change::Done => upload.held = Held::Done(Box::default()),
+        Change::Released | Change::Clearing | Change::Paused => upload.held = Held::Left,
+        Change::Failed(_) | Change::Changed(_) => upload.held = Held::Failed,
+        Change::Skipped(_) => upload.held = Held::Skipped,
+        Change::Fresh(identity) => upload.identity = identity,
+        Change::Inode { inode, file_system } => {
+            upload.identity = Identity {
+                inode,
+                file_system,
+                ..upload.identity
+            };
+        }
+        Change::Begun(..)
+        | Change::Plan(_)
+        | Change::Part(..)
+        | Change::Lost(_)
+        | Change::Completed
+        | Change::At(..)
+        | Change::Removed => {}
     }
 }
 
@@ -341,8 +348,18 @@ mod tests {
     #[test]
     fn what_is_uploaded_is_known_under_every_name_and_what_is_not_is_not() {
         let mut elsewhere = Elsewhere::default();
-        let mut records: Vec<_> = (1..=3).map(|id| upload(id, State::Queued)).collect();
+        let mut records: Vec<_> = (1..=5).map(|id| upload(id, State::Queued)).collect();
         records.extend([
+            Record::Log(
+                4,
+                Change::Inode {
+                    inode: 2,
+                    file_system: 0,
+                },
+            ),
+            Record::Log(4, Change::Done),
+            Record::Log(5, Change::Fresh(file(5).on(1))),
+            Record::Log(5, Change::Done),
             Record::Log(1, ticket("m1")),
             Record::Log(1, Change::Done),
             Record::Log(3, ticket("m3")),
@@ -362,6 +379,15 @@ mod tests {
             "it may have been moved before its turn"
         );
         assert_eq!(told(file(3)), None, "an older version was uploaded");
+        assert!(
+            told(file(1).on(1)).is_some(),
+            "its file system is not known"
+        );
+        assert!(told(file(5).on(1)).is_some());
+        assert_eq!(told(file(5).on(2)), None, "a file on another file system");
+        let copied = |inode| Identity::new(4, 1, 0, inode);
+        assert!(told(copied(2)).is_some());
+        assert_eq!(told(copied(1)), None, "a file that another replaced");
         assert!(told(file(30)).is_some());
         // Where inodes are not known, the name is all there is.
         let unknown = Identity::new(1, 1, 0, 0);

@@ -44,7 +44,7 @@ pub use messages::{
 };
 
 use self::{
-    compare::{Checked, Comparison, compare},
+    compare::{Checked, Comparison, LocalFile, compare},
     create::Created,
     file::read_identity,
 };
@@ -55,13 +55,13 @@ use super::{
 };
 use crate::{
     body::Reading,
-    destination::{Account, Completed, Limits, RemoteUpload, Ticket, conflict, need},
+    destination::{Account, Completed, Limits, PartReceipt, RemoteUpload, Ticket, conflict, need},
     error::{Error, Kind},
     fault_point::fault_point,
     format,
     identity::Identity,
     limiter::BandwidthLimiter,
-    plan::PartPlan,
+    plan::{PartNumber, PartPlan},
     session::Change,
 };
 
@@ -192,6 +192,9 @@ impl Task {
             }
             let Claimed::Duplicate(reason) = self.claim(file, Vec::new()).await? else {
                 self.identity.check(&file).map_err(End::Failed)?;
+                if source.needs_rehash {
+                    self.warn_of_replacement();
+                }
                 return Ok(source);
             };
             tracing::warn!(
@@ -274,12 +277,31 @@ impl Task {
         ticket.is_some_and(|ticket| ticket.media.is_some())
     }
 
-    /// Another file was found in its place: it has to have the same bytes as what was sent.
-    async fn find_replacement(&mut self, source: &mut Source) -> Result<(), End> {
+    /// This file has the same bytes as what was sent. Its inode is recorded, so that the next run does
+    /// not compare them again; not where inodes mean nothing.
+    fn accept_replacement(&mut self, source: &mut Source, file: &Identity) {
+        if source.inode == 0 {
+            return;
+        }
+        source.inode = file.inode;
+        if self.identity.inode != file.inode {
+            self.keep(vec![Change::Inode {
+                inode: file.inode,
+                file_system: file.file_system,
+            }]);
+        }
+    }
+
+    fn warn_of_replacement(&self) {
         tracing::warn!(
             "{}: another file is in its place; what was sent is compared with it",
             self.name()
         );
+    }
+
+    /// Another file was found in its place: it has to have the same bytes as what was sent.
+    async fn find_replacement(&mut self, source: &mut Source) -> Result<(), End> {
+        self.warn_of_replacement();
         let file = read_identity(self.path.clone()).await;
         let file = file.map_err(End::Failed)?;
         self.identity.check(&file).map_err(End::Failed)?;
@@ -296,14 +318,17 @@ impl Task {
     /// Asks the account what it has, and corrects the record by that.
     async fn compare(&mut self, opened: &mut Opened, source: &mut Source) -> Result<Next, End> {
         self.step(Step::Checking);
-        let checked = self.ask_account(opened, source.needs_rehash).await?;
+        let checked = self.ask_account(opened, source).await?;
         source.needs_rehash = false;
+        if let Some(file) = checked.replaced_by {
+            self.accept_replacement(source, &file);
+        }
         // What it has may be the first to say how it is sent.
         *opened = Opened::new(Arc::clone(&opened.remote));
         if checked.complete {
             let numbers = 1..=self.record.count();
             let unknown = numbers.filter(|n| !self.record.progress.receipts.contains_key(n));
-            self.record_found(unknown.map(|number| (number, None)).collect());
+            self.record_found(unknown.map(|n| (n, PartReceipt::default())).collect());
             // An account may name the media object only when it is told that all is there.
             return Ok(if self.media_is_known() {
                 Next::Done
@@ -329,25 +354,21 @@ impl Task {
 
     /// How what the account has differs from the record. Bytes that do not fit the plan are believed
     /// only after the account was asked again: it may still be receiving a part.
-    async fn ask_account(&mut self, opened: &Opened, rehash: bool) -> Result<Checked, End> {
+    async fn ask_account(&mut self, opened: &Opened, source: &Source) -> Result<Checked, End> {
         let (mut failures, mut conflicts) = (0, 0);
         let since = Instant::now();
         let plan = self.saved_plan()?;
+        let local = LocalFile {
+            path: self.path.clone(),
+            identity: self.identity,
+            inode: source.inode,
+            needs_rehash: source.needs_rehash,
+            reading: self.shared.reading.clone(),
+        };
         loop {
             let permit = self.permit().await?;
-            let (receipts, reading) = (
-                self.record.progress.receipts.clone(),
-                self.shared.reading.clone(),
-            );
-            let path = self.path.clone();
-            let compared = compare(
-                &*opened.remote,
-                plan.clone(),
-                receipts,
-                path,
-                reading,
-                rehash,
-            );
+            let receipts = self.record.progress.receipts.clone();
+            let compared = compare(&*opened.remote, plan.clone(), receipts, local.clone());
             let compared = need::since(since, compared).await;
             drop(permit);
             match compared {
@@ -388,10 +409,10 @@ impl Task {
         }
     }
 
-    /// The account has these parts, though no receipt says so.
-    fn record_found(&mut self, found: Vec<(u32, Option<[u8; 16]>)>) {
-        for (number, md5) in &found {
-            self.record.acknowledge(*number, (*md5).into());
+    /// The account has these parts, though no receipt says so, or none with this MD5.
+    fn record_found(&mut self, found: Vec<(PartNumber, PartReceipt)>) {
+        for (number, receipt) in &found {
+            self.record.acknowledge(*number, receipt.clone());
         }
         if !found.is_empty() {
             self.tell(Told::Found(found));

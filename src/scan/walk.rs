@@ -14,7 +14,7 @@ use std::{
 use walkdir::{DirEntry, WalkDir};
 
 use super::{Batch, Found, Skipped, Unreadable, filters::Filters, words};
-use crate::metadata;
+use crate::{identity::file_system_at, metadata};
 
 /// How many findings are handed on at once at most.
 pub(super) const BATCH: usize = 512;
@@ -51,6 +51,12 @@ pub(super) struct Walk<'a> {
     /// Links to files, for the end.
     links: Vec<PathBuf>,
     overlapping: bool,
+    /// The paths to walk that lie within another of them: what is there is met more than once.
+    nested: HashSet<PathBuf>,
+    /// What was reported of it.
+    reported: HashSet<PathBuf>,
+    /// The file system of each device.
+    file_systems: HashMap<u64, u64>,
 }
 
 impl<'a> Walk<'a> {
@@ -62,6 +68,9 @@ impl<'a> Walk<'a> {
             seen: Seen::default(),
             links: Vec::new(),
             overlapping: overlapping(roots),
+            nested: nested(roots),
+            file_systems: HashMap::new(),
+            reported: HashSet::new(),
         }
     }
 
@@ -129,6 +138,9 @@ impl<'a> Walk<'a> {
             return false;
         }
         if is_system_folder(folder.file_name()) {
+            if self.nested.contains(path) {
+                return false; // its turn comes
+            }
             let reason = "a folder of the system's own: name it to have it walked";
             self.skipped(path.to_path_buf(), reason);
             return false;
@@ -150,6 +162,7 @@ impl<'a> Walk<'a> {
     fn link(&mut self, path: &Path) {
         match fs::metadata(path) {
             Err(error) => self.no_metadata(path, &error),
+            Ok(target) if target.is_dir() && self.nested.contains(path) => {} // it was walked
             Ok(target) if target.is_dir() => {
                 let reason = if leads_back(path) {
                     "link loop"
@@ -171,6 +184,9 @@ impl<'a> Walk<'a> {
         metadata: impl FnOnce() -> io::Result<Metadata>,
         second_name: bool,
     ) {
+        if self.reported.contains(path) {
+            return;
+        }
         if let Some(reason) = not_a_file(kind).or_else(|| not_media(path)) {
             return self.skipped(path.to_path_buf(), reason);
         }
@@ -188,8 +204,8 @@ impl<'a> Walk<'a> {
                 Err(error) => return self.unreadable(path.to_path_buf(), words(&error)),
             }
         }
-        let inode = (metadata.dev(), metadata.ino());
-        let new = self.seen.insert(inode);
+        let (device, inode) = (metadata.dev(), metadata.ino());
+        let new = self.seen.insert((device, inode));
         // An inode seen twice proves nothing where file systems make numbers up as they go, unless
         // there is a reason for a second name.
         if !new && (second_name || self.overlapping || metadata.nlink() > 1) {
@@ -198,6 +214,11 @@ impl<'a> Walk<'a> {
                 "the same file as one found before, under another name",
             );
         }
+        self.report(path);
+        let file_system = *self
+            .file_systems
+            .entry(device)
+            .or_insert_with(|| file_system_at(path));
         self.batch.found.push(Found {
             path: path.to_path_buf(),
             size: metadata.len(),
@@ -206,6 +227,7 @@ impl<'a> Walk<'a> {
                 u32::try_from(metadata.mtime_nsec()).unwrap_or(0),
             ),
             inode,
+            file_system,
         });
     }
 
@@ -225,12 +247,24 @@ impl<'a> Walk<'a> {
     }
 
     fn skipped(&mut self, path: PathBuf, reason: &str) {
-        let reason = reason.to_owned();
-        self.batch.skipped.push(Skipped { path, reason });
+        if self.report(&path) {
+            let reason = reason.to_owned();
+            self.batch.skipped.push(Skipped { path, reason });
+        }
     }
 
     fn unreadable(&mut self, path: PathBuf, reason: String) {
-        self.batch.unreadable.push(Unreadable { path, reason });
+        if self.report(&path) {
+            self.batch.unreadable.push(Unreadable { path, reason });
+        }
+    }
+
+    /// Whether nothing was reported of this path before. Only paths that may come again are remembered:
+    /// for all of a large tree that would take too much memory.
+    fn report(&mut self, path: &Path) -> bool {
+        let again =
+            !self.nested.is_empty() && path.ancestors().any(|above| self.nested.contains(above));
+        !again || self.reported.insert(path.to_path_buf())
     }
 
     fn flush_when_due(&mut self) -> ControlFlow<()> {
@@ -327,6 +361,14 @@ fn overlapping(roots: &[&Path]) -> bool {
             .enumerate()
             .any(|(other, inner)| at != other && inner.starts_with(root))
     })
+}
+
+/// The paths that lie within another one, by their names.
+fn nested(roots: &[&Path]) -> HashSet<PathBuf> {
+    let all: HashSet<&Path> = roots.iter().copied().collect();
+    let within = |root: &&&Path| root.ancestors().skip(1).any(|above| all.contains(above));
+    let nested = roots.iter().filter(within);
+    nested.map(|root| root.to_path_buf()).collect()
 }
 
 /// Whether a path below one that is there is not there itself. Of one that is too long to be looked at,

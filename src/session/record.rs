@@ -37,8 +37,8 @@ use crate::{
 
 /// The newest format this program knows; a newer one is refused, never guessed at. Format 2 adds to
 /// format 1: the `account` of a started upload, tickets without a `media` and with any keys, opaque
-/// `tag`s of parts, the `highest` part number of a plan that was made from another, moves in the log,
-/// and `[[orphan]]` tables. Format 1 is read, and rewritten in format 2 before anything is appended.
+/// `tag`s of parts, the `highest` part number of a plan that was made from another, the `file_system` of
+/// a file, moves and changed inodes in the log, and `[[orphan]]` tables. Format 1 is read, and rewritten in format 2 before anything is appended.
 pub const FORMAT: u32 = 2;
 
 /// The head of a session file.
@@ -131,6 +131,13 @@ pub enum Change {
     Clearing,
     /// Forget what was begun; the file is this now.
     Fresh(Identity),
+    /// The file has another inode now, and the same bytes as what was sent of it.
+    Inode {
+        /// The inode.
+        inode: u64,
+        /// Its file system; 0 where unknown.
+        file_system: u64,
+    },
     /// Taken out of the queue.
     Removed,
 }

@@ -1,7 +1,9 @@
 //! A file that changes under way, or between two runs, is never sent as a mix of old and new bytes:
 //! it is told, and the others go on.
 
-use std::{fs, io::Write as _, path::Path};
+use std::{fs, io::Write as _, os::unix::fs::MetadataExt as _, path::Path};
+
+use serde_json::json;
 
 use crate::support::{
     Ended, Home, MIB, Mode, PART, Running, Server, Source, in_every_mode, side_by_side,
@@ -146,7 +148,7 @@ fn a_file_that_is_replaced_while_it_is_sent_is_not_mixed_with_the_other() {
 #[test]
 fn a_copy_of_the_same_bytes_in_its_place_while_it_is_sent_is_gone_on_with() {
     in_every_mode(|mode| {
-        let (server, _home, files, run) = under_way(mode);
+        let (server, home, files, run) = under_way(mode);
         replace(&files[0], 1);
         server.release();
         let ended = run.end();
@@ -158,7 +160,17 @@ fn a_copy_of_the_same_bytes_in_its_place_while_it_is_sent_is_gone_on_with() {
         );
         server.report().assert_holds(&files);
         server.report().assert_nothing_twice();
+        assert_inode_saved(&home, &files[0]);
     });
+}
+
+/// The one session has the inode that the file has now.
+#[track_caller]
+fn assert_inode_saved(home: &Home, source: &Source) {
+    let saved = fs::read_to_string(home.session()).unwrap();
+    let inode = fs::metadata(&source.path).unwrap().ino();
+    let line = format!("inode = {inode}\n");
+    assert!(saved.contains(&line), "no {line} in {saved}");
 }
 
 #[test]
@@ -227,6 +239,75 @@ fn a_copy_of_the_same_bytes_in_its_place_is_gone_on_with() {
         replace(&files[0], 1);
         home.resume(&[]).end().assert_code(0);
         server.report().assert_holds(&files);
+        server.report().assert_nothing_twice();
+    });
+}
+
+/// What is said when the bytes of a file are compared with those that were sent.
+const COMPARED: &str = "what was sent is compared with it";
+
+#[test]
+fn a_copy_in_its_place_is_compared_once_and_not_by_every_run_that_follows() {
+    in_every_mode(|mode| {
+        let server = Server::start();
+        let home = Home::new(mode, &server.url);
+        let file = Source::write(home.tree().join("take.mov"), 5 * PART + 5, 1);
+        server.hold_parts_but_the_first();
+        let mut run = home.up(&["--parts", "1"]);
+        run.wait_for_event("part");
+        server.wait_until_held(1);
+        interrupted(&server, &home, run);
+        replace(&file, 1);
+
+        server.no_faults();
+        server.hold_parts();
+        let run = home.resume(&[]);
+        server.wait_until_held(1);
+        home.interrupt(&run, &home.session(), "INT");
+        server.release();
+        let ended = run.end();
+        ended.assert_code(130);
+        assert_inode_saved(&home, &file);
+        assert!(ended.stderr.contains(COMPARED), "{}", ended.stderr);
+
+        let ended = home.resume(&[]).end();
+        ended.assert_code(0);
+        assert!(!ended.stderr.contains(COMPARED), "{}", ended.stderr);
+        server.report().assert_holds(&[file]);
+        server.report().assert_nothing_twice();
+    });
+}
+
+#[test]
+fn a_part_that_was_found_after_a_kill_is_known_by_its_bytes_when_a_copy_is_in_its_place() {
+    side_by_side([Mode::ApiVideoBytes, Mode::ApiVideoPart], |mode| {
+        let server = Server::start();
+        let home = Home::new(mode, &server.url);
+        let file = Source::write(home.tree().join("take.mov"), 4 * PART + 5, 1);
+        // All of the first part comes in, and its answer does not go out.
+        server.script(&json!([
+            { "fault": "hold", "on": "part", "part": 1, "after": PART },
+            { "fault": "hold", "on": "part", "times": 1_000_000 },
+        ]));
+        let run = home.up(&["--parts", "1"]);
+        server.wait_until_held(1);
+        assert!(run.kill().0);
+        server.release();
+        server.wait_until_hung_up();
+        let part = |server: &Server| server.report().one(&file.title()).parts[0].acknowledged;
+        assert_eq!(part(&server), 1, "it never arrived");
+        let saved = fs::read_to_string(home.session()).unwrap();
+        assert!(!saved.contains("part = 1"), "its answer came: {saved}");
+
+        // The next run finds it there, and sends another.
+        server.no_faults();
+        server.hold_parts();
+        let run = home.resume(&[]);
+        server.wait_until_held(1);
+        interrupted(&server, &home, run);
+        replace(&file, 1);
+        home.resume(&[]).end().assert_code(0);
+        server.report().assert_holds(&[file]);
         server.report().assert_nothing_twice();
     });
 }

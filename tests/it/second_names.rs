@@ -2,7 +2,11 @@
 
 use std::{fs, os::unix::fs::symlink, path::PathBuf, sync::Arc, time::SystemTime};
 
-use crate::support::engine::{self, Making, World, add};
+use crate::support::{
+    Home, Mode, Server,
+    disk::Disk,
+    engine::{self, Making, World, add},
+};
 use reelhaul::{
     destination::{Account, jwplayer::JwPlayer},
     engine::protocol::{Command, State, Summary, Targets},
@@ -221,4 +225,43 @@ async fn a_file_that_was_replaced_before_its_turn_is_known_by_what_was_uploaded(
     world.until_state(State::Skipped).await;
     assert_eq!(world.media().await.len(), 1);
     world.end().await;
+}
+
+/// Two disks with a film each: of one size, of one time, and with one inode number.
+fn two_disks(home: &mut Home) -> Option<Disk> {
+    let tmpfs = "mount -t tmpfs tmpfs";
+    let mount = format!("cd \"$1\" && mkdir a b && {tmpfs} \"$PWD/a\" && {tmpfs} \"$PWD/b\"");
+    let disk = Disk::mount(home, "tree", &mount)?;
+    disk.run(
+        "cd \"$1\" && for at in a b; do head -c 100000 /dev/urandom > $at/$at.mp4; done && \
+         touch -d '2019-06-02 10:11:12' a/a.mp4 b/b.mp4 && \
+         test $(stat -c %i a/a.mp4) = $(stat -c %i b/b.mp4)",
+    );
+    Some(disk)
+}
+
+#[test]
+fn files_of_two_disks_are_two_though_size_time_and_inode_are_the_same() {
+    for at_once in [true, false] {
+        let server = Server::start();
+        let mut home = Home::new(Mode::JwPlayer, &server.url);
+        let Some(_disk) = two_disks(&mut home) else {
+            return;
+        };
+        if at_once {
+            let ended = home.up_with(&[]).end();
+            ended.assert_code(0);
+            assert!(ended.named("skipped").is_empty(), "{}", ended.stdout);
+        } else {
+            // By one session after the other.
+            for at in ["a", "b"] {
+                let disk = home.tree().join(at);
+                home.run(["up".as_ref(), disk.as_os_str()]).assert_code(0);
+            }
+        }
+        for title in ["a", "b"] {
+            assert_eq!(server.report().one(title).state, "ready");
+        }
+        assert_eq!(server.report().there().len(), 2);
+    }
 }

@@ -12,7 +12,9 @@ use std::{
     process::Command,
 };
 
-use crate::support::{Ended, Home, MIB, Mode, PART, Server, Source, path_of};
+use crate::support::{
+    Ended, Home, MIB, Mode, PART, Running, Server, Source, path_of, side_by_side,
+};
 use serde_json::Value;
 
 /// Names that are hard to handle and none of them wrong.
@@ -185,6 +187,40 @@ fn a_whole_tree_arrives_at_apivideo_by_byte_ranges() {
 #[test]
 fn a_whole_tree_arrives_at_apivideo_by_parts() {
     tree_arrives(Mode::ApiVideoPart, &BIG);
+}
+
+#[test]
+fn a_path_that_is_given_twice_is_reported_once() {
+    let both = [
+        ["tree/film.mov", "tree/film.mov"],
+        ["tree", "tree/film.mov"],
+        ["tree/film.mov", "tree"],
+        ["tree", "./tree"],
+        ["tree", "tree/"],
+    ];
+    side_by_side(both, |paths| {
+        let server = Server::start();
+        let home = Home::new(Mode::JwPlayer, &server.url);
+        let film = Source::write(home.tree().join("film.mov"), 1000, 1);
+        let notes = home.tree().join("notes.txt");
+        fs::write(&notes, b"shot on a rainy day").unwrap();
+        let mut command = home.command(["up", paths[0], paths[1], "--json"]);
+        command.current_dir(home.dir.path());
+        let ended = Running::new(command).end();
+        ended.assert_code(0);
+        let told = |name: &str| -> Vec<_> { ended.named(name).iter().map(path_of).collect() };
+        assert_eq!(told("queued"), std::slice::from_ref(&film.path));
+        let skipped = told("skipped");
+        if paths
+            .iter()
+            .any(|path| path.trim_end_matches('/').ends_with("tree"))
+        {
+            assert_eq!(skipped, [notes], "{}", ended.stdout);
+        } else {
+            assert!(skipped.is_empty(), "{}", ended.stdout);
+        }
+        server.report().assert_holds(&[film]);
+    });
 }
 
 #[test]

@@ -261,7 +261,13 @@ impl Actor {
                 }
             }
             Told::Returned(need, part) => self.returned(id, need, part),
-            Told::Changed(changes) => self.keep_all(id, &changes),
+            Told::Changed(changes) => {
+                self.keep_all(id, &changes);
+                if changes.iter().any(|it| matches!(it, Change::Inode { .. })) {
+                    // Another name of the same file is recognised by it.
+                    self.queue.goes_out(id);
+                }
+            }
             Told::Flushes(saved) => {
                 // Of an upload that was removed nothing is saved, and nobody is told that it is.
                 if self.queue.get(id).is_some() {
@@ -271,9 +277,9 @@ impl Actor {
             Told::Noted(now) => drop(self.queue.with_begun(id, |begun| begun.note(&now))),
             Told::Claims(claim) => self.claims(id, claim),
             Told::Found(parts) => {
-                for (number, md5) in parts {
+                for (number, receipt) in parts {
                     let sent = self.queue.bytes().sent;
-                    self.keep(id, &Change::Part(number, md5.into()));
+                    self.keep(id, &Change::Part(number, receipt));
                     self.queue.count_as_found(sent);
                 }
             }

@@ -327,10 +327,14 @@ fn any_place(random: &mut fastrand::Rng) -> Place {
 /// Something that may become of an upload.
 fn any_change(random: &mut fastrand::Rng, id: UploadId, begun: bool) -> Vec<Change> {
     let ticket = Ticket::of(format!("m{id}"));
-    match random.u8(0..4) {
+    match random.u8(0..5) {
         0 => vec![Change::Failed(Error::new(Kind::Server, "no"))],
         1 if begun => vec![Change::Done],
         2 if begun => vec![Change::Fresh(Identity::new(4, 2, 0, 2))],
+        3 if begun => vec![Change::Inode {
+            inode: random.u64(..),
+            file_system: random.u64(..),
+        }],
         _ => vec![
             Change::Begun(format!("marker{id}"), None),
             Change::Plan(PartPlan::split(4, 2.try_into().unwrap()).unwrap()),

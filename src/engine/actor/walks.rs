@@ -295,7 +295,8 @@ impl Actor {
         }
         let (seconds, nanoseconds) = found.modified;
         let nanoseconds = i32::try_from(nanoseconds).unwrap_or(0);
-        let identity = Identity::new(found.size, seconds, nanoseconds, found.inode.1);
+        let identity = Identity::new(found.size, seconds, nanoseconds, found.inode);
+        let identity = identity.on(found.file_system);
         let elsewhere = (!again)
             .then(|| self.elsewhere.reason(&found.path, &identity))
             .flatten();

@@ -98,6 +98,10 @@ fn apply(upload: &mut Upload, change: &Change) {
             };
             upload.phase = Phase::Waiting;
         }
+        Change::Inode { inode, file_system } => {
+            upload.identity.inode = *inode;
+            upload.identity.file_system = *file_system;
+        }
         Change::At(milestone, at) => upload.times.note(*milestone, *at),
         Change::Removed => {} // the queue's own business
         Change::Ticket(_)

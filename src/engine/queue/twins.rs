@@ -38,21 +38,25 @@ fn holds(upload: &Upload) -> bool {
 }
 
 impl Queue {
-    /// Another upload of the same file that is done, or goes on and will be: same size, same time of
-    /// change to the nanosecond, same inode. A file whose inode is not known has no such other.
+    /// Another upload of the same file ([`Identity::is_same_file`]) that is done, or goes on and will be. A
+    /// file whose inode is not known has no such other.
     #[must_use]
     pub fn twin(&self, id: UploadId, identity: &Identity) -> Option<&Upload> {
         if identity.inode == 0 {
             return None;
         }
         let twins = &self.twins;
-        let other = *twins.goes_as.get(&twins.hasher.hash_one(identity))?;
-        let upload = self.get(other).filter(|_| other != id)?;
-        (upload.identity == *identity && holds(upload)).then_some(upload)
+        // One that was recorded before file systems were known may be it as well.
+        let others = [*identity, identity.on(0)];
+        others.iter().find_map(|other| {
+            let other = *twins.goes_as.get(&twins.hasher.hash_one(other))?;
+            let upload = self.get(other).filter(|_| other != id)?;
+            (upload.identity.is_same_file(identity) && holds(upload)).then_some(upload)
+        })
     }
 
-    /// A file goes out under this name now, since it has no [`Self::twin`]: one that failed under another
-    /// name finds this one when it is tried again.
+    /// A file goes out under this name now, since it has no [`Self::twin`], or has another inode: one that
+    /// failed under another name finds this one when it is tried again.
     pub fn goes_out(&mut self, id: UploadId) {
         if let Some(upload) = self.uploads.get(id) {
             let key = self.twins.hasher.hash_one(upload.identity);

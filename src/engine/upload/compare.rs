@@ -5,13 +5,54 @@ use std::{
     path::PathBuf,
 };
 
-use super::file::{blocking, hash, open_here};
+use super::file::{blocking, hash, identity_of, open_here};
 use crate::{
     body::Reading,
-    destination::{Md5, Receipts, Received, RemoteUpload, UNVERIFIABLE},
+    destination::{Md5, PartReceipt, Receipts, Received, RemoteUpload, UNVERIFIABLE},
     error::{Error, Kind, Result},
+    identity::Identity,
     plan::{Part, PartNumber, PartPlan},
 };
+
+/// The local file, and what is known of it.
+#[derive(Debug, Clone)]
+pub(super) struct LocalFile {
+    /// Where it is.
+    pub(super) path: PathBuf,
+    /// The file as it is recorded.
+    pub(super) identity: Identity,
+    /// The inode that it was last seen with in this run; 0 where that means nothing.
+    pub(super) inode: u64,
+    /// Whether what was sent has to be compared with it in any case.
+    pub(super) needs_rehash: bool,
+    /// How it is read.
+    pub(super) reading: Reading,
+}
+
+impl LocalFile {
+    /// What its inode says, where it is this file now.
+    fn origin(&self, now: &Identity) -> Origin {
+        if self.needs_rehash || (self.inode != 0 && self.inode != now.inode) {
+            Origin::Replaced
+        } else if self.identity.is_same_file(now) {
+            Origin::Same
+        } else {
+            Origin::Unknown
+        }
+    }
+}
+
+/// Whether the local file is the one that the parts were read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// It is: size, time, inode and file system are the recorded ones. A part that the account has, and whose MD5
+    /// nobody knows, is hashed.
+    Same,
+    /// Its inode was not recorded, or its file system has another number now.
+    Unknown,
+    /// Another file is in its place: what was sent is read and hashed again.
+    Replaced,
+}
 
 /// What came of comparing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +67,8 @@ pub(super) enum Comparison {
 /// How what the account has differs from the record.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Checked {
-    /// Parts that are there and were not known to be, with their MD5 where it is known.
-    pub(super) found: Vec<(PartNumber, Option<Md5>)>,
+    /// Parts that are there and were not known to be, or whose MD5 was not known and is now.
+    pub(super) found: Vec<(PartNumber, PartReceipt)>,
     /// Parts that were known to be there and are not, or not as they were sent.
     pub(super) lost: BTreeSet<PartNumber>,
     /// Parts whose MD5 there is ours.
@@ -37,10 +78,12 @@ pub(super) struct Checked {
     /// The plan from now on, where the account has bytes up to the middle of a part. `found` and `lost`
     /// have numbers of this plan.
     pub(super) plan: Option<PartPlan>,
+    /// The file in its place, where all that was sent was compared with its bytes.
+    pub(super) replaced_by: Option<Identity>,
 }
 
-/// Asks what the account has, and compares. With `rehash`, the parts that were sent are read and hashed
-/// again, to see whether the file is still the one they came from.
+/// Asks what the account has, and compares. Where another file is in the place of the one that the parts
+/// came from, those that were sent are read and hashed again: it has to have the same bytes.
 ///
 /// # Errors
 /// The account's; [`Kind::Changed`] where the bytes of the file are others now; [`Kind::TicketGone`]
@@ -49,9 +92,7 @@ pub(super) async fn compare(
     remote: &dyn RemoteUpload,
     plan: PartPlan,
     receipts: Receipts,
-    path: PathBuf,
-    reading: Reading,
-    rehash: bool,
+    local: LocalFile,
 ) -> Result<Comparison> {
     let (plan, there, new_plan) = match remote.received(&plan).await? {
         // What was acknowledged was compared with its MD5 when the answer came.
@@ -77,10 +118,16 @@ pub(super) async fn compare(
         Received::Offset(offset) => up_to(offset, plan),
     };
     blocking(move || {
-        let file = open_here(&path)?;
-        let hash = |part| hash(&reading, &file, part);
-        let mut checked = differences(&plan, &there, &receipts, rehash, hash)?;
+        let file = open_here(&local.path)?;
+        let before = identity_of(&file)?;
+        local.identity.check(&before)?;
+        let origin = local.origin(&before);
+        let hash = |part| hash(&local.reading, &file, part);
+        let mut checked = differences(&plan, &there, &receipts, origin, hash)?;
+        // What was hashed while the file changed may be of two versions.
+        local.identity.check(&identity_of(&file)?)?;
         checked.plan = new_plan;
+        checked.replaced_by = (origin == Origin::Replaced).then_some(before);
         Ok(Comparison::Fits(checked))
     })
     .await
@@ -113,12 +160,12 @@ pub(super) fn differences(
     plan: &PartPlan,
     there: &BTreeMap<PartNumber, Option<Md5>>,
     receipts: &Receipts,
-    rehash: bool,
+    origin: Origin,
     hash: impl Fn(Part) -> Result<Md5>,
 ) -> Result<Checked> {
     let local = |number: PartNumber| plan.part(number).map(&hash).transpose();
     let mut checked = Checked::default();
-    if rehash {
+    if origin == Origin::Replaced {
         let known = receipts.iter();
         for (number, md5) in known.filter_map(|(number, known)| Some((*number, known.md5?))) {
             if local(number)? != Some(md5) {
@@ -130,13 +177,14 @@ pub(super) fn differences(
     for (number, theirs) in there {
         let known = receipts.get(number);
         let ours = known.and_then(|known| known.md5);
-        if rehash && theirs.is_none() && ours.is_none() {
+        if origin == Origin::Replaced && theirs.is_none() && ours.is_none() {
             // Another file may stand in its place, and nothing tells whose bytes these are.
             let words = format!("it was replaced, and nobody knows which bytes part {number} has");
             return Err(Error::new(Kind::Changed, words));
         }
         let ours = match (ours, theirs) {
             (None, Some(_)) => local(*number)?,
+            (None, None) if origin == Origin::Same => local(*number)?,
             (ours, _) => ours,
         };
         match (theirs, ours) {
@@ -147,8 +195,11 @@ pub(super) fn differences(
                 if theirs.is_some() {
                     checked.verified.push(*number);
                 }
-                if known.is_none() {
-                    checked.found.push((*number, ours));
+                if known.is_none_or(|known| known.md5 != ours) {
+                    let tag = known.and_then(|known| known.tag.clone());
+                    checked
+                        .found
+                        .push((*number, PartReceipt { md5: ours, tag }));
                 }
             }
         }

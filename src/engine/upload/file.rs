@@ -24,7 +24,7 @@ pub(super) async fn read_identity(path: PathBuf) -> Result<Identity> {
         if !metadata.is_file() {
             return Err(Error::new(Kind::Local, "it is no file any more"));
         }
-        Ok(Identity::of(&metadata))
+        identity_of(&file)
     })
     .await
 }
@@ -36,12 +36,16 @@ pub(super) async fn read_identity(path: PathBuf) -> Result<Identity> {
 pub(super) async fn open(path: PathBuf) -> Result<(File, Identity)> {
     blocking(move || {
         let file = open_here(&path)?;
-        let metadata = file
-            .metadata()
-            .map_err(|error| Error::local("it can't be looked at", &error))?;
-        Ok((file, Identity::of(&metadata)))
+        let identity = identity_of(&file)?;
+        Ok((file, identity))
     })
     .await
+}
+
+/// What an open file is now. Blocks.
+pub(super) fn identity_of(file: &File) -> Result<Identity> {
+    let identity = Identity::of_open(file);
+    identity.map_err(|error| Error::local("it can't be looked at", &error))
 }
 
 /// Opens a file for reading.

@@ -106,8 +106,13 @@ impl Task {
 
     pub(super) fn apply(&mut self, changes: &[Change]) {
         for change in changes {
-            if let Change::Fresh(identity) = change {
-                self.identity = *identity;
+            match change {
+                Change::Fresh(identity) => self.identity = *identity,
+                Change::Inode { inode, file_system } => {
+                    self.identity.inode = *inode;
+                    self.identity.file_system = *file_system;
+                }
+                _ => {}
             }
             self.record.apply(change);
         }

@@ -9,7 +9,7 @@ use tokio::{
 
 use crate::{
     body::Progress,
-    destination::{Limits, LineSeen, Md5, PartReceipt, StatusBatch},
+    destination::{Limits, LineSeen, PartReceipt, StatusBatch},
     engine::{
         protocol::UploadId,
         record::{NextPart, RunChange},
@@ -46,8 +46,8 @@ pub enum Told {
     Noted(RunChange),
     /// It asks for the file: no other upload of the session may send it.
     Claims(Claim),
-    /// The account has these parts, which this run did not send.
-    Found(Vec<(PartNumber, Option<Md5>)>),
+    /// The account has these parts, which this run did not send, or their MD5 is known from now on.
+    Found(Vec<(PartNumber, PartReceipt)>),
     /// Parts can be sent from now on, within these limits.
     Ready(Limits),
     /// A part is in flight.

@@ -4,7 +4,7 @@ use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-use super::file::{blocking, hash, open};
+use super::file::{blocking, hash, identity_of, open};
 use crate::{
     body::{PartBody, Progress, Reading},
     destination::{Account, Md5, PartReceipt, Received, RemoteUpload, Target, Ticket, conflict},
@@ -124,12 +124,9 @@ pub(super) async fn send(job: PartJob) -> Result<Sent, NotSent> {
         answer = put => answer,
         error = give_up(&job, part.length) => Err(error),
     };
-    let after = blocking(move || {
-        let metadata = file.metadata();
-        metadata.map_err(|error| Error::local("it can't be looked at", &error))
-    });
+    let after = blocking(move || identity_of(&file));
     // Bytes that were taken from a file while it changed may be of two versions.
-    job.identity.check(&Identity::of(&after.await?))?;
+    job.identity.check(&after.await?)?;
     // Only then: one that ended early because it was cut short has changed.
     if let Some(error) = job.progress.read_error() {
         return Err(Error::local("it can't be read", error).into());
@@ -189,7 +186,7 @@ async fn ask(job: &PartJob, part: Part) -> Result<Option<Sent>, NotSent> {
         Received::Complete | Received::Unverifiable => return Ok(Some(Sent::there(None, false))),
         Received::Parts(parts) => parts.into_iter().find(|there| there.number == part.number),
         Received::Offset(offset) if offset >= part.range().end => {
-            return Ok(Some(Sent::there(None, false)));
+            return Ok(Some(found(job, part).await?));
         }
         Received::Offset(offset) if offset == part.offset => None,
         Received::Offset(_) => return Err(NotSent::DoesNotFit),
@@ -197,13 +194,31 @@ async fn ask(job: &PartJob, part: Part) -> Result<Option<Sent>, NotSent> {
     };
     let Some(there) = there else { return Ok(None) };
     let Some(theirs) = there.md5 else {
-        return Ok(Some(Sent::there(None, false)));
+        return Ok(Some(found(job, part).await?));
     };
     let (file, now) = open(job.path.clone()).await?;
     job.identity.check(&now)?;
     let reading = job.reading.clone();
     let ours = blocking(move || hash(&reading, &file, part)).await?;
     Ok((ours == theirs).then(|| Sent::there(Some(ours), true)))
+}
+
+/// A part that was sent, whose answer was lost, and that the account has without saying its MD5. Of the
+/// file that it was read from the MD5 is taken now: should another file take its place, nothing else
+/// shows whether that has the same bytes.
+async fn found(job: &PartJob, part: Part) -> Result<Sent> {
+    let (file, before) = open(job.path.clone()).await?;
+    job.identity.check(&before)?;
+    if job.source == 0 || [before.inode, job.identity.inode] != [job.source; 2] {
+        return Ok(Sent::there(None, false));
+    }
+    let (reading, identity) = (job.reading.clone(), job.identity);
+    let md5 = blocking(move || {
+        let md5 = hash(&reading, &file, part)?;
+        identity.check(&identity_of(&file)?)?;
+        Ok(md5)
+    });
+    Ok(Sent::there(Some(md5.await?), false))
 }
 
 /// Ends when a part has stalled, or its answer does not come. While it is held by a cap, or before it

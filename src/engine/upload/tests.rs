@@ -1,12 +1,12 @@
 //! What comes of comparing, held against a destination that answers as it is told.
 
-use std::{io::Write, num::NonZeroU64, sync::Arc, time::Duration};
+use std::{io::Write, num::NonZeroU64, path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use http_body_util::BodyExt;
 
 use super::{
-    compare::{differences, up_to},
+    compare::{LocalFile, Origin, differences, up_to},
     part::{NotSent, PartJob, send},
     *,
 };
@@ -87,6 +87,75 @@ fn receipt(byte: u8) -> PartReceipt {
     Some([byte; 16]).into()
 }
 
+/// A file that is recorded with this identity, and nothing is known of it in this run.
+fn local(path: &Path, identity: Identity) -> LocalFile {
+    LocalFile {
+        path: path.to_owned(),
+        identity,
+        inode: 0,
+        needs_rehash: false,
+        reading: Reading::default(),
+    }
+}
+
+#[test]
+fn a_part_without_an_md5_is_hashed_from_the_file_it_came_from_and_from_no_other() {
+    let plan = PartPlan::split(30, NonZeroU64::new(10).unwrap()).unwrap();
+    let there = [(1, None), (2, None), (3, None)].into();
+    let tag: Option<Box<str>> = Some("t".into());
+    let without = PartReceipt { md5: None, tag };
+    let receipts: Receipts = [(1, receipt(1)), (2, without.clone())].into();
+    let hash = |part: Part| Ok([u8::try_from(part.number).unwrap(); 16]);
+    let differences = |origin| differences(&plan, &there, &receipts, origin, hash);
+    let [two, three] = [2, 3].map(|number| Some([number; 16]));
+    let hashed = PartReceipt {
+        md5: two,
+        ..without
+    };
+    let found = differences(Origin::Same).unwrap().found;
+    assert_eq!(found, [(2, hashed), (3, three.into())]);
+    let found = differences(Origin::Unknown).unwrap().found;
+    assert_eq!(found, [(3, None.into())]);
+    let error = differences(Origin::Replaced).unwrap_err();
+    assert_eq!(error.kind, Kind::Changed, "{error}");
+}
+
+#[tokio::test]
+async fn a_file_with_another_inode_is_compared_with_what_was_sent() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(&[1; 20]).unwrap();
+    let identity = Identity::of(&file.as_file().metadata().unwrap());
+    let plan = PartPlan::split(20, NonZeroU64::new(10).unwrap()).unwrap();
+    let part = plan.part(1).unwrap();
+    let md5 = Reading::default().md5(file.as_file(), part).unwrap();
+    let there = Has(vec![ReceivedPart {
+        number: 1,
+        md5: None,
+    }]);
+    let compared = async |md5: [u8; 16], local| {
+        let receipts = [(1, Some(md5).into())].into();
+        match compare(&there, plan.clone(), receipts, local).await {
+            Ok(Comparison::Fits(checked)) => Ok(checked.replaced_by.map(|file| file.inode)),
+            Ok(conflict) => panic!("{conflict:?}"),
+            Err(error) => Err(error.kind),
+        }
+    };
+    let same = local(file.path(), identity);
+    assert_eq!(compared([9; 16], same.clone()).await, Ok(None), "not read");
+    let another = LocalFile {
+        inode: identity.inode + 1,
+        ..same.clone()
+    };
+    let inode = Some(identity.inode);
+    assert_eq!(compared(md5, another.clone()).await, Ok(inode));
+    assert_eq!(compared([9; 16], another).await, Err(Kind::Changed));
+    let modified = LocalFile {
+        identity: Identity::new(20, 1, 0, identity.inode),
+        ..same
+    };
+    assert_eq!(compared(md5, modified).await, Err(Kind::Changed));
+}
+
 #[test]
 fn bytes_up_to_the_middle_of_a_part_make_a_part_that_ends_there() {
     let plan = PartPlan::split(30, NonZeroU64::new(10).unwrap()).unwrap();
@@ -101,8 +170,9 @@ fn bytes_up_to_the_middle_of_a_part_make_a_part_that_ends_there() {
     // What was sent behind it does not count.
     let receipts = [(1, receipt(1)), (3, receipt(3))].into();
     let hash = |_: Part| panic!("nothing is to be read");
-    let checked = differences(&split, &there, &receipts, false, hash).unwrap();
-    assert_eq!((checked.found, checked.lost), (vec![(2, None)], [3].into()));
+    let checked = differences(&split, &there, &receipts, Origin::Unknown, hash).unwrap();
+    let found = vec![(2, PartReceipt::default())];
+    assert_eq!((checked.found, checked.lost), (found, [3].into()));
 
     assert_eq!(up_to(0, plan).1, [].into());
 }
@@ -118,9 +188,9 @@ async fn whatever_is_lost_is_written_so_that_it_can_be_read_again() {
         md5: Some([9; 16]),
     }]);
     let receipts = [(1, receipt(1)), (2, receipt(2))].into();
-    let path = file.path().to_owned();
-    let reading = Reading::default();
-    let compared = compare(&there, plan, receipts, path, reading, false).await;
+    let identity = Identity::of(&file.as_file().metadata().unwrap());
+    let local = local(file.path(), identity);
+    let compared = compare(&there, plan, receipts, local).await;
     let Ok(Comparison::Fits(checked)) = compared else {
         panic!("{compared:?}");
     };
@@ -129,6 +199,46 @@ async fn whatever_is_lost_is_written_so_that_it_can_be_read_again() {
     write_change(&mut text, 7, &change);
     assert!(text.contains("lost = \"1-2\""), "{text}");
     assert_eq!(read_table(&text), Ok(Record::Log(7, change)));
+}
+
+#[tokio::test]
+async fn a_part_whose_answer_was_lost_is_hashed_from_the_file_it_came_from_and_from_no_other() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(&[1; 20]).unwrap();
+    let identity = Identity::of(&file.as_file().metadata().unwrap());
+    let has = || {
+        Arc::new(Has(vec![ReceivedPart {
+            number: 1,
+            md5: None,
+        }]))
+    };
+    let plan = PartPlan::split(20, NonZeroU64::new(20).unwrap()).unwrap();
+    let md5 = Reading::default().md5(file.as_file(), plan.part(1).unwrap());
+    let md5 = md5.unwrap();
+    for (source, known) in [(identity.inode, Some(md5)), (identity.inode + 1, None)] {
+        let job = PartJob {
+            account: has(),
+            remote: has(),
+            plan: plan.clone(),
+            path: file.path().to_owned(),
+            identity,
+            source,
+            next: NextPart {
+                number: 1,
+                attempt: 2,
+                ask: true,
+            },
+            reading: Reading::default(),
+            cap: BandwidthLimiter::new(Bandwidth::Unlimited),
+            progress: Arc::default(),
+            patience: Patience {
+                stall: Duration::from_mins(5),
+                answer: Duration::from_mins(5),
+            },
+        };
+        let sent = send(job).await.unwrap();
+        assert_eq!((sent.receipt, sent.verified), (known.into(), false));
+    }
 }
 
 /// A part on its way to a destination that takes no more of it after its first bytes.

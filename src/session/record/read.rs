@@ -87,6 +87,8 @@ struct UploadTable {
     modified: Option<Timestamp>,
     #[serde(default)]
     inode: u64,
+    #[serde(default)]
+    file_system: u64,
     #[serde(skip)]
     times: Times,
     marker: Option<String>,
@@ -150,6 +152,7 @@ fn upload(table: UploadTable) -> Result<Record, BadTable> {
             .modified
             .ok_or_else(|| BadTable::new("`modified` is missing"))?,
         inode: table.inode,
+        file_system: table.file_system,
     };
     let plan = table
         .plan
@@ -231,6 +234,8 @@ struct LogTable {
     size: Option<u64>,
     modified: Option<Datetime>,
     inode: Option<u64>,
+    #[serde(default)]
+    file_system: u64,
     reason: Option<Reason>,
     state: Option<Word>,
     settings: Option<Settings>,
@@ -292,7 +297,13 @@ fn log(table: LogTable) -> Result<Record, BadTable> {
             size,
             modified: time("modified", &modified)?,
             inode: table.inode.unwrap_or(0),
+            file_system: table.file_system,
         })
+    } else if let Some(inode) = table.inode {
+        Change::Inode {
+            inode,
+            file_system: table.file_system,
+        }
     } else {
         match table
             .state

@@ -12,7 +12,7 @@ use crate::{
 };
 
 fn file() -> Identity {
-    Identity::new(100_000_000, 1_559_470_272, 123_456_789, 42)
+    Identity::new(100_000_000, 1_559_470_272, 123_456_789, 42).on(u64::MAX)
 }
 
 fn plan() -> PartPlan {
@@ -120,6 +120,14 @@ fn every_change_reads_back_as_it_was_written() {
         Change::At(Milestone::Done, moment(1_700_000_001)),
         Change::Clearing,
         Change::Fresh(file()),
+        Change::Inode {
+            inode: u64::MAX,
+            file_system: 0,
+        },
+        Change::Inode {
+            inode: 7,
+            file_system: u64::MAX,
+        },
         Change::Removed,
     ] {
         let mut text = String::new();

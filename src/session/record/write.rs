@@ -88,6 +88,13 @@ impl Writer<'_> {
         if identity.inode != 0 {
             self.value("inode", identity.inode);
         }
+        self.file_system(identity.file_system);
+    }
+
+    fn file_system(&mut self, file_system: u64) {
+        if file_system != 0 {
+            self.value("file_system", file_system);
+        }
     }
 
     fn moment(&mut self, key: &str, moment: Moment) {
@@ -255,6 +262,10 @@ pub fn write_change(out: &mut String, upload: UploadId, change: &Change) {
         Change::At(Milestone::Begun, at) => writer.moment("begun_at", *at),
         Change::At(Milestone::Done, at) => writer.moment("done_at", *at),
         Change::Fresh(identity) => writer.identity(identity),
+        Change::Inode { inode, file_system } => {
+            writer.value("inode", inode);
+            writer.file_system(*file_system);
+        }
     }
     out.push('\n');
 }
