@@ -164,8 +164,8 @@ fn saved(files: u32, state: State) -> PathBuf {
         };
         write_upload(&mut uploads, &upload);
     }
-    let saved = session.store.append_durable(uploads);
-    saved.blocking_recv().unwrap();
+    session.store.append(uploads);
+    session.store.barrier().blocking_recv().unwrap();
     path
 }
 
@@ -592,7 +592,8 @@ async fn resume() {
         let mut fresh = session(&path);
         let mut text = String::new();
         write_upload(&mut text, &kept);
-        fresh.store.append_durable(text).await.unwrap();
+        fresh.store.append(text);
+        fresh.store.barrier().await.unwrap();
         drop(fresh);
         let begun = Instant::now();
         let (session, queue) = open(&path);

@@ -163,14 +163,10 @@ fn syncs() {
     write_change(&mut text, 1, &Change::Part(1, Some([7; 16]).into()));
     let mut appends = 0;
     while begun.elapsed() < Duration::from_secs(5) {
-        for _ in 0..1000 {
+        for _ in 0..1001 {
             session.store.append(text.clone());
         }
-        session
-            .store
-            .append_durable(text.clone())
-            .blocking_recv()
-            .unwrap();
+        session.store.barrier().blocking_recv().unwrap();
         appends += 1001;
     }
     #[allow(clippy::cast_precision_loss)]

@@ -230,6 +230,9 @@ fn note(uploads: &mut HashMap<UploadId, Upload>, record: Record) {
 }
 
 fn changed(upload: &mut Upload, change: Change) {
+    if let Some(identity) = change.identity(&upload.identity) {
+        upload.identity = identity;
+    }
     match change {
         Change::Ticket(ticket) => {
             if let Some(media) = ticket.media {
@@ -240,15 +243,10 @@ fn changed(upload: &mut Upload, change: Change) {
         Change::Released | Change::Clearing | Change::Paused => upload.held = Held::Left,
         Change::Failed(_) | Change::Changed(_) => upload.held = Held::Failed,
         Change::Skipped(_) => upload.held = Held::Skipped,
-        Change::Fresh(identity) => upload.identity = identity,
-        Change::Inode { inode, file_system } => {
-            upload.identity = Identity {
-                inode,
-                file_system,
-                ..upload.identity
-            };
-        }
-        Change::Begun(..)
+        // What it says of the file is taken already.
+        Change::Fresh(_)
+        | Change::Inode { .. }
+        | Change::Begun(..)
         | Change::Plan(_)
         | Change::Part(..)
         | Change::Lost(_)

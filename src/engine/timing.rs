@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep_until};
+
 use super::retry::Backoff;
 
 /// How long requests may take.
@@ -46,5 +48,13 @@ impl Default for Timing {
             poll_first: Duration::from_secs(1),
             poll_most: Duration::from_mins(1),
         }
+    }
+}
+
+/// Ends at this moment; never without one.
+pub(super) async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }

@@ -1,6 +1,6 @@
 //! Moves within the queue as a session file keeps them: which uploads were moved, and where to. Pure.
 
-use super::record::{BadTable, Record, Writer, read_stretches, within, write_stretches};
+use super::record::{BadTable, Record, Writer, read_stretches, stretches, within, write_stretches};
 use crate::ids::{MOST_UPLOADS, UploadId};
 
 /// Uploads moved within the order of the queue; they keep the order they have among themselves.
@@ -41,13 +41,7 @@ impl Move {
     #[must_use]
     pub fn new(mut ids: Vec<UploadId>, to: MoveTarget) -> Self {
         ids.sort_unstable();
-        let mut moved: Vec<(UploadId, UploadId)> = Vec::new();
-        for id in ids {
-            match moved.last_mut() {
-                Some((_, last)) if id - *last <= 1 => *last = id,
-                _ => moved.push((id, id)),
-            }
-        }
+        let moved = stretches(ids.into_iter());
         Self { moved, to }
     }
 

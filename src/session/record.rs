@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use read::time;
 pub(crate) use read::within;
 pub use read::{read_header, read_table};
-pub(super) use receipts::{read_stretches, write_stretches};
+pub(super) use receipts::{read_stretches, stretches, write_stretches};
 pub use receipts::{write_md5, write_numbers};
 pub(super) use write::{Writer, quoted};
 pub use write::{write_change, write_header, write_settings, write_upload};
@@ -140,6 +140,22 @@ pub enum Change {
     },
     /// Taken out of the queue.
     Removed,
+}
+
+impl Change {
+    /// The identity of the upload's file from now on, where this changes that.
+    #[must_use]
+    pub fn identity(&self, before: &Identity) -> Option<Identity> {
+        match self {
+            Self::Fresh(identity) => Some(*identity),
+            Self::Inode { inode, file_system } => Some(Identity {
+                inode: *inode,
+                file_system: *file_system,
+                ..*before
+            }),
+            _ => None,
+        }
+    }
 }
 
 /// The most parts of an upload that a session file may name: more than any destination allows, and few

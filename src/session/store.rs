@@ -2,7 +2,7 @@
 //! rewritten. Knows nothing of what the text says.
 //!
 //! One thread owns the file. Whoever must not go on before a change is on disk waits for
-//! [`Store::append_durable`] or [`Store::barrier`]; everything else is on disk at most [`BATCH`]
+//! [`Store::barrier`]; everything else is on disk at most [`BATCH`]
 //! later. There are never more than ten syncs a second, and nothing but the sync of earlier appends is
 //! waited for: the file is rewritten ([`Store::rewrite`]) only when it is opened and at a clean end. A
 //! disk that is full or gone stops nobody else: what could not be written is kept, tried again every
@@ -191,12 +191,6 @@ impl Store {
         let length = text.len() as u64;
         self.shared.backlog.fetch_add(length, Ordering::AcqRel);
         self.send(Job::Append(text));
-    }
-
-    /// Appends tables; the answer comes when they are on disk.
-    pub fn append_durable(&mut self, text: String) -> oneshot::Receiver<()> {
-        self.append(text);
-        self.barrier()
     }
 
     /// The answer comes when all that was appended before is on disk.

@@ -274,7 +274,9 @@ impl Actor {
                     self.session.store.barrier_for(saved);
                 }
             }
-            Told::Noted(now) => drop(self.queue.with_begun(id, |begun| begun.note(&now))),
+            Told::Noted(change) => {
+                self.queue.with_begun(id, |begun| begun.note(&change));
+            }
             Told::Claims(claim) => self.claims(id, claim),
             Told::Found(parts) => {
                 for (number, receipt) in parts {

@@ -11,6 +11,7 @@ use crate::{
         flights::Flights,
         protocol::Phase,
         retry::Way,
+        timing::until,
         upload::{Message, Order, Stop},
     },
     fault_point::fault_point,
@@ -20,6 +21,8 @@ use crate::{
 pub(super) enum Woken {
     Request(Request),
     Told(Message),
+    /// One of our futures is over; what came of it it told itself.
+    Over,
     Walked(Walked),
     Time,
     /// There is more to be done of a command.
@@ -62,6 +65,7 @@ impl Actor {
                     self.answer(&server, outcome, answer);
                 }
                 Woken::Walked(walked) => self.walked(walked),
+                Woken::Over => {}
                 Woken::Time => {
                     if self.stopping.is_some_and(|until| until <= Instant::now()) {
                         fault_point("waited-in-vain");
@@ -93,18 +97,12 @@ impl Actor {
             }
             Some(message) = self.told.1.recv() => Woken::Told(message),
             Some(ended) = self.running.join_next() => {
-                // How a task ended it told itself, unless it panicked.
                 if let Err(error) = ended && error.is_panic() {
                     std::panic::resume_unwind(error.into_panic());
                 }
-                Woken::Time
+                Woken::Over
             }
-            () = async {
-                match due {
-                    Some(due) => tokio::time::sleep_until(due).await,
-                    None => std::future::pending().await,
-                }
-            } => Woken::Time,
+            () = until(due) => Woken::Time,
             () = std::future::ready(()), if self.masses.any() => Woken::Mass,
             // What a walk finds may come faster than it can be saved, for long.
             Some(walked) = self.walks.next(), if !is_behind => Woken::Walked(walked),

@@ -69,6 +69,9 @@ impl Queue {
 }
 
 fn apply(upload: &mut Upload, change: &Change) {
+    if let Some(identity) = change.identity(&upload.identity) {
+        upload.identity = identity;
+    }
     match change {
         Change::Begun(marker, _) => match &mut upload.phase {
             Phase::Begun(begun) => begun.apply(change),
@@ -90,20 +93,16 @@ fn apply(upload: &mut Upload, change: &Change) {
         Change::Failed(error) => upload.hold = Hold::Failed(Box::new(error.clone())),
         Change::Changed(error) => upload.hold = Hold::Changed(Box::new(error.clone())),
         Change::Skipped(error) => upload.hold = Hold::Skipped(Box::new(error.clone())),
-        Change::Fresh(identity) => {
-            upload.identity = *identity;
+        Change::Fresh(_) => {
             upload.times = Times {
                 queued: upload.times.queued,
                 ..Times::default()
             };
             upload.phase = Phase::Waiting;
         }
-        Change::Inode { inode, file_system } => {
-            upload.identity.inode = *inode;
-            upload.identity.file_system = *file_system;
-        }
         Change::At(milestone, at) => upload.times.note(*milestone, *at),
-        Change::Removed => {} // the queue's own business
+        // Done above, and the queue's own business.
+        Change::Inode { .. } | Change::Removed => {}
         Change::Ticket(_)
         | Change::Plan(_)
         | Change::Part(..)

@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
 };
 
-use super::file::{blocking, hash, identity_of, open_here};
+use super::file::{blocking, hash, identity_of, open_here, version_of};
 use crate::{
     body::Reading,
     destination::{Md5, PartReceipt, Receipts, Received, RemoteUpload, UNVERIFIABLE},
@@ -45,8 +45,8 @@ impl LocalFile {
 /// Whether the local file is the one that the parts were read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// It is: size, time, inode and file system are the recorded ones. A part that the account has, and whose MD5
-    /// nobody knows, is hashed.
+    /// It is: size, time, inode and file system are the recorded ones. A part that the account has, and
+    /// whose MD5 nobody knows, is hashed.
     Same,
     /// Its inode was not recorded, or its file system has another number now.
     Unknown,
@@ -125,7 +125,7 @@ pub(super) async fn compare(
         let hash = |part| hash(&local.reading, &file, part);
         let mut checked = differences(&plan, &there, &receipts, origin, hash)?;
         // What was hashed while the file changed may be of two versions.
-        local.identity.check(&identity_of(&file)?)?;
+        local.identity.check(&version_of(&file)?)?;
         checked.plan = new_plan;
         checked.replaced_by = (origin == Origin::Replaced).then_some(before);
         Ok(Comparison::Fits(checked))

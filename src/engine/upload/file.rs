@@ -1,13 +1,17 @@
 //! The local file of an upload: what it is now, and the MD5 of its parts. All of it blocks on the disk,
 //! off the async threads.
 
-use std::{fs::File, io, path::PathBuf};
+use std::{
+    fs::{File, Metadata},
+    io,
+    path::PathBuf,
+};
 
 use crate::{
     body::Reading,
     destination::Md5,
     error::{Error, Kind, Result},
-    identity::Identity,
+    identity::{Identity, file_system},
     plan::Part,
 };
 
@@ -18,34 +22,43 @@ use crate::{
 pub(super) async fn read_identity(path: PathBuf) -> Result<Identity> {
     blocking(move || {
         let file = open_here(&path)?;
-        let metadata = file
-            .metadata()
-            .map_err(|error| Error::local("it can't be looked at", &error))?;
+        let metadata = metadata_of(&file)?;
         if !metadata.is_file() {
             return Err(Error::new(Kind::Local, "it is no file any more"));
         }
-        identity_of(&file)
+        Ok(Identity::of(&metadata).on(file_system(&file)))
     })
     .await
 }
 
-/// Opens the file, and says what it is.
+/// Opens the file, and says what it is; not which file system it is on.
 ///
 /// # Errors
 /// [`Kind::Local`].
 pub(super) async fn open(path: PathBuf) -> Result<(File, Identity)> {
     blocking(move || {
         let file = open_here(&path)?;
-        let identity = identity_of(&file)?;
+        let identity = version_of(&file)?;
         Ok((file, identity))
     })
     .await
 }
 
-/// What an open file is now. Blocks.
+/// What an open file is now, without its file system: that takes two more calls, of a server maybe, and
+/// no part needs it. Blocks.
+pub(super) fn version_of(file: &File) -> Result<Identity> {
+    Ok(Identity::of(&metadata_of(file)?))
+}
+
+/// The same with its file system. Blocks.
 pub(super) fn identity_of(file: &File) -> Result<Identity> {
     let identity = Identity::of_open(file);
     identity.map_err(|error| Error::local("it can't be looked at", &error))
+}
+
+fn metadata_of(file: &File) -> Result<Metadata> {
+    let metadata = file.metadata();
+    metadata.map_err(|error| Error::local("it can't be looked at", &error))
 }
 
 /// Opens a file for reading.

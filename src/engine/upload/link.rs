@@ -69,9 +69,9 @@ impl Task {
     }
 
     /// Changes the record in this run alone.
-    pub(super) fn note(&mut self, now: RunChange) {
-        self.record.note(&now);
-        self.tell(Told::Noted(now));
+    pub(super) fn note(&mut self, change: RunChange) {
+        self.record.note(&change);
+        self.tell(Told::Noted(change));
     }
 
     /// A step begins.
@@ -106,13 +106,8 @@ impl Task {
 
     pub(super) fn apply(&mut self, changes: &[Change]) {
         for change in changes {
-            match change {
-                Change::Fresh(identity) => self.identity = *identity,
-                Change::Inode { inode, file_system } => {
-                    self.identity.inode = *inode;
-                    self.identity.file_system = *file_system;
-                }
-                _ => {}
+            if let Some(identity) = change.identity(&self.identity) {
+                self.identity = identity;
             }
             self.record.apply(change);
         }

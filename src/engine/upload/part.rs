@@ -4,7 +4,7 @@ use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-use super::file::{blocking, hash, identity_of, open};
+use super::file::{blocking, hash, open, version_of};
 use crate::{
     body::{PartBody, Progress, Reading},
     destination::{Account, Md5, PartReceipt, Received, RemoteUpload, Target, Ticket, conflict},
@@ -124,7 +124,7 @@ pub(super) async fn send(job: PartJob) -> Result<Sent, NotSent> {
         answer = put => answer,
         error = give_up(&job, part.length) => Err(error),
     };
-    let after = blocking(move || identity_of(&file));
+    let after = blocking(move || version_of(&file));
     // Bytes that were taken from a file while it changed may be of two versions.
     job.identity.check(&after.await?)?;
     // Only then: one that ended early because it was cut short has changed.
@@ -215,7 +215,7 @@ async fn found(job: &PartJob, part: Part) -> Result<Sent> {
     let (reading, identity) = (job.reading.clone(), job.identity);
     let md5 = blocking(move || {
         let md5 = hash(&reading, &file, part)?;
-        identity.check(&identity_of(&file)?)?;
+        identity.check(&version_of(&file)?)?;
         Ok(md5)
     });
     Ok(Sent::there(Some(md5.await?), false))

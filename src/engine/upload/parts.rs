@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 use tokio::{
     sync::oneshot,
     task::{Id, JoinError, JoinSet},
-    time::{Instant, sleep_until},
+    time::Instant,
 };
 
 use super::{
@@ -20,6 +20,7 @@ use crate::{
     engine::{
         record::{NextPart, RunChange, Sequence, Step, Trouble},
         retry::{Verdict, Way},
+        timing::until,
     },
     error::{Error, Kind, Result},
     fault_point::fault_point,
@@ -65,6 +66,19 @@ struct Flights {
 impl Flights {
     fn is_empty(&self) -> bool {
         self.running.is_empty()
+    }
+
+    /// Which part is no longer in flight, and how it ended; `None`: it was cancelled.
+    fn take(
+        &mut self,
+        landed: Result<(Id, Landed), JoinError>,
+    ) -> Option<(InFlight, Option<Landed>)> {
+        let (id, landed) = match landed {
+            Ok((id, landed)) => (id, Some(landed)),
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(error) => (error.id(), None),
+        };
+        Some((self.parts.remove(&id)?, landed))
     }
 }
 
@@ -209,15 +223,11 @@ impl Task {
         opened: &mut Opened,
         landed: Result<(Id, Landed), JoinError>,
     ) -> Result<(), End> {
-        let (id, (result, permit)) = match landed {
-            Ok(landed) => landed,
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(error) => {
-                self.cancelled(flights.parts.remove(&error.id()));
-                return Ok(());
-            }
+        let Some((part, landed)) = flights.take(landed) else {
+            return Ok(());
         };
-        let Some(part) = flights.parts.remove(&id) else {
+        let Some((result, permit)) = landed else {
+            self.cancelled(&part);
             return Ok(());
         };
         let number = part.part.number;
@@ -358,28 +368,19 @@ impl Task {
         flights.wanted = None;
         flights.running.abort_all();
         while let Some(landed) = flights.running.join_next_with_id().await {
-            match landed {
-                Ok((id, (Ok(sent), permit))) => {
-                    if let Some(part) = flights.parts.remove(&id) {
-                        self.record_arrived(part.part, sent);
-                    }
-                    drop(permit);
+            match flights.take(landed) {
+                // Its permit is given back behind this: it is in flight till then.
+                Some((part, Some((Ok(sent), _permit)))) => {
+                    self.record_arrived(part.part, sent);
                 }
-                Ok((id, (Err(_), permit))) => {
-                    self.cancelled(flights.parts.remove(&id));
-                    drop(permit);
-                }
-                Err(error) if error.is_panic() => {
-                    std::panic::resume_unwind(error.into_panic());
-                }
-                Err(error) => self.cancelled(flights.parts.remove(&error.id())),
+                Some((part, _)) => self.cancelled(&part),
+                None => {}
             }
         }
     }
 
     /// A part was cancelled. Where all of it was taken, the account is asked before it is sent again.
-    fn cancelled(&mut self, part: Option<InFlight>) {
-        let Some(part) = part else { return };
+    fn cancelled(&mut self, part: &InFlight) {
         let trouble = part.all_taken().then(|| Trouble {
             attempts: part.part.attempt.saturating_sub(1),
             error: Error::new(Kind::Broken, "it was cancelled before the answer came"),
@@ -416,14 +417,6 @@ async fn granted(
 ) -> Result<Grant, oneshot::error::RecvError> {
     match wanted {
         Some((grant, _)) => grant.await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Ends at this moment; never without one.
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => sleep_until(at).await,
         None => std::future::pending().await,
     }
 }

@@ -72,14 +72,19 @@ pub(super) fn read_md5(text: &str) -> Result<Md5, BadTable> {
 /// Numbers in rising order as stretches: `1-37,39`.
 #[must_use]
 pub fn write_numbers(numbers: impl Iterator<Item = PartNumber>) -> String {
-    let mut stretches: Vec<(PartNumber, PartNumber)> = Vec::new();
+    write_stretches(&stretches(numbers))
+}
+
+/// Numbers in rising order as stretches, each by its first and its last.
+pub(in crate::session) fn stretches(numbers: impl Iterator<Item = u32>) -> Vec<(u32, u32)> {
+    let mut stretches: Vec<(u32, u32)> = Vec::new();
     for number in numbers {
         match stretches.last_mut() {
-            Some((_, last)) if *last + 1 == number => *last = number,
+            Some((_, last)) if number - *last <= 1 => *last = number,
             _ => stretches.push((number, number)),
         }
     }
-    write_stretches(&stretches)
+    stretches
 }
 
 /// Stretches of numbers, each by its first and its last: `1-37,39`.

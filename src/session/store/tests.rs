@@ -17,6 +17,12 @@ fn rewrite(store: &mut Store, text: &str) -> io::Result<()> {
     store.rewrite(|out| out.write_all(text.as_bytes()))
 }
 
+/// Appends this; the answer comes when it is on disk.
+fn append_durable(store: &mut Store, text: String) -> oneshot::Receiver<()> {
+    store.append(text);
+    store.barrier()
+}
+
 fn much(length: u64) -> String {
     "x".repeat(usize::try_from(length).unwrap())
 }
@@ -25,8 +31,7 @@ fn much(length: u64) -> String {
 fn what_was_waited_for_is_in_the_file() {
     let (_folder, path, mut store) = new();
     store.append("one\n".into());
-    store
-        .append_durable("two\n".into())
+    append_durable(&mut store, "two\n".into())
         .blocking_recv()
         .unwrap();
     assert_eq!(std::fs::read_to_string(path).unwrap(), "head\none\ntwo\n");
@@ -48,7 +53,9 @@ fn many_appends_are_few_syncs() {
         for _ in 0..50 {
             store.append("x\n".into());
         }
-        store.append_durable("y\n".into()).blocking_recv().unwrap();
+        append_durable(&mut store, "y\n".into())
+            .blocking_recv()
+            .unwrap();
     }
     let most = begun.elapsed().as_millis() / BETWEEN_SYNCS.as_millis() + 1;
     assert!(
@@ -95,13 +102,11 @@ fn a_session_whose_folder_was_removed_is_put_back_with_all_it_said_and_locked() 
     std::fs::create_dir(folder.path().join("deep")).unwrap();
     let first = Lock::take(&path).unwrap();
     let mut store = Store::create(&path, |out| out.write_all(b"head\n")).unwrap();
-    store
-        .append_durable("one\n".into())
+    append_durable(&mut store, "one\n".into())
         .blocking_recv()
         .unwrap();
     std::fs::remove_dir_all(folder.path().join("deep")).unwrap();
-    store
-        .append_durable("two\n".into())
+    append_durable(&mut store, "two\n".into())
         .blocking_recv()
         .unwrap();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "head\none\ntwo\n");
@@ -150,7 +155,7 @@ fn a_full_disk_is_told_and_whoever_waits_waits() {
     let path = Path::new("/dev/full");
     let full = OpenOptions::new().write(true).open(path).unwrap();
     let mut store = Store::start(path, full, 0, false);
-    let mut answer = store.append_durable("one\n".into());
+    let mut answer = append_durable(&mut store, "one\n".into());
     while store.error().is_none() {
         std::thread::yield_now();
     }
@@ -201,7 +206,7 @@ fn a_rewrite_that_fails_anywhere_is_told_and_the_old_file_goes_on() {
     std::fs::rename(moved.join("s.toml"), &path).unwrap();
     std::fs::remove_dir(&moved).unwrap();
     assert!(store.has_log(), "another try is worth it");
-    let saved = store.append_durable("two\n".into());
+    let saved = append_durable(&mut store, "two\n".into());
     saved.blocking_recv().unwrap();
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "head\none\ntwo\n");
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
@@ -214,7 +219,7 @@ fn another_file_in_its_place_is_told_and_left_as_it_is_until_a_save_replaces_it(
     let other = folder.path().join("other");
     std::fs::write(&other, "theirs\n").unwrap();
     std::fs::rename(&other, &path).unwrap();
-    let mut saved = store.append_durable("one\n".into());
+    let mut saved = append_durable(&mut store, "one\n".into());
     while store.error().is_none() {
         std::thread::yield_now();
     }
