@@ -10,7 +10,7 @@ mod schema;
 use std::{
     collections::BTreeMap,
     fmt, fs, io,
-    os::unix::fs::{DirBuilderExt, MetadataExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -22,6 +22,7 @@ use crate::{
     destination::{apivideo::ApiVideoConfig, jwplayer::JwPlayerConfig, options::CommonOptions},
     path::shown,
     settings::Settings,
+    state_dir,
 };
 
 /// The name that always leads to the embedded sandbox.
@@ -310,13 +311,14 @@ impl DestinationConfig {
     }
 }
 
-fn xdg() -> Result<Xdg, BadConfig> {
-    Xdg::new().map_err(|_| BadConfig::new("no home folder is known: set HOME"))
+fn no_home() -> BadConfig {
+    BadConfig::new("no home folder is known: set HOME")
 }
 
 /// `$XDG_CONFIG_HOME/reelhaul/config.toml`.
 fn default_file() -> Result<PathBuf, BadConfig> {
-    Ok(xdg()?.config_dir().join("reelhaul/config.toml"))
+    let xdg = Xdg::new().map_err(|_| no_home())?;
+    Ok(xdg.config_dir().join("reelhaul/config.toml"))
 }
 
 /// The folder that keeps sessions and what the sandbox receives, `$XDG_STATE_HOME/reelhaul`; made
@@ -325,12 +327,10 @@ fn default_file() -> Result<PathBuf, BadConfig> {
 /// # Errors
 /// When it can't be made.
 pub fn state_dir() -> Result<PathBuf, BadConfig> {
-    let xdg = xdg()?;
-    let base = xdg.state_dir().unwrap_or_else(|| xdg.data_dir());
-    make_private(base.join("reelhaul"))
+    make_private(state_dir::state_dir().ok_or_else(no_home)?)
 }
 
-/// The folder of the session files, `sessions` in [`state_dir`]; made when it is not there.
+/// The folder of the session files, `sessions` in [`state_dir()`]; made when it is not there.
 ///
 /// # Errors
 /// When it can't be made.
@@ -339,11 +339,7 @@ pub fn sessions_dir() -> Result<PathBuf, BadConfig> {
 }
 
 fn make_private(folder: PathBuf) -> Result<PathBuf, BadConfig> {
-    let made = fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&folder);
-    match made {
+    match state_dir::make_private(&folder) {
         Ok(()) => Ok(folder),
         Err(error) => Err(BadConfig {
             file: Some(folder),

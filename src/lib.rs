@@ -83,6 +83,7 @@ pub mod secret;
 pub mod session;
 pub mod settings;
 pub mod state;
+pub mod state_dir;
 pub mod tui;
 
 #[cfg(test)]

@@ -1,9 +1,7 @@
 //! The folder with all sessions: making, finding, listing and opening them.
 
 use std::{
-    fs::DirBuilder,
     io,
-    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -14,7 +12,7 @@ use super::{
     record::{self, BadTable, FORMAT, Header, Record},
     store::Store,
 };
-use crate::settings::Settings;
+use crate::{settings::Settings, state_dir::make_private};
 
 /// A session that is open and locked.
 #[derive(Debug)]
@@ -152,10 +150,7 @@ fn place(path: &Path) -> io::Result<PathBuf> {
         let words = "this names no file";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, words));
     };
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)?;
+    make_private(folder)?;
     Ok(folder.canonicalize()?.join(name))
 }
 

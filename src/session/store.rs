@@ -33,7 +33,7 @@ use tempfile::NamedTempFile;
 use tokio::sync::{Notify, oneshot};
 
 use self::{
-    beside::{beside, remove_temporary, sync_folder},
+    beside::{beside, persist_new, remove_temporary, sync_folder},
     writer::Writer,
 };
 
@@ -121,10 +121,12 @@ impl Store {
     ) -> io::Result<Self> {
         let (temporary, length) = beside(path, write)?;
         temporary.as_file().sync_all()?;
-        let file = temporary
-            .persist_noclobber(path)
-            .map_err(|error| error.error)?;
-        sync_folder(path)?;
+        let file = persist_new(temporary, path)?;
+        if let Err(error) = sync_folder(path) {
+            // Nobody is to find a session that holds nothing.
+            drop(std::fs::remove_file(path));
+            return Err(error);
+        }
         Ok(Self::start(path, file, length, false))
     }
 

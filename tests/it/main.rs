@@ -15,6 +15,7 @@ mod disk;
 mod engine;
 mod errors;
 mod faults;
+mod file_systems;
 mod going_on;
 mod hostile;
 mod hostile_server;

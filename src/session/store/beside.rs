@@ -4,11 +4,14 @@
 use std::{
     fs::File,
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    io::{self, BufWriter, Write},
+    io::{self, BufWriter, ErrorKind, Write},
     path::Path,
+    sync::Once,
 };
 
 use tempfile::NamedTempFile;
+
+use crate::path::shown;
 
 /// A file beside the session's that takes its place later.
 pub(super) fn temporary(path: &Path) -> io::Result<NamedTempFile> {
@@ -51,9 +54,52 @@ pub(super) fn beside(
     Ok((temporary, length))
 }
 
-/// Makes a rename in the folder of `path` last.
+/// Gives a new file its name, which no other file may have. The session has to be locked.
+pub(super) fn persist_new(temporary: NamedTempFile, path: &Path) -> io::Result<File> {
+    let refused = match temporary.persist_noclobber(path) {
+        Ok(file) => return Ok(file),
+        Err(refused) => refused,
+    };
+    // A file system may have neither hard links nor a rename that replaces nothing. A process of ours
+    // that would take the name meanwhile has to have the session's lock.
+    let is_lacking = matches!(
+        refused.error.kind(),
+        ErrorKind::PermissionDenied | ErrorKind::Unsupported | ErrorKind::InvalidInput
+    );
+    if !is_lacking || path.symlink_metadata().is_ok() {
+        return Err(refused.error);
+    }
+    let file = refused.file.persist(path)?;
+    tracing::info!(
+        "the file system of {} has no hard links; a session file gets its name by a rename",
+        shown(folder_of(path))
+    );
+    Ok(file)
+}
+
+/// Makes a rename in the folder of `path` last, where its file system can do that; says once where it
+/// can't.
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(folder_of(path))?.sync_all()
+    static SAID: Once = Once::new();
+    let folder = folder_of(path);
+    match File::open(folder)?.sync_all() {
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::Unsupported | ErrorKind::InvalidInput
+            ) =>
+        {
+            SAID.call_once(|| {
+                tracing::warn!(
+                    "the folder {} can't be synced on its file system ({error}): a power cut may take \
+                     a session that was just made, or leave one as it was before it was last opened",
+                    shown(folder)
+                );
+            });
+            Ok(())
+        }
+        synced => synced,
+    }
 }
 
 /// The folder a file is in; that of a bare name is the one the program is in.

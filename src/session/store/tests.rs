@@ -240,6 +240,26 @@ fn another_file_in_its_place_is_told_and_left_as_it_is_until_a_save_replaces_it(
 }
 
 #[test]
+fn a_copy_in_its_place_is_told_before_anything_counts_as_saved() {
+    let (folder, path, mut store) = new();
+    append_durable(&mut store, "one\n".into())
+        .blocking_recv()
+        .unwrap();
+    let copy = folder.path().join("copy");
+    std::fs::copy(&path, &copy).unwrap();
+    std::fs::rename(&copy, &path).unwrap();
+    let mut saved = append_durable(&mut store, "two\n".into());
+    while store.error().is_none() {
+        std::thread::yield_now();
+    }
+    assert!(store.error().unwrap().contains("place"));
+    assert!(saved.try_recv().is_err());
+    store.save().reached.blocking_recv().unwrap();
+    saved.blocking_recv().unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "head\none\ntwo\n");
+}
+
+#[test]
 fn a_store_on_a_full_disk_is_behind_when_more_waits_than_may() {
     let path = Path::new("/dev/full");
     let full = OpenOptions::new().write(true).open(path).unwrap();

@@ -2,9 +2,9 @@
 //! file goes by its name. Asks nobody anything; what it can't do it tells, and tries again.
 
 use std::{
-    fs::{DirBuilder, File},
+    fs::{File, Metadata},
     io,
-    os::unix::fs::{DirBuilderExt, FileExt, MetadataExt},
+    os::unix::fs::{FileExt, MetadataExt},
     path::PathBuf,
     sync::{Arc, PoisonError, atomic::Ordering, mpsc},
     time::{Duration, Instant},
@@ -15,15 +15,19 @@ use tokio::sync::oneshot;
 
 use super::{
     BATCH, Job, Shared,
-    beside::{beside, folder_of, sync_folder},
+    beside::{beside, folder_of, persist_new, sync_folder},
 };
-use crate::session::lock::Lock;
+use crate::{session::lock::Lock, state_dir::make_private};
 
 /// The least time between two syncs: no second has more than ten of them, wherever it begins.
 pub(super) const BETWEEN_SYNCS: Duration = Duration::from_millis(105);
 
 /// How long after a failed write it is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// How many bytes at the end of a session file show which one it is: they hold checksums under a number
+/// that no other file has.
+const END: usize = 4096;
 
 /// The thread's side.
 pub(super) struct Writer {
@@ -164,7 +168,8 @@ impl Writer {
         self.length += self.waiting.len() as u64;
         self.nothing_waits();
         self.oldest = None;
-        Ok(())
+        // A file that had to be recognised by what it says is certain only now.
+        self.stand_in_place()
     }
 
     /// All that was appended is on disk.
@@ -178,9 +183,8 @@ impl Writer {
 
     /// Sees to it that the file still goes by its name.
     fn stand_in_place(&mut self) -> io::Result<()> {
-        let named = |metadata: &std::fs::Metadata| (metadata.dev(), metadata.ino());
         match std::fs::metadata(&self.path) {
-            Ok(there) if named(&there) == named(&self.file.metadata()?) => {}
+            Ok(there) if self.is_ours(&there)? => {}
             Ok(_) if self.reclaims => self.put_back()?,
             Ok(_) => {
                 return Err(io::Error::other(
@@ -194,12 +198,28 @@ impl Writer {
         Ok(())
     }
 
+    /// Whether the file that goes by our name is ours. Some file systems make up an inode number at each look:
+    /// there it is ours if it ends as ours does. So does a copy that took its place, until something is
+    /// appended.
+    fn is_ours(&self, there: &Metadata) -> io::Result<bool> {
+        let ours = self.file.metadata()?;
+        if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) {
+            return Ok(true);
+        }
+        if there.len() != ours.len() {
+            return Ok(false);
+        }
+        let begin = self.length.saturating_sub(END as u64);
+        let end = |file: &File| {
+            let mut bytes = vec![0; END.min(usize::try_from(self.length).unwrap_or(END))];
+            file.read_exact_at(&mut bytes, begin).map(|()| bytes)
+        };
+        Ok(end(&File::open(&self.path)?)? == end(&self.file)?)
+    }
+
     /// Makes the file that lost its name anew, with all that the old one said.
     fn put_back(&mut self) -> io::Result<()> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder_of(&self.path))?;
+        make_private(folder_of(&self.path))?;
         // Nobody else may open it from the moment it has its name again.
         if !Lock::is_there(&self.path) {
             self.lock = Some(Lock::take(&self.path).map_err(io::Error::other)?);
@@ -218,11 +238,11 @@ impl Writer {
         })?;
         temporary.as_file().sync_all()?;
         let placed = if self.reclaims {
-            temporary.persist(&self.path)
+            temporary.persist(&self.path).map_err(io::Error::from)
         } else {
-            temporary.persist_noclobber(&self.path)
+            persist_new(temporary, &self.path)
         };
-        self.file = placed.map_err(|error| error.error)?;
+        self.file = placed?;
         tracing::warn!("the session file was removed or replaced from outside, and is put back");
         sync_folder(&self.path)
     }

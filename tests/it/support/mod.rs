@@ -7,6 +7,7 @@ pub(crate) mod disk;
 pub(crate) mod engine;
 pub(crate) mod gate;
 mod home;
+pub(crate) mod lacking;
 pub(crate) mod memory;
 mod process;
 mod screen;
