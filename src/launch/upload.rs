@@ -275,7 +275,10 @@ pub(super) fn create(
         Some(file) => folder::create_at(file, header),
         None => sessions::folder()?.create(header),
     };
-    made.map_err(|error| Stopped::left(format!("the session can't be saved: {error}")))
+    made.map_err(|error| match error {
+        folder::Failed::Locked(Locked::NoLocks { .. }) => Stopped::usage(error),
+        error => Stopped::left(format!("the session can't be saved: {error}")),
+    })
 }
 
 /// Opens a session; of a large one that takes a while, and blocks.

@@ -1,4 +1,7 @@
 //! One process a session: a lock that says who holds it, and goes with the process however it ends.
+//!
+//! The lock's file lies beside the session's. Where that file system has no locks, it lies in the state
+//! folder, by a hash of the session's path. A state folder without locks is refused.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -6,6 +9,14 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Duration,
+};
+
+use rustix::io::Errno;
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    path::shown,
+    state_dir::{make_private, state_dir},
 };
 
 /// Why a session can't be locked.
@@ -19,6 +30,18 @@ pub enum Locked {
     Io {
         /// Which file.
         path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Its file system has no locks, and the state folder's has none either.
+    #[error(
+        "file locks do not work in {} ({error}), and without them two processes could run one session; \
+         set XDG_STATE_HOME to a folder on another file system",
+        shown(folder)
+    )]
+    NoLocks {
+        /// The state folder.
+        folder: PathBuf,
         /// What the system said.
         error: io::Error,
     },
@@ -42,22 +65,60 @@ impl Drop for Lock {
 }
 
 impl Lock {
-    /// Whether the session at `session` has a lock's file, held or not.
+    /// Whether the session at `session` still has the lock's file that its process holds.
     pub(super) fn is_there(session: &Path) -> bool {
-        beside(session).exists()
+        beside(session).exists() || holder_of(session).is_some()
     }
 
     /// Locks the session at `session`, which has to be the one name its file goes by: without
     /// symlinks, and absolute.
     ///
     /// # Errors
-    /// [`Locked::InUse`] names who holds it.
+    /// [`Locked::InUse`] names who holds it; [`Locked::NoLocks`] says what to do.
     pub fn take(session: &Path) -> Result<Self, Locked> {
-        let path = beside(session);
+        match Self::take_file(&beside(session)) {
+            Err(Locked::Io { error, .. }) if has_no_locks(&error) => {
+                Self::take_in_state_folder(session, error)
+            }
+            taken => taken,
+        }
+    }
+
+    /// Locks a session in the state folder: `lacking` says that its own file system has no locks.
+    fn take_in_state_folder(session: &Path, lacking: io::Error) -> Result<Self, Locked> {
+        let Some(state) = state_dir() else {
+            return Err(Locked::NoLocks {
+                folder: session.parent().unwrap_or(session).to_owned(),
+                error: lacking,
+            });
+        };
+        let path = in_folder(&state, session);
+        if let Err(error) = make_private(path.parent().unwrap_or(&state)) {
+            return Err(Locked::Io { path, error });
+        }
+        let lock = Self::take_file(&path).map_err(|refused| match refused {
+            Locked::Io { error, .. } if has_no_locks(&error) => Locked::NoLocks {
+                folder: state.clone(),
+                error,
+            },
+            refused => refused,
+        })?;
+        tracing::warn!(
+            "file locks do not work where {} is ({lacking}): it is locked in {}, which keeps out no \
+             process of another machine or user",
+            shown(session),
+            shown(&state)
+        );
+        Ok(lock)
+    }
+
+    /// Takes the lock that this file is, which is made if need be.
+    fn take_file(path: &Path) -> Result<Self, Locked> {
         let io = |error| Locked::Io {
-            path: path.clone(),
+            path: path.to_owned(),
             error,
         };
+        let is_new = !path.exists();
         let mut options = OpenOptions::new();
         options
             .read(true)
@@ -65,7 +126,7 @@ impl Lock {
             .create(true)
             .truncate(false)
             .mode(0o600);
-        let mut file = options.open(&path).map_err(io)?;
+        let mut file = options.open(path).map_err(io)?;
         for _ in 0..LOOKS {
             match file.try_lock() {
                 Ok(()) => {
@@ -73,7 +134,12 @@ impl Lock {
                     drop(sign(&mut file));
                     return Ok(Self(file));
                 }
-                Err(TryLockError::Error(error)) => return Err(io(error)),
+                Err(TryLockError::Error(error)) => {
+                    if is_new && has_no_locks(&error) {
+                        drop(std::fs::remove_file(path));
+                    }
+                    return Err(io(error));
+                }
                 Err(TryLockError::WouldBlock) => {}
             }
             if is_held(&file).map_err(io)? {
@@ -89,9 +155,31 @@ impl Lock {
 /// are. `None` also where that can't be told.
 #[must_use]
 pub fn holder(session: &Path) -> Option<String> {
-    let session = session.canonicalize().ok()?;
-    let mut file = File::open(beside(&session)).ok()?;
-    is_held(&file).ok()?.then(|| name(&mut file))
+    holder_of(&session.canonicalize().ok()?)
+}
+
+/// The same by the one name that the session's file goes by, which need not be there.
+fn holder_of(session: &Path) -> Option<String> {
+    let elsewhere = state_dir().map(|state| in_folder(&state, session));
+    let holder = |path: PathBuf| {
+        let mut file = File::open(path).ok()?;
+        is_held(&file).ok()?.then(|| name(&mut file))
+    };
+    let mut paths = [Some(beside(session)), elsewhere].into_iter().flatten();
+    paths.find_map(holder)
+}
+
+/// Whether this error says that the file system has no locks.
+fn has_no_locks(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported
+        || error.raw_os_error() == Some(Errno::NOLCK.raw_os_error())
+}
+
+/// The lock's file in the state folder.
+fn in_folder(state: &Path, session: &Path) -> PathBuf {
+    let hash = Sha256::digest(session.as_os_str().as_encoded_bytes());
+    let digits = hash.iter().take(16).map(|byte| format!("{byte:02x}"));
+    state.join(format!("locks/{}.lock", digits.collect::<String>()))
 }
 
 /// The lock's file: the session's name and `.lock`.

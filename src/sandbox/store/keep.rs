@@ -27,7 +27,13 @@ pub(super) fn lock(root: &Path) -> io::Result<File> {
             io::ErrorKind::ResourceBusy,
             format!("another sandbox keeps its files in {}", root.display()),
         )),
-        Err(fs::TryLockError::Error(error)) => Err(error),
+        Err(fs::TryLockError::Error(error)) => Err(io::Error::new(
+            error.kind(),
+            format!(
+                "{} can't be locked ({error}); the sandbox keeps its files where file locks work",
+                root.display()
+            ),
+        )),
     }
 }
 

@@ -15,6 +15,7 @@ use super::{Home, skip};
 pub(crate) const PERM: &str = "1";
 pub(crate) const IO: &str = "5";
 pub(crate) const INVAL: &str = "22";
+pub(crate) const NOLCK: &str = "37";
 pub(crate) const NOSYS: &str = "38";
 pub(crate) const OPNOTSUPP: &str = "95";
 
