@@ -15,6 +15,7 @@ use reelhaul::{
         protocol::{AddPaths, Command, Phase, Query, Reply, WindowQuery},
         queue::Queue,
     },
+    ledger,
     sandbox::{Options, SECRET, SITE, Sandbox},
     secret::Secret,
     session::{Header, folder, record::FORMAT},
@@ -48,13 +49,20 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let header = Header {
         format: FORMAT,
         id: "example".into(),
+        owner: "owner".to_owned(),
         destination: "sandbox".into(),
         settings,
     };
     let session = folder::create_at(&home.path().join("example.toml"), header)?;
 
     // The engine owns both. All else is commands, queries, and a summary to watch.
+    let of = ledger::Session {
+        owner: &session.header.owner,
+        name: &session.header.id,
+        file: &session.path,
+    };
     let (handle, ended) = engine::spawn(engine::Parts {
+        ledger: ledger::open(home.path(), of, &*account)?,
         session,
         queue: Queue::default(),
         account,
@@ -63,7 +71,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             ..Timing::default()
         },
         events: None,
-        elsewhere: Arc::default(),
+        no_wait: false,
         clock: Clock::default(),
     });
     let add = AddPaths {

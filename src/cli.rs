@@ -106,9 +106,12 @@ pub struct Up {
         help = "Keep the session in this file [default: a new one under $XDG_STATE_HOME/reelhaul/sessions]"
     )]
     pub session: Option<PathBuf>,
-    /// Send also what another session of the destination has uploaded or begun: it is left out otherwise
+    /// Upload once more what is uploaded already (skipped by default)
     #[arg(long)]
     pub again: bool,
+    /// Don't wait for files that another session is uploading: end with exit code 1
+    #[arg(long)]
+    pub no_wait: bool,
     /// Only files that match: by name ("*.mov") or by path below PATH ("2019/**"); may be repeated
     #[arg(long, value_name = "GLOB")]
     pub include: Vec<String>,
@@ -148,6 +151,9 @@ pub struct Resume {
     /// Begin anew what failed or changed: the unfinished media object is removed first
     #[arg(long, conflicts_with = "retry_failed")]
     pub start_over: bool,
+    /// Don't wait for files that another session is uploading: end with exit code 1
+    #[arg(long)]
+    pub no_wait: bool,
     /// How it goes out.
     #[command(flatten)]
     pub tuning: Tuning,

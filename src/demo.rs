@@ -113,7 +113,11 @@ mod tests {
         let (mut found, mut skipped, mut bytes) = (0, 0, 0);
         let walked = scan::walk(&add, &mut |batch| {
             found += batch.found.len();
-            bytes += batch.found.iter().map(|found| found.size).sum::<u64>();
+            bytes += batch
+                .found
+                .iter()
+                .map(|found| found.stat.identity.size)
+                .sum::<u64>();
             skipped += batch.skipped.len();
             ControlFlow::Continue(())
         });

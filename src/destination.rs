@@ -50,7 +50,7 @@ use crate::{
 pub use limits::{Limits, LineSeen};
 pub use metadata::in_words;
 pub use status_batch::StatusBatch;
-pub use ticket::Ticket;
+pub use ticket::{Ticket, TicketKey};
 pub(crate) use upload::conflict;
 pub use upload::{
     Completed, Md5, PartReceipt, Receipt, Receipts, Received, ReceivedPart, RemoteUpload, Target,
@@ -144,6 +144,12 @@ pub trait Account: Send + Sync + fmt::Debug {
 
     /// The call budget that holds calls back now, if any.
     fn rate_limit_wait(&self) -> Option<RateLimitWait> {
+        None
+    }
+
+    /// A key by which tickets are encrypted wherever else than in a session's file they are kept, made
+    /// from the account's secret; `None`: they are kept nowhere else.
+    fn ticket_key(&self) -> Option<TicketKey> {
         None
     }
 

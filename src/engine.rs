@@ -3,7 +3,6 @@
 pub mod accounts;
 mod actor;
 pub mod clock;
-pub mod elsewhere;
 pub mod flights;
 pub mod folders;
 mod incidents;

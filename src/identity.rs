@@ -28,7 +28,7 @@ pub struct Identity {
     /// Its inode's number, 0 where unknown. Some file systems number anew with every mount, so
     /// another number alone is a reason to look closer, not a change.
     pub inode: u64,
-    /// The file system it lies on, as [`file_system`] says; 0 where unknown.
+    /// The file system it lies on, as [`FileSystem`] numbers it; 0 where unknown.
     pub file_system: u64,
 }
 
@@ -67,7 +67,7 @@ impl Identity {
     /// When it can't be looked at.
     pub fn of_open(file: &File) -> io::Result<Self> {
         let identity = Self::of(&file.metadata()?);
-        Ok(identity.on(file_system(file)))
+        Ok(identity.on(FileSystem::of_open(file).number))
     }
 
     /// The same on this file system.
@@ -118,35 +118,101 @@ impl Identity {
     }
 }
 
-/// A number for the file system that an open file lies on, from its type and the id that the system
-/// gives it; 0 where it has none. Many file systems keep it from mount to mount, which the number of a
-/// device is not.
-#[must_use]
-pub fn file_system(file: &File) -> u64 {
-    let kind = rustix::fs::fstatfs(file).map(|stat| kind_of(&stat));
-    let id = rustix::fs::fstatvfs(file).map(|stat| stat.f_fsid);
-    number(kind.unwrap_or(0), id.unwrap_or(0))
+/// What `stat` says of a file: what identifies it, and when its inode was last changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FileStat {
+    /// What identifies it.
+    pub identity: Identity,
+    /// When its inode was last changed (`ctime`), where that can be relied on: the kernel keeps it on
+    /// this kind of file system, so that no program sets it, and the file system has a number.
+    pub changed: Option<Timestamp>,
 }
 
-/// The same of what is at a path.
-#[must_use]
-pub fn file_system_at(path: &Path) -> u64 {
-    let kind = rustix::fs::statfs(path).map(|stat| kind_of(&stat));
-    let id = rustix::fs::statvfs(path).map(|stat| stat.f_fsid);
-    number(kind.unwrap_or(0), id.unwrap_or(0))
+impl FileStat {
+    /// What `metadata` says of a file on this file system.
+    #[must_use]
+    pub fn new(metadata: &Metadata, on: FileSystem) -> Self {
+        let changed = Identity::new(
+            0,
+            metadata.ctime(),
+            i32::try_from(metadata.ctime_nsec()).unwrap_or(0),
+            0,
+        );
+        Self {
+            identity: Identity::of(metadata).on(on.number),
+            changed: on.keeps_changes.then_some(changed.modified),
+        }
+    }
+
+    /// What an open file is.
+    ///
+    /// # Errors
+    /// When it can't be looked at.
+    pub fn of_open(file: &File) -> io::Result<Self> {
+        Ok(Self::new(&file.metadata()?, FileSystem::of_open(file)))
+    }
+}
+
+/// The file system that a file lies on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct FileSystem {
+    /// Its number, from its type and the id that the system gives it; 0 where it has none. Many file
+    /// systems keep it from mount to mount, which the number of a device is not.
+    pub number: u64,
+    /// Whether the kernel keeps the time of the last change of an inode there, and no server or program.
+    pub keeps_changes: bool,
+}
+
+/// The types of file systems whose `ctime` no program sets, as `statfs` numbers them: ext2 to ext4, xfs,
+/// btrfs, zfs, f2fs, tmpfs, overlayfs, NFS.
+#[cfg(target_os = "linux")]
+const KEEP_CHANGES: [u64; 8] = [
+    0xEF53,
+    0x5846_5342,
+    0x9123_683E,
+    0x2FC1_2FC1,
+    0xF2F5_2010,
+    0x0102_1994,
+    0x794C_7630,
+    0x6969,
+];
+/// Other systems number them otherwise.
+#[cfg(not(target_os = "linux"))]
+const KEEP_CHANGES: [u64; 0] = [];
+
+impl FileSystem {
+    /// The one that an open file lies on.
+    #[must_use]
+    pub fn of_open(file: &File) -> Self {
+        let kind = rustix::fs::fstatfs(file).map(|stat| kind_of(&stat));
+        let id = rustix::fs::fstatvfs(file).map(|stat| stat.f_fsid);
+        Self::new(kind.unwrap_or(0), id.unwrap_or(0))
+    }
+
+    /// The one of what is at a path.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        let kind = rustix::fs::statfs(path).map(|stat| kind_of(&stat));
+        let id = rustix::fs::statvfs(path).map(|stat| stat.f_fsid);
+        Self::new(kind.unwrap_or(0), id.unwrap_or(0))
+    }
+
+    fn new(kind: u64, id: u64) -> Self {
+        let number = match id {
+            0 => 0,
+            id => (id ^ kind.rotate_left(32)).max(1),
+        };
+        Self {
+            number,
+            keeps_changes: number != 0 && KEEP_CHANGES.contains(&kind),
+        }
+    }
 }
 
 fn kind_of(stat: &rustix::fs::StatFs) -> u64 {
     // As wide as the machine's words on one system, narrower on another.
     #[allow(clippy::useless_conversion, reason = "its type is another elsewhere")]
     u64::try_from(stat.f_type).unwrap_or(0)
-}
-
-fn number(kind: u64, id: u64) -> u64 {
-    match id {
-        0 => 0,
-        id => (id ^ kind.rotate_left(32)).max(1),
-    }
 }
 
 #[cfg(test)]
@@ -186,16 +252,28 @@ mod tests {
     #[test]
     fn a_file_system_has_one_number_however_it_is_asked_for() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let number = file_system_at(file.path());
-        assert_eq!(file_system(file.as_file()), number);
-        let folder = file.path().parent().unwrap();
-        assert_eq!(file_system_at(folder), number);
+        let on = FileSystem::at(file.path());
+        assert_eq!(FileSystem::of_open(file.as_file()), on);
+        assert_eq!(FileSystem::at(file.path().parent().unwrap()), on);
+        let stat = FileStat::of_open(file.as_file()).unwrap();
+        assert_eq!(stat.identity.file_system, on.number);
+        assert_eq!(stat.changed.is_some(), on.keeps_changes);
+        let untyped = FileSystem::new(7, 0);
         assert_eq!(
-            Identity::of_open(file.as_file()).unwrap().file_system,
-            number
+            untyped,
+            FileSystem::default(),
+            "a type alone is no file system"
         );
-        assert_eq!(super::number(7, 0), 0, "a type alone is no file system");
-        assert_eq!(file_system_at(Path::new("/nowhere")), 0);
+        assert_eq!(FileSystem::at(Path::new("/nowhere")), FileSystem::default());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_change_is_believed_only_where_the_kernel_keeps_it_and_the_file_system_has_a_number() {
+        const FAT: u64 = 0x4D44;
+        assert!(FileSystem::new(0xEF53, 1).keeps_changes);
+        assert!(!FileSystem::new(0xEF53, 0).keeps_changes);
+        assert!(!FileSystem::new(FAT, 1).keeps_changes);
     }
 
     #[test]

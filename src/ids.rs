@@ -21,6 +21,35 @@ pub type WalkId = u32;
 /// The highest id of a scan that a session file may have: as many again stay for those to come.
 pub const MOST_WALKS: WalkId = WalkId::MAX / 2;
 
+/// The number of an object in the ledger.
+pub type ObjectId = i64;
+
+/// How many times an object of the ledger changed its owner.
+pub type Epoch = u32;
+
+/// Who may act on an object of the ledger: what every write to its row names. A session's file keeps it
+/// beside the marker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "(ObjectId, Epoch)", into = "(ObjectId, Epoch)")]
+pub struct Claim {
+    /// The object.
+    pub object: ObjectId,
+    /// The epoch at which it was granted.
+    pub epoch: Epoch,
+}
+
+impl From<(ObjectId, Epoch)> for Claim {
+    fn from((object, epoch): (ObjectId, Epoch)) -> Self {
+        Self { object, epoch }
+    }
+}
+
+impl From<Claim> for (ObjectId, Epoch) {
+    fn from(claim: Claim) -> Self {
+        (claim.object, claim.epoch)
+    }
+}
+
 /// The id of a media object at its account, as the account spells it. It may be shown.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]

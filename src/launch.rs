@@ -6,6 +6,7 @@ pub mod background;
 mod demo;
 mod destinations;
 mod farewell;
+mod import;
 mod logs;
 mod report;
 mod run;

@@ -21,6 +21,7 @@
 //! | module | room for |
 //! |---|---|
 //! | [`engine`] | the one owner of the session: commands and queries in, plain values out |
+//! | [`ledger`] | what is uploaded where, and who may upload what, over all sessions |
 //! | [`session`] | one TOML file: snapshot and log, its lock, when it is appended to and when rewritten |
 //! | [`destination`] | accounts and their uploads: two traits, their limits, and the vendors behind them |
 //! | [`body`] | one part on its way: file range → MD5 → blocks |
@@ -50,7 +51,8 @@
 //! Each upload that has a place is one task ([`engine::upload`]), which reads from top to bottom: it
 //! decides what is done next, and the actor grants it each call and each part. What must not be lost
 //! (marker, ticket, plan) is on disk before the next step; receipts follow within a fifth of a second.
-//! On resume the destination is asked what it has: the server is the truth.
+//! On resume the destination is asked what it has: the server is the truth. Whether a file is uploaded
+//! already, and who may upload it, the [`ledger`] says, for all sessions of the machine.
 
 // A reader that has gone makes these panic: see `launch::say` and `outlet`.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
@@ -72,6 +74,7 @@ pub mod identity;
 pub mod ids;
 pub mod journal;
 pub mod launch;
+pub mod ledger;
 pub mod limiter;
 pub mod metadata;
 pub mod outlet;

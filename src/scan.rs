@@ -10,7 +10,8 @@
 //! - Links to files are followed. Links to folders are not (a tree would be sent twice, or for
 //!   ever), unless they were given by name. Links come last, so that a file which is itself in the
 //!   tree is found under its own name.
-//! - The same file under a second name (hard link, link, overlapping paths) is skipped.
+//! - The same file under a second name (hard link, link, another way to its folder) is found under each:
+//!   of which one it is uploaded is decided when it is.
 //! - Of each path is reported once what becomes of it, also where it was given twice, or lies within
 //!   another one that was given.
 //! - What can't be read is reported as such, and the walk goes on.
@@ -26,21 +27,15 @@ use std::{
 };
 
 use self::{filters::Filters, walk::Walk};
-use crate::{add_paths::AddPaths, error::clean};
+use crate::{add_paths::AddPaths, error::clean, identity::FileStat};
 
 /// A media file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// Where it is: absolute, by the names it was reached by.
     pub path: PathBuf,
-    /// Its size in bytes, never 0.
-    pub size: u64,
-    /// When it was last modified: seconds since 1970 (before it when negative) and nanoseconds.
-    pub modified: (i64, u32),
-    /// Its inode.
-    pub inode: u64,
-    /// The file system it lies on ([`crate::identity::file_system`]).
-    pub file_system: u64,
+    /// What identifies it; its size is never 0.
+    pub stat: FileStat,
 }
 
 /// Something that is left out for a reason; no failure.

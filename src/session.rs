@@ -10,6 +10,7 @@
 //! [`read`] for opening, [`store`] for what is written when.
 
 pub mod folder;
+mod glance;
 pub mod lock;
 pub mod moves;
 pub mod orphans;
@@ -20,6 +21,7 @@ pub mod times;
 pub mod walks;
 
 pub use folder::Folder;
+pub use glance::progress_of;
 pub use moves::{Move, MoveTarget};
 pub use orphans::Orphan;
 pub use record::{Change, Header, Kept, Progress};

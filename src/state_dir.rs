@@ -1,7 +1,7 @@
 //! The folder that this program keeps its own files in.
 
 use std::{
-    fs::DirBuilder,
+    fs::{DirBuilder, File},
     io,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
@@ -23,4 +23,23 @@ pub fn state_dir() -> Option<PathBuf> {
 /// Those of making it.
 pub fn make_private(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Makes the names in a folder last. Returns the system's error where the file system can't do that.
+///
+/// # Errors
+/// Any other error.
+pub fn sync_folder(folder: &Path) -> io::Result<Option<io::Error>> {
+    match File::open(folder)?.sync_all() {
+        Ok(()) => Ok(None),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput
+            ) =>
+        {
+            Ok(Some(error))
+        }
+        Err(error) => Err(error),
+    }
 }

@@ -36,6 +36,7 @@ use reelhaul::{
         queue::Queue,
     },
     ids::AccountId,
+    ledger,
     session::{Header, folder, record::FORMAT},
     settings::Settings,
 };
@@ -84,6 +85,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         let header = Header {
             format: FORMAT,
             id: "ordered".into(),
+            owner: "owner".to_owned(),
             destination: "resumable".into(),
             settings: Settings::default(),
         };
@@ -92,13 +94,20 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     queue.restored();
 
     let (sender, mut events) = mpsc::unbounded_channel();
+    let of = ledger::Session {
+        owner: &session.header.owner,
+        name: &session.header.id,
+        file: &session.path,
+    };
+    let folder = session.path.parent().unwrap_or(Path::new("."));
     let (handle, ended) = engine::spawn(engine::Parts {
+        ledger: ledger::open(folder, of, &account)?,
         session,
         queue,
         account: Arc::new(account),
         timing: Timing::default(),
         events: Some(sender),
-        elsewhere: Arc::default(),
+        no_wait: false,
         clock: Clock::default(),
     });
     let add = AddPaths {

@@ -19,7 +19,7 @@ use url::Url;
 
 use super::{
     Account, Limits, Lookup, MediaStatus, NewMedia, RateLimitWait, RemoteUpload, StatusBatch,
-    Ticket,
+    Ticket, TicketKey,
     call_limiter::CallRateLimiter,
     http::{Answer, Call, Http, HttpOptions},
 };
@@ -38,6 +38,7 @@ use upload::Upload;
 pub struct ApiVideo {
     api: Arc<Api>,
     id: AccountId,
+    ticket_key: TicketKey,
     /// What an upload that is created now allows.
     limits: Limits,
     /// The way in which new uploads are sent.
@@ -76,6 +77,7 @@ impl ApiVideo {
         };
         Ok(Self {
             id: account_id(&http, &options.api_key),
+            ticket_key: TicketKey::from_secret(&options.api_key),
             limits: options.range.narrow(&limits),
             range: options.range,
             metadata,
@@ -202,6 +204,10 @@ impl Account for ApiVideo {
 
     fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    fn ticket_key(&self) -> Option<TicketKey> {
+        Some(self.ticket_key)
     }
 
     fn rate_limit_wait(&self) -> Option<RateLimitWait> {

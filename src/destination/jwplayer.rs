@@ -16,7 +16,7 @@ use url::Url;
 
 use super::{
     Account, Limits, Lookup, MediaStatus, NewMedia, RateLimitWait, RemoteUpload, StatusBatch,
-    Ticket,
+    Ticket, TicketKey,
     call_limiter::CallRateLimiter,
     http::{Answer, Call, Http, HttpOptions},
 };
@@ -35,6 +35,7 @@ use whole::WholeUpload;
 pub struct JwPlayer {
     api: Arc<Api>,
     id: AccountId,
+    ticket_key: TicketKey,
     metadata: Map<String, Value>,
 }
 
@@ -75,6 +76,7 @@ impl JwPlayer {
         })?;
         Ok(Self {
             id: AccountId::new("jwplayer", http.host(), http.port(), &options.site_id),
+            ticket_key: TicketKey::from_secret(&options.secret),
             metadata: options.metadata,
             api: Arc::new(Api {
                 site: Site {
@@ -218,6 +220,10 @@ impl Account for JwPlayer {
 
     fn parts_go_elsewhere(&self) -> bool {
         true
+    }
+
+    fn ticket_key(&self) -> Option<TicketKey> {
+        Some(self.ticket_key)
     }
 
     fn rate_limit_wait(&self) -> Option<RateLimitWait> {

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use crate::ids::MediaId;
+use crate::{ids::MediaId, secret::Secret};
 
 /// What an account returned for an upload: the media object's id, where there is one yet, and a table
 /// that only the account's own kind reads. Everything in the table may be a secret.
@@ -60,6 +61,26 @@ impl Ticket {
     #[must_use]
     pub fn text(&self, key: &str) -> Option<&str> {
         self.data.get(key)?.as_str()
+    }
+}
+
+/// The key by which an account's tickets are encrypted outside session files: made from its secret, so
+/// that it is kept nowhere.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TicketKey(pub [u8; 32]);
+
+impl TicketKey {
+    pub(super) fn from_secret(secret: &Secret) -> Self {
+        let key = Sha256::new()
+            .chain_update(b"reelhaul tickets\0")
+            .chain_update(secret.expose());
+        Self(key.finalize().into())
+    }
+}
+
+impl fmt::Debug for TicketKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TicketKey(…)")
     }
 }
 

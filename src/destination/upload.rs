@@ -129,6 +129,12 @@ pub trait RemoteUpload: Send + Sync + fmt::Debug {
     /// What this upload allows: the account's limits, narrowed to how it was created.
     fn limits(&self) -> Limits;
 
+    /// Whether the upload is complete with its last part, without being told so
+    /// ([`Self::complete`]).
+    fn completes_by_itself(&self) -> bool {
+        false
+    }
+
     /// Finds out where a part goes, by API calls; by default nothing has to be asked for.
     /// [`Target::Received`] is for a part that the account has and can't replace: the engine compares
     /// its MD5 with the file's, and an upload in which they differ can only be started over.

@@ -3,6 +3,7 @@
 //! another.
 
 mod cap;
+mod claims;
 mod commands;
 mod failures;
 mod mass;
@@ -25,13 +26,13 @@ use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 
 use self::{
     cap::Scheduled,
+    claims::Claims,
     mass::Masses,
     tasks::{Handle as TaskHandle, Permits},
     walks::Walks,
 };
 use super::{
     clock::Clock,
-    elsewhere::Elsewhere,
     flights::Flights,
     incidents::Incidents,
     protocol::{Event, Summary, UploadId},
@@ -47,6 +48,7 @@ use crate::{
     body::Reading,
     destination::Account,
     error::Error,
+    ledger::Ledger,
     limiter::BandwidthLimiter,
     session::{Change, folder::Open, record},
     settings::Settings,
@@ -68,9 +70,10 @@ pub struct Parts {
     pub timing: Timing,
     /// Where to tell what happens, one by one.
     pub events: Option<mpsc::UnboundedSender<Event>>,
-    /// What other sessions hold, and is therefore not queued here. Whoever keeps a share of it can
-    /// tell at the end what was left out.
-    pub elsewhere: Arc<Elsewhere>,
+    /// What is uploaded where.
+    pub ledger: Arc<dyn Ledger>,
+    /// Whether a run ends without the files that other sessions upload, instead of waiting for them.
+    pub no_wait: bool,
     /// What a schedule goes by.
     pub clock: Clock,
 }
@@ -83,7 +86,8 @@ pub(super) struct Actor {
     shared: Arc<Shared>,
     timing: Timing,
     events: Option<mpsc::UnboundedSender<Event>>,
-    elsewhere: Arc<Elsewhere>,
+    claims: Claims,
+    no_wait: bool,
     settings: Settings,
     clock: Clock,
     scheduled: Scheduled,
@@ -162,7 +166,8 @@ impl Actor {
             account,
             timing,
             events,
-            elsewhere,
+            ledger,
+            no_wait,
             clock,
         } = parts;
         let now = Instant::now();
@@ -176,10 +181,12 @@ impl Actor {
                 timing,
                 reading: Reading::default(),
                 cap: BandwidthLimiter::new(settings.bandwidth),
+                ledger,
             }),
             timing,
             events,
-            elsewhere,
+            claims: Claims::default(),
+            no_wait,
             scheduled: Scheduled::default(),
             tuner: Tuner::within(settings.parts_in_flight.most()),
             settings,

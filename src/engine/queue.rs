@@ -3,14 +3,13 @@
 //! true without ever counting anew.
 //!
 //! Here is how uploads come, go and are looked up; `changing`, `moving`, `slots` (by id), `kept` (from a
-//! session's file and to it), `taken_out`, `twins` and `walks` have the rest.
+//! session's file and to it), `taken_out` and `walks` have the rest.
 
 mod changing;
 mod kept;
 mod moving;
 mod slots;
 mod taken_out;
-mod twins;
 mod walks;
 
 use std::{
@@ -19,7 +18,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use self::{slots::Slots, taken_out::TakenOut, twins::Twins, walks::Unread};
+use self::{slots::Slots, taken_out::TakenOut, walks::Unread};
 use super::{
     accounts::Accounts,
     folders::{Folders, Share},
@@ -44,7 +43,6 @@ pub struct Queue {
     /// Which files lie where, and what they add up to: over all, that is what the root says.
     folders: Folders,
     unread: Unread,
-    twins: Twins,
     taken_out: BTreeMap<UploadId, TakenOut>,
     /// By their markers.
     orphans: BTreeMap<String, Orphan>,
@@ -166,9 +164,13 @@ impl Queue {
     }
 
     /// Queues a file at the end; `None` when it is queued already, or the queue [is full](Self::is_full).
-    pub fn add(&mut self, path: PathBuf, identity: Identity) -> Option<Kept> {
+    /// `again`: it is uploaded once more, where it is uploaded already.
+    pub fn add(&mut self, path: PathBuf, identity: Identity, again: bool) -> Option<Kept> {
         let id = self.id_for(&path)?;
-        let kept = queued(id, path, identity);
+        let kept = Kept {
+            again,
+            ..queued(id, path, identity)
+        };
         self.insert(kept.clone());
         Some(kept)
     }
@@ -179,6 +181,7 @@ impl Queue {
             path,
             identity,
             times,
+            again,
             state,
             reason,
             account,
@@ -216,6 +219,7 @@ impl Queue {
             times,
             attempts: 0,
             account: self.accounts.index(account.as_ref()),
+            again,
             hold,
             phase,
         };
@@ -262,10 +266,13 @@ impl Queue {
 
     /// The first upload that waits for its turn, of those that are not `busy`. One that is has to be
     /// looked for again when it no longer is ([`Self::look_again_from`]).
-    pub fn next_queued(&mut self, busy: impl Fn(UploadId) -> bool) -> Option<UploadId> {
-        let queued = |queue: &Self, id| {
+    pub fn next_queued(
+        &mut self,
+        mut busy: impl FnMut(UploadId, &Upload) -> bool,
+    ) -> Option<UploadId> {
+        let mut queued = |queue: &Self, id| {
             let upload = queue.get(id);
-            upload.is_some_and(|upload| upload.state() == State::Queued) && !busy(id)
+            upload.is_some_and(|upload| upload.state() == State::Queued && !busy(id, upload))
         };
         while let Some(id) = self.order.get(self.first_queued) {
             if queued(self, *id) {
@@ -284,6 +291,7 @@ fn queued(id: UploadId, path: PathBuf, identity: Identity) -> Kept {
         path,
         identity,
         times: Times::default(),
+        again: false,
         state: State::Queued,
         reason: None,
         account: None,

@@ -36,6 +36,8 @@ pub struct Upload {
     pub attempts: u32,
     /// The account it was started at.
     pub account: AccountIndex,
+    /// Whether it is uploaded once more, where it is uploaded already.
+    pub again: bool,
     /// What keeps it from going on, if anything.
     pub hold: Hold,
     /// How far it is.

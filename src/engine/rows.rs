@@ -115,6 +115,9 @@ fn note(upload: &Upload) -> Option<String> {
         Hold::Skipped(error) => Some(error.message.clone()),
         Hold::None | Hold::Paused => {
             let begun = upload.begun()?;
+            if let Some(words) = &begun.waits_for {
+                return Some(words.to_string());
+            }
             let error = begun.wait.as_ref().map(|wait| &wait.error);
             // Without a task, nothing is about to be retried.
             let part = || {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::retry::Backoff;
+use crate::fault_point;
 
 /// How long requests may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,11 @@ pub struct Timing {
     pub backoff: Backoff,
     /// For how long the line may be down before the program gives up; the session stays.
     pub offline: Duration,
+    /// How long after a create was sent it is believed that there is no media object when the account
+    /// says so: its lists lag, and the create may still be on its way.
+    pub settle: Duration,
+    /// How long until it is looked again whether uploads that wait for others may go on.
+    pub look_again: Duration,
     /// How long parts in flight are waited for at the end.
     pub drain: Duration,
     /// How long the destination is given before it is asked again what became of a file …
@@ -44,6 +50,8 @@ impl Default for Timing {
                 most: Duration::from_mins(2),
             },
             offline: Duration::from_hours(24),
+            settle: fault_point::settle_time(Duration::from_secs(10)),
+            look_again: Duration::from_secs(1),
             drain: Duration::from_secs(15),
             poll_first: Duration::from_secs(1),
             poll_most: Duration::from_mins(1),

@@ -15,12 +15,14 @@
 //! |---|---|
 //! | `link` | the task's copy of the record, and what it says to the actor |
 //! | `messages` | what the task and the actor say to each other |
+//! | `claim` | the file held against the ledger: who may upload it |
 //! | `create` | the media object: created, found again, removed for a fresh start |
 //! | `compare` | what the account has, compared with the record |
 //! | `parts` | all parts, many at once |
 //! | `part` | one part |
 //! | `file` | the local file |
 
+mod claim;
 mod compare;
 mod create;
 mod file;
@@ -36,14 +38,15 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+pub use claim::{digest, why_uploaded};
 pub use create::{describe, new_marker};
 pub use link::Task;
 pub use messages::{
-    Claim, Claimed, Conditions, End, Failure, Grant, Message, Need, Order, Permit, Sending, Stop,
-    Told, Want,
+    Conditions, End, Failure, Grant, Message, Need, Order, Permit, Sending, Stop, Told, Want,
 };
 
 use self::{
+    claim::same_bytes,
     compare::{Checked, Comparison, LocalFile, compare},
     create::Created,
     file::read_identity,
@@ -60,6 +63,7 @@ use crate::{
     fault_point::fault_point,
     format,
     identity::Identity,
+    ledger::{Ledger, Write},
     limiter::BandwidthLimiter,
     plan::{PartNumber, PartPlan},
     session::Change,
@@ -83,17 +87,36 @@ pub struct Shared {
     pub reading: Reading,
     /// What all parts share of the bandwidth.
     pub cap: BandwidthLimiter,
+    /// What is uploaded where.
+    pub ledger: Arc<dyn Ledger>,
 }
 
 /// The local file that parts are read from.
 #[derive(Debug, Clone, Copy)]
 struct Source {
+    /// The file as it was found now.
+    now: Identity,
     /// Its inode; 0 where that is not known, or means nothing.
     inode: u64,
     /// How many times another file was found in its place.
     replaced: u32,
     /// Whether what was sent has to be compared with it, byte by byte.
     needs_rehash: bool,
+    /// Whether the ledger knows that it is a copy, or another name, of what was sent.
+    is_copy: bool,
+}
+
+impl Source {
+    /// The file as it is now, which is the recorded one.
+    fn of(now: Identity) -> Self {
+        Self {
+            now,
+            inode: now.inode,
+            replaced: 0,
+            needs_rehash: false,
+            is_copy: false,
+        }
+    }
 }
 
 /// An upload at its account, opened.
@@ -133,6 +156,17 @@ pub async fn run(mut task: Task) {
         Ok(()) => End::Complete,
         Err(end) => end,
     };
+    match (&end, task.stop) {
+        (End::Complete, _) => task.leave_in_use(),
+        // A session that ends gives nothing back: it may go on in a moment. One that has ended holds
+        // nothing.
+        (_, Some(Stop::Cancel | Stop::Removed)) => task.give_back().await,
+        // The actor may have it started over by itself, and gives it back else.
+        (End::Failed(error), _) if error.kind == Kind::TicketGone => {}
+        (End::Failed(_), _) => task.give_back().await,
+        _ => {}
+    }
+    task.in_use = None;
     task.tell(Told::Ended(end));
 }
 
@@ -147,63 +181,43 @@ impl Task {
         if self.record.progress.clearing {
             self.start_over().await?;
         }
-        // Once there is a ledger, samples of the file are taken here, and its claim replaces the
-        // session's own (`Task::claim`).
-        let mut source = self.verified_file().await?;
-        // What was created just now has nothing that could be compared.
-        let mut next = match self.create().await? {
-            Created::Now => Next::Send,
-            Created::Before => Next::Compare,
-        };
+        loop {
+            let mut source = self.claim_file().await?;
+            // What was created just now has nothing that could be compared.
+            let next = match self.create().await? {
+                Created::Now => Next::Send,
+                Created::Before => Next::Compare,
+                Created::Lost => continue,
+            };
+            match self.send(next, &mut source).await {
+                Err(End::Failed(error)) if error.kind == Kind::Changed => {
+                    if !self.return_borrowed().await? {
+                        return Err(End::Failed(error));
+                    }
+                }
+                sent => return sent,
+            }
+        }
+    }
+
+    /// Sends what the account lacks, until it says that it has all of it.
+    async fn send(&mut self, mut next: Next, source: &mut Source) -> Result<(), End> {
         let mut opened = self.open()?;
         let mut failures = 0;
         loop {
             next = match next {
-                Next::Compare => self.compare(&mut opened, &mut source).await?,
-                Next::Send => self.send_parts(&mut opened, &mut source).await?,
-                // Samples will be taken again before this: what was sent has to be what was claimed.
+                Next::Compare => self.compare(&mut opened, source).await?,
+                Next::Send => self.send_parts(&mut opened, source).await?,
                 Next::Complete => self.complete(&opened, &mut failures).await?,
                 Next::Done => break,
             };
         }
-        self.keep(vec![Change::Completed]);
+        self.keep_durably(vec![Change::Completed]).await?;
         fault_point("completed");
-        Ok(())
-    }
-
-    /// Reads the file's identity, and makes sure that it may be uploaded as it is. Where something was
-    /// created of it, it has to be what it was, and no other upload of the session may send it; a new
-    /// one is claimed right before its create (`create.rs`).
-    async fn verified_file(&mut self) -> Result<Source, End> {
-        loop {
-            let file = read_identity(self.path.clone()).await;
-            let file = file.map_err(End::Failed)?;
-            let is_new = self.record.made_nothing();
-            if is_new {
-                self.refresh_identity(file)?;
-            }
-            let source = Source {
-                inode: file.inode,
-                replaced: 0,
-                needs_rehash: self.identity.inode != file.inode && self.identity.inode != 0,
-            };
-            if is_new {
-                return Ok(source);
-            }
-            let Claimed::Duplicate(reason) = self.claim(file, Vec::new()).await? else {
-                self.identity.check(&file).map_err(End::Failed)?;
-                if source.needs_rehash {
-                    self.warn_of_replacement();
-                }
-                return Ok(source);
-            };
-            tracing::warn!(
-                "{}: {reason}; what was created of it under this name is removed",
-                self.name()
-            );
-            self.keep(vec![Change::Clearing]);
-            self.start_over().await?;
+        if let Some(complete) = self.complete_row() {
+            self.write_ledger(complete).await?;
         }
+        Ok(())
     }
 
     /// A file of which nothing was created is uploaded as it is now, if it can be: its identity of now is
@@ -277,18 +291,25 @@ impl Task {
         ticket.is_some_and(|ticket| ticket.media.is_some())
     }
 
-    /// This file has the same bytes as what was sent. Its inode is recorded, so that the next run does
-    /// not compare them again; not where inodes mean nothing.
-    fn accept_replacement(&mut self, source: &mut Source, file: &Identity) {
-        if source.inode == 0 {
-            return;
+    /// This file has the same bytes as what was sent. Its time and inode are recorded, so that the next
+    /// run does not compare them again; not where inodes mean nothing.
+    async fn accept_replacement(
+        &mut self,
+        source: &mut Source,
+        file: &Identity,
+    ) -> Result<(), End> {
+        if source.inode == 0 && self.identity.modified == file.modified {
+            return Ok(());
         }
         source.inode = file.inode;
-        if self.identity.inode != file.inode {
-            self.keep(vec![Change::Inode {
-                inode: file.inode,
-                file_system: file.file_system,
-            }]);
+        if self.identity != *file {
+            self.keep(vec![same_bytes(file)]);
+        }
+        // By these times it is known the next time.
+        let stat = self.claimed.as_ref().map(|claimed| claimed.stat);
+        match stat.filter(|stat| stat.identity == *file) {
+            Some(stat) => self.write_ledger(Write::Name(stat)).await,
+            None => Ok(()),
         }
     }
 
@@ -305,6 +326,7 @@ impl Task {
         let file = read_identity(self.path.clone()).await;
         let file = file.map_err(End::Failed)?;
         self.identity.check(&file).map_err(End::Failed)?;
+        source.now = file;
         source.replaced += 1;
         source.needs_rehash = true;
         source.inode = if source.replaced < INODES_MADE_UP {
@@ -319,16 +341,14 @@ impl Task {
     async fn compare(&mut self, opened: &mut Opened, source: &mut Source) -> Result<Next, End> {
         self.step(Step::Checking);
         let checked = self.ask_account(opened, source).await?;
-        source.needs_rehash = false;
+        (source.needs_rehash, source.is_copy) = (false, false);
         if let Some(file) = checked.replaced_by {
-            self.accept_replacement(source, &file);
+            self.accept_replacement(source, &file).await?;
         }
         // What it has may be the first to say how it is sent.
         *opened = Opened::new(Arc::clone(&opened.remote));
         if checked.complete {
-            let numbers = 1..=self.record.count();
-            let unknown = numbers.filter(|n| !self.record.progress.receipts.contains_key(n));
-            self.record_found(unknown.map(|n| (n, PartReceipt::default())).collect());
+            self.record_all_found();
             // An account may name the media object only when it is told that all is there.
             return Ok(if self.media_is_known() {
                 Next::Done
@@ -345,7 +365,7 @@ impl Task {
             self.keep(vec![Change::Lost(checked.lost)]);
         }
         if let Some(plan) = checked.plan {
-            self.keep_durably(vec![Change::Plan(plan)]).await?;
+            self.keep_plan(plan).await?;
         }
         self.record_found(checked.found);
         self.note(RunChange::Verified(checked.verified));
@@ -360,9 +380,11 @@ impl Task {
         let plan = self.saved_plan()?;
         let local = LocalFile {
             path: self.path.clone(),
-            identity: self.identity,
+            identity: source.now,
+            recorded: self.identity,
             inode: source.inode,
             needs_rehash: source.needs_rehash,
+            is_copy: source.is_copy,
             reading: self.shared.reading.clone(),
         };
         loop {
@@ -409,6 +431,13 @@ impl Task {
         }
     }
 
+    /// The account has all parts, whatever receipts say.
+    fn record_all_found(&mut self) {
+        let numbers = 1..=self.record.count();
+        let unknown = numbers.filter(|n| !self.record.progress.receipts.contains_key(n));
+        self.record_found(unknown.map(|n| (n, PartReceipt::default())).collect());
+    }
+
     /// The account has these parts, though no receipt says so, or none with this MD5.
     fn record_found(&mut self, found: Vec<(PartNumber, PartReceipt)>) {
         for (number, receipt) in &found {
@@ -435,15 +464,25 @@ impl Task {
             )
         });
         match plan {
-            Some(plan) => self.keep_durably(vec![Change::Plan(plan)]).await,
+            Some(plan) => self.keep_plan(plan).await,
             None => Ok(()),
         }
+    }
+
+    /// The plan from now on, which session and ledger know before the first part of it is sent.
+    async fn keep_plan(&mut self, plan: PartPlan) -> Result<(), End> {
+        self.keep_durably(vec![Change::Plan(plan.clone())]).await?;
+        self.write_ledger(Write::Plan(plan)).await
     }
 
     /// Tells the account that all is there. Where it does not agree, the parts that it lacks are sent
     /// again. `failures` counts over all tries, so that an account that loses everything is given up.
     async fn complete(&mut self, opened: &Opened, failures: &mut u32) -> Result<Next, End> {
         self.step(Step::Completing);
+        // Else that was done before the last part.
+        if !opened.remote.completes_by_itself() {
+            self.check_unchanged().await?;
+        }
         let since = Instant::now();
         loop {
             let permit = self.permit().await?;

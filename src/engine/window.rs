@@ -268,7 +268,9 @@ mod tests {
     async fn a_tree_is_kept_when_states_change_and_made_anew_when_files_come_or_go() {
         let mut queue = Queue::default();
         let add = |queue: &mut Queue, path: &str| {
-            queue.add(path.into(), Identity::new(9, 1, 0, 1)).unwrap();
+            queue
+                .add(path.into(), Identity::new(9, 1, 0, 1), false)
+                .unwrap();
         };
         for path in ["/t/a/1.mov", "/t/b/2.mov", "/t/b/3.mov"] {
             add(&mut queue, path);
@@ -326,7 +328,7 @@ mod tests {
             ("/t/c/8.mov", 6),
         ] {
             queue
-                .add(path.into(), Identity::new(size, 1, 0, 1))
+                .add(path.into(), Identity::new(size, 1, 0, 1), false)
                 .unwrap();
         }
         let told = |by, descending| -> Vec<String> {
@@ -362,7 +364,7 @@ mod tests {
         let mut queue = Queue::default();
         for number in 0..100 {
             let path = format!("/t/{number}.mp4").into();
-            queue.add(path, Identity::new(9, 1, 0, 1)).unwrap();
+            queue.add(path, Identity::new(9, 1, 0, 1), false).unwrap();
         }
         let mut flights = Flights::default();
         let shown = |queue: &Queue, flights: &Flights, follow: Option<UploadId>| -> Vec<_> {

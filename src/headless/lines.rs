@@ -158,6 +158,9 @@ impl Lines {
                 format!("queued      {} ({})", shown(path), ByteSize(*size))
             }
             Event::Skipped { path, reason } => format!("skipped     {}: {reason}", shown(path)),
+            Event::Waiting { path, reason, .. } => {
+                format!("waiting     {}: {reason}", shown(path))
+            }
             Event::Unreadable { path, reason } => {
                 format!("unreadable  {}: {reason}", shown(path))
             }

@@ -1,6 +1,6 @@
 //! `demo`: a session of its own against the embedded sandbox, on files made for it.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use super::{
     Stopped, destinations, load,
@@ -65,7 +65,9 @@ pub(super) async fn demo(global: &Global, asked: cli::Demo) -> Result<u8, Stoppe
     let work = Work {
         session,
         queue: Queue::default(),
-        elsewhere: Arc::default(),
+        ledger: sessions.path().to_owned(),
+        older: None,
+        no_wait: false,
         commands: vec![Command::Add(add)],
         unnamed: false,
     };

@@ -34,6 +34,19 @@ pub(super) fn farewell(summary: &Summary, id: &str, file: Option<&Path>) {
     }
 }
 
+/// What is said of files that were skipped because they are uploaded already.
+pub(super) fn skipped(files: usize) -> Option<String> {
+    let files = match files {
+        0 => return None,
+        1 => "1 file skipped: already uploaded. Use --again to upload it again.".to_owned(),
+        files => format!(
+            "{} files skipped: already uploaded. Use --again to upload them again.",
+            format::thousands(files)
+        ),
+    };
+    Some(files)
+}
+
 /// What is left of a session, and the command that goes on with it: what failed needs a word more.
 fn how_to_go_on(summary: &Summary, session: &str) -> Vec<String> {
     let counts = &summary.counts;

@@ -1,13 +1,18 @@
 //! A session from its opening to its end, on a screen or as lines.
 
-use std::{io::stdout, sync::Arc};
+use std::{
+    io::stdout,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use tokio::sync::mpsc;
 
 use super::{
-    DONE, LEFT, Stopped, background,
+    LEFT, Stopped, background,
     destinations::Chosen,
-    farewell::farewell,
+    farewell::{farewell, skipped},
+    import,
     screen::{self, Seen, Shown},
     sessions,
     told::say,
@@ -18,24 +23,34 @@ use crate::{
     engine::{
         self, Timing,
         clock::Clock,
-        elsewhere::Elsewhere,
-        protocol::{Command, Event, State},
+        protocol::{Command, Event, State, Summary},
         queue::Queue,
     },
     headless,
-    session::folder::Open,
+    ledger::{self, Ledger},
+    session::{Folder, folder::Open},
 };
 
 /// What is to be done.
 pub(super) struct Work {
     pub(super) session: Open,
     pub(super) queue: Queue,
-    /// What other sessions hold.
-    pub(super) elsewhere: Arc<Elsewhere>,
+    /// Where the ledger is.
+    pub(super) ledger: PathBuf,
+    /// The sessions whose uploads are taken into the ledger first, where it does not have them.
+    pub(super) older: Option<Folder>,
+    /// Whether the run ends without the files that other sessions upload.
+    pub(super) no_wait: bool,
     /// What the engine is told first.
     pub(super) commands: Vec<Command>,
     /// Whether the session is a new one that nobody has named.
     pub(super) unnamed: bool,
+}
+
+/// Whether nothing was to be uploaded, so that its session is of no use.
+fn had_nothing_to_do(summary: &Summary) -> bool {
+    let queued = summary.counts.total() - summary.counts.of(State::Skipped);
+    queued + summary.walks_left + summary.orphans == 0
 }
 
 /// Runs a session to its end, on a screen or as lines.
@@ -49,10 +64,18 @@ pub(super) async fn run(
     let Work {
         session,
         queue,
-        elsewhere,
+        ledger,
+        older,
+        no_wait,
         commands,
         unnamed,
     } = work;
+    let opened = open_ledger(&ledger, &session, &chosen, older).await;
+    let ledger = opened.inspect_err(|_| {
+        if unnamed {
+            sessions::forget(&session.path);
+        }
+    })?;
     let timing = Timing::default();
     let id = session.header.id.clone();
     let file = session.path.clone();
@@ -65,7 +88,8 @@ pub(super) async fn run(
         account,
         timing,
         events: events_wanted,
-        elsewhere: Arc::clone(&elsewhere),
+        ledger,
+        no_wait,
         clock: Clock::default(),
     };
     let hangup = screen.asked.on_hangup == Some(OnHangup::Stop);
@@ -115,24 +139,39 @@ pub(super) async fn run(
         sandbox.stop().await;
     }
     let seen = seen?;
-    for words in elsewhere.left_out() {
+    if let Some(words) = skipped(summary.uploaded_before) {
         say(&words);
     }
     match seen {
         Seen::Over(code) => {
             farewell(&summary, &id, screen.lasting.then_some(&*file));
-            let kept = summary.counts.total() + summary.walks_left + summary.orphans;
-            if unnamed && kept == 0 {
+            if unnamed && had_nothing_to_do(&summary) {
                 sessions::forget(&file);
             }
-            let idle = summary.counts.of(State::Done) == 0 && elsewhere.left_some();
             let lost = summary.save_error.is_some();
-            Ok(if lost || (code == DONE && idle) {
-                LEFT
-            } else {
-                code
-            })
+            Ok(if lost { LEFT } else { code })
         }
         Seen::HungUp | Seen::Detached => background::hand_over(global, &id, &file).await,
     }
+}
+
+/// Opens the ledger, and takes in what it lacks of the sessions that are saved.
+async fn open_ledger(
+    folder: &Path,
+    session: &Open,
+    chosen: &Chosen,
+    older: Option<Folder>,
+) -> Result<Arc<dyn Ledger>, Stopped> {
+    let name = sessions::name(&session.header.id, &session.path);
+    let of = ledger::Session {
+        owner: &session.header.owner,
+        name: &name,
+        file: &session.path,
+    };
+    let ledger = ledger::open(folder, of, &*chosen.account).map_err(Stopped::usage)?;
+    if let Some(older) = older {
+        let imported = import::sessions(&ledger, older.list(), chosen).await;
+        imported.map_err(Stopped::usage)?;
+    }
+    Ok(ledger)
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{DONE, Stopped, told::print};
 use crate::{
     config,
-    engine::{elsewhere::Elsewhere, protocol::State, queue::Queue},
+    engine::{protocol::State, queue::Queue},
     error::clean,
     format,
     path::shown,
@@ -17,7 +17,7 @@ use crate::{
         Folder,
         folder::beside,
         lock,
-        read::{Opened, read, read_head},
+        read::{Opened, read},
         record::Record,
     },
 };
@@ -59,43 +59,6 @@ pub(super) fn forget(file: &Path) {
     for path in [file.to_owned(), beside(file, "lock"), beside(file, "log")] {
         drop(std::fs::remove_file(path));
     }
-}
-
-/// What the sessions that are saved hold for this destination, other than the one in this file. One
-/// that can't be read is passed over. Blocks on the disk.
-pub(super) fn elsewhere(destination: &str, but: Option<&Path>) -> Result<Elsewhere, Stopped> {
-    let mut elsewhere = Elsewhere::default();
-    let canonical = |path: &Path| path.canonicalize().ok();
-    let but = but.and_then(canonical);
-    for path in folder()?.list() {
-        if but.is_some() && canonical(&path) == but {
-            continue;
-        }
-        let passed_over = |error| tracing::warn!("{error}; what it holds may be sent once more");
-        let head = match read_head(&path) {
-            Ok(head) => head,
-            Err(error) => {
-                passed_over(error);
-                continue;
-            }
-        };
-        if head.destination != destination {
-            continue;
-        }
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let runs = lock::holder(&path).is_some();
-        let taken = elsewhere.take(name(&stem, &path), runs, |each| {
-            read(&path, |record| {
-                each(record);
-                Ok(())
-            })
-            .map(drop)
-        });
-        if let Err(error) = taken {
-            passed_over(error);
-        }
-    }
-    Ok(elsewhere)
 }
 
 /// The file of the session that is named: by its name, the beginning of that, or its file. One that

@@ -2,7 +2,6 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
@@ -16,11 +15,10 @@ use super::{
 };
 use crate::{
     cli::{self, Global, Tuning},
-    config::Config,
+    config::{self, Config},
     destination::MediaStatus,
     engine::{
-        elsewhere::Elsewhere,
-        protocol::{AddPaths, Command, Filter, Show, State, Targets},
+        protocol::{Command, Filter, Show, State, Targets},
         queue::Queue,
     },
     error::Kind,
@@ -38,11 +36,7 @@ use crate::{
 pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
     let screen = Shown::start(up.screen, global)?;
     let config = load(global)?;
-    let add = AddPaths {
-        // Whoever names the session's file says in which session the files are to be.
-        again: up.again || up.session.is_some(),
-        ..up.add_paths()
-    };
+    let add = up.add_paths();
     // A mistyped path is told before anything is made or asked.
     let scan = Scan::new(&add).map_err(Stopped::usage)?;
     scan.check_roots().map_err(|error| {
@@ -58,6 +52,7 @@ pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
         let again = Again {
             commands: vec![Command::Add(add)],
             to: up.to.clone(),
+            no_wait: up.no_wait,
         };
         return go_on((global, &config), path, again, up.tuning, screen).await;
     }
@@ -65,15 +60,12 @@ pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
     reach(&chosen, &screen).await?;
     let settings = up.tuning.over(config.settings.clone());
     say_of_part_size(&chosen, &settings);
-    let elsewhere = if add.again {
-        Elsewhere::default()
-    } else {
-        elsewhere(&chosen.name, None).await?
-    };
     let work = Work {
         session: create(&chosen.name, settings, file.as_deref())?,
         queue: Queue::default(),
-        elsewhere: Arc::new(elsewhere),
+        ledger: config::state_dir().map_err(Stopped::usage)?,
+        older: Some(sessions::folder()?),
+        no_wait: up.no_wait,
         commands: vec![Command::Add(add)],
         unnamed: file.is_none(),
     };
@@ -102,7 +94,11 @@ pub(super) async fn resume(global: &Global, resume: cli::Resume) -> Result<u8, S
         };
         commands.push(Command::StartOver(Targets::Filtered(failed)));
     }
-    let again = Again { commands, to: None };
+    let again = Again {
+        commands,
+        to: None,
+        no_wait: resume.no_wait,
+    };
     go_on((global, &config), &path, again, resume.tuning, screen).await
 }
 
@@ -112,6 +108,8 @@ struct Again {
     commands: Vec<Command>,
     /// The destination it has to have, where one was named.
     to: Option<String>,
+    /// Whether the run ends without the files that other sessions upload.
+    no_wait: bool,
 }
 
 async fn go_on(
@@ -150,29 +148,16 @@ async fn go_on(
         commands.push(Command::Resume(Targets::All));
     }
     commands.extend(again.commands);
-    // What a walk is still to find may have gone to another session meanwhile.
-    let elsewhere = if queue.may_find_more() {
-        elsewhere(&name, Some(&session.path)).await?
-    } else {
-        Elsewhere::default()
-    };
     let work = Work {
         session,
         queue,
-        elsewhere: Arc::new(elsewhere),
+        ledger: config::state_dir().map_err(Stopped::usage)?,
+        older: Some(sessions::folder()?),
+        no_wait: again.no_wait,
         commands,
         unnamed: false,
     };
     run((global, config), chosen, work, screen).await
-}
-
-/// What other sessions than the one in this file hold for this destination.
-async fn elsewhere(destination: &str, but: Option<&Path>) -> Result<Elsewhere, Stopped> {
-    let (destination, but) = (destination.to_owned(), but.map(Path::to_owned));
-    let reading = move || sessions::elsewhere(&destination, but.as_deref());
-    tokio::task::spawn_blocking(reading)
-        .await
-        .map_err(Stopped::left)?
 }
 
 /// How long to wait before the destination is asked again whether it can be used.
@@ -268,6 +253,7 @@ pub(super) fn create(
     let header = Header {
         format: FORMAT,
         id,
+        owner: folder::new_owner(&mut fastrand::Rng::new()),
         destination: destination.to_owned(),
         settings,
     };

@@ -14,7 +14,10 @@ use std::{
 use walkdir::{DirEntry, WalkDir};
 
 use super::{Batch, Found, Skipped, Unreadable, filters::Filters, words};
-use crate::{identity::file_system_at, metadata};
+use crate::{
+    identity::{FileStat, FileSystem},
+    metadata,
+};
 
 /// How many findings are handed on at once at most.
 pub(super) const BATCH: usize = 512;
@@ -47,16 +50,14 @@ pub(super) struct Walk<'a> {
     batch: Batch,
     flushed: Instant,
     sink: &'a mut dyn FnMut(Batch) -> ControlFlow<()>,
-    seen: Seen,
     /// Links to files, for the end.
     links: Vec<PathBuf>,
-    overlapping: bool,
     /// The paths to walk that lie within another of them: what is there is met more than once.
     nested: HashSet<PathBuf>,
     /// What was reported of it.
     reported: HashSet<PathBuf>,
     /// The file system of each device.
-    file_systems: HashMap<u64, u64>,
+    file_systems: HashMap<u64, FileSystem>,
 }
 
 impl<'a> Walk<'a> {
@@ -65,9 +66,7 @@ impl<'a> Walk<'a> {
             batch: Batch::default(),
             flushed: Instant::now(),
             sink,
-            seen: Seen::default(),
             links: Vec::new(),
-            overlapping: overlapping(roots),
             nested: nested(roots),
             file_systems: HashMap::new(),
             reported: HashSet::new(),
@@ -99,7 +98,7 @@ impl<'a> Walk<'a> {
                 strip(root, at)
             };
             if filters.take(at, below) {
-                self.leaf(at, metadata.file_type(), || Ok(metadata), true);
+                self.leaf(at, metadata.file_type(), || Ok(metadata));
             }
             return self.flush_when_due();
         }
@@ -123,7 +122,7 @@ impl<'a> Walk<'a> {
                 Ok(entry) if entry.path_is_symlink() => self.links.push(entry.into_path()),
                 Ok(entry) => {
                     let metadata = || entry.metadata().map_err(io_error);
-                    self.leaf(entry.path(), entry.file_type(), metadata, false);
+                    self.leaf(entry.path(), entry.file_type(), metadata);
                 }
             }
             self.flush_when_due()?;
@@ -171,7 +170,7 @@ impl<'a> Walk<'a> {
                 };
                 self.skipped(path.to_path_buf(), reason);
             }
-            Ok(target) => self.leaf(path, target.file_type(), || Ok(target), true),
+            Ok(target) => self.leaf(path, target.file_type(), || Ok(target)),
         }
     }
 
@@ -182,7 +181,6 @@ impl<'a> Walk<'a> {
         path: &Path,
         kind: FileType,
         metadata: impl FnOnce() -> io::Result<Metadata>,
-        second_name: bool,
     ) {
         if self.reported.contains(path) {
             return;
@@ -204,30 +202,14 @@ impl<'a> Walk<'a> {
                 Err(error) => return self.unreadable(path.to_path_buf(), words(&error)),
             }
         }
-        let (device, inode) = (metadata.dev(), metadata.ino());
-        let new = self.seen.insert((device, inode));
-        // An inode seen twice proves nothing where file systems make numbers up as they go, unless
-        // there is a reason for a second name.
-        if !new && (second_name || self.overlapping || metadata.nlink() > 1) {
-            return self.skipped(
-                path.to_path_buf(),
-                "the same file as one found before, under another name",
-            );
-        }
         self.report(path);
         let file_system = *self
             .file_systems
-            .entry(device)
-            .or_insert_with(|| file_system_at(path));
+            .entry(metadata.dev())
+            .or_insert_with(|| FileSystem::at(path));
         self.batch.found.push(Found {
             path: path.to_path_buf(),
-            size: metadata.len(),
-            modified: (
-                metadata.mtime(),
-                u32::try_from(metadata.mtime_nsec()).unwrap_or(0),
-            ),
-            inode,
-            file_system,
+            stat: FileStat::new(&metadata, file_system),
         });
     }
 
@@ -292,17 +274,6 @@ const ELOOP: i32 = 40;
 #[cfg(not(target_os = "linux"))]
 const ELOOP: i32 = 62;
 
-/// Inodes seen so far, by device: 8 bytes each, for a million files a few megabytes.
-#[derive(Default)]
-struct Seen(HashMap<u64, HashSet<u64>>);
-
-impl Seen {
-    /// Whether it was new.
-    fn insert(&mut self, (device, inode): (u64, u64)) -> bool {
-        self.0.entry(device).or_default().insert(inode)
-    }
-}
-
 fn strip<'a>(root: &Path, path: &'a Path) -> &'a Path {
     path.strip_prefix(root).unwrap_or(path)
 }
@@ -351,16 +322,6 @@ fn leads_back(link: &Path) -> bool {
         (Ok(target), Some(Ok(parent))) => parent.starts_with(target),
         _ => false,
     }
-}
-
-/// Whether one of the paths lies within another, so that files can be met twice.
-fn overlapping(roots: &[&Path]) -> bool {
-    let real: Vec<PathBuf> = roots.iter().flat_map(fs::canonicalize).collect();
-    real.iter().enumerate().any(|(at, root)| {
-        real.iter()
-            .enumerate()
-            .any(|(other, inner)| at != other && inner.starts_with(root))
-    })
 }
 
 /// The paths that lie within another one, by their names.

@@ -120,6 +120,11 @@ pub(crate) fn beside(session: &Path, extension: &str) -> PathBuf {
     name.into()
 }
 
+/// An id that no other session has, whatever their files are called.
+pub fn new_owner(random: &mut fastrand::Rng) -> String {
+    (0..20).map(|_| random.alphanumeric()).collect()
+}
+
 /// Makes a new session in this file.
 ///
 /// # Errors
@@ -241,6 +246,7 @@ mod tests {
         Header {
             format: record::FORMAT,
             id: "s".into(),
+            owner: "owner".to_owned(),
             destination: "d".into(),
             settings: Settings::default(),
         }

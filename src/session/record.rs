@@ -8,6 +8,7 @@ mod write;
 
 use std::{collections::BTreeSet, path::PathBuf};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub(super) use read::time;
@@ -29,7 +30,7 @@ use crate::{
     destination::{PartReceipt, Receipts, Ticket},
     error::Error,
     identity::Identity,
-    ids::{AccountId, UploadId, WalkId},
+    ids::{AccountId, Claim, UploadId, WalkId},
     plan::{PartNumber, PartPlan},
     settings::Settings,
     state::State,
@@ -38,7 +39,8 @@ use crate::{
 /// The newest format this program knows; a newer one is refused, never guessed at. Format 2 adds to
 /// format 1: the `account` of a started upload, tickets without a `media` and with any keys, opaque
 /// `tag`s of parts, the `highest` part number of a plan that was made from another, the `file_system` of
-/// a file, moves and changed inodes in the log, and `[[orphan]]` tables. Format 1 is read, and rewritten in format 2 before anything is appended.
+/// a file, moves and changed times and inodes in the log, the `owner` of the session, the `claim` of a started
+/// upload, `again`, and `[[orphan]]` tables. Format 1 is read, and rewritten in format 2 before anything is appended.
 pub const FORMAT: u32 = 2;
 
 /// The head of a session file.
@@ -49,6 +51,10 @@ pub struct Header {
     pub format: u32,
     /// The session's id, which is also its file's name.
     pub id: String,
+    /// The session's own id, which no other session ever has: it owns claims in the ledger by it. Empty
+    /// in a file of an older program.
+    #[serde(default)]
+    pub owner: String,
     /// The name of the destination in the config.
     pub destination: String,
     /// What was tuned.
@@ -61,6 +67,8 @@ pub struct Header {
 pub struct Progress {
     /// The id of ours, made before the media object.
     pub marker: String,
+    /// What the ledger granted.
+    pub claim: Option<Claim>,
     /// What the destination gave.
     pub ticket: Option<Ticket>,
     /// How the file is cut; decided no later than the ticket is saved.
@@ -84,6 +92,8 @@ pub struct Kept {
     pub identity: Identity,
     /// When what happened to it.
     pub times: Times,
+    /// Whether it is uploaded once more, where it is uploaded already.
+    pub again: bool,
     /// Its state, as far as it says more than the progress does: `queued` for whatever goes on by
     /// itself, else `done`, `paused`, `failed`, `changed` or `skipped`.
     pub state: State,
@@ -103,6 +113,8 @@ pub struct Kept {
 pub enum Change {
     /// It is started under this marker, at this account.
     Begun(String, Option<AccountId>),
+    /// The ledger granted this.
+    Claimed(Claim),
     /// The destination gave this.
     Ticket(Ticket),
     /// It is cut like this from now on.
@@ -131,9 +143,11 @@ pub enum Change {
     Clearing,
     /// Forget what was begun; the file is this now.
     Fresh(Identity),
-    /// The file has another inode now, and the same bytes as what was sent of it.
-    Inode {
-        /// The inode.
+    /// The file has another time, inode or file system now, and the same bytes as what was sent of it.
+    SameBytes {
+        /// When it was last modified.
+        modified: Timestamp,
+        /// The inode; 0 where unknown.
         inode: u64,
         /// Its file system; 0 where unknown.
         file_system: u64,
@@ -148,7 +162,12 @@ impl Change {
     pub fn identity(&self, before: &Identity) -> Option<Identity> {
         match self {
             Self::Fresh(identity) => Some(*identity),
-            Self::Inode { inode, file_system } => Some(Identity {
+            Self::SameBytes {
+                modified,
+                inode,
+                file_system,
+            } => Some(Identity {
+                modified: *modified,
                 inode: *inode,
                 file_system: *file_system,
                 ..*before

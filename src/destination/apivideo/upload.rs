@@ -98,6 +98,10 @@ impl RemoteUpload for Upload {
         mode.narrow(&self.api.limits)
     }
 
+    fn completes_by_itself(&self) -> bool {
+        true
+    }
+
     async fn prepare(&self, _plan: &PartPlan, _part: Part) -> Result<Target> {
         self.mode().await?;
         Ok(Target::Account)

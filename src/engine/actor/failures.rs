@@ -114,6 +114,7 @@ impl Actor {
         if self.begin_anew(id, error) {
             return;
         }
+        self.give_back(id);
         let error = &self.with_its_price(id, error);
         tracing::error!("{place}: {error}; {}", error.kind.next_step());
         let change = match error.kind {

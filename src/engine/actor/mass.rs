@@ -194,6 +194,7 @@ impl Actor {
             Deed::Retry => return self.retry_one(id, reached),
             Deed::Pause if !state.settled() && state != Processing => {
                 self.keep(id, &Change::Paused);
+                self.give_back(id);
                 self.dismiss(id, Stop::Cancel);
             }
             Deed::Resume if state == Paused => self.release(id),
@@ -201,12 +202,14 @@ impl Actor {
                 self.keep(id, &Change::Clearing);
             }
             Deed::Skip if !matches!(state, Done | Skipped | Processing) => {
+                self.give_back(id);
                 self.leave_out(id, Error::new(Kind::Local, "left out by you"));
             }
             Deed::Remove => {
                 if let Some(orphan) = self.orphan_of(id) {
                     self.orphaned(orphan);
                 }
+                self.give_back(id);
                 self.dismiss(id, Stop::Removed);
                 self.keep(id, &Change::Removed);
             }
@@ -220,10 +223,11 @@ impl Actor {
             return;
         };
         let now = Instant::now();
-        let failed = matches!(upload.hold, Hold::Failed(_));
+        // One that changed may have the same bytes again, or still.
+        let failed = matches!(upload.hold, Hold::Failed(_) | Hold::Changed(_));
         let gone = upload
             .reason()
-            .is_some_and(|error| matches!(error.kind, Kind::TicketGone | Kind::Changed));
+            .is_some_and(|error| error.kind == Kind::TicketGone);
         if gone {
             reached.hopeless += 1;
             return;

@@ -16,6 +16,7 @@ use crate::{
     },
     error::{Error, Kind},
     ids::MediaId,
+    ledger::Write,
     session::{Change, Milestone},
 };
 
@@ -46,6 +47,7 @@ impl Actor {
         for id in &found {
             self.queue
                 .with_begun(*id, |begun| begun.step = Step::Processing);
+            self.was_completed(*id);
         }
         self.polls.waiting.extend(found);
         self.poll_soon();
@@ -236,23 +238,34 @@ impl Actor {
                     media: upload.media().cloned().unwrap_or_else(|| MediaId::from("")),
                     size: upload.identity.size,
                 };
+                let claim = self.claim_of(id);
+                let accepted = upload.media().cloned().map(Write::Accepted);
                 let now = Timestamp::now().into();
                 self.keep(id, &Change::At(Milestone::Done, now));
                 self.keep(id, &Change::Done);
+                if let Some(accepted) = accepted {
+                    self.write_ledger(id, claim, accepted);
+                }
                 self.deactivate(id);
                 if let (None, Event::Done { media, .. }) = (&self.events, &event) {
                     tracing::info!("{} is done: {media}", self.place(id, None));
                 }
                 return self.happened(|| event);
             }
-            MediaStatus::Failed(why) => Error::new(
-                Kind::Refused,
-                format!("the destination could not use it: {why}"),
-            ),
-            MediaStatus::Gone => Error::new(
-                Kind::TicketGone,
-                "the media object is gone from the destination",
-            ),
+            MediaStatus::Failed(why) => {
+                self.write_ledger(id, self.claim_of(id), Write::Failed);
+                Error::new(
+                    Kind::Refused,
+                    format!("the destination could not use it: {why}"),
+                )
+            }
+            MediaStatus::Gone => {
+                self.write_ledger(id, self.claim_of(id), Write::GivenBack);
+                Error::new(
+                    Kind::TicketGone,
+                    "the media object is gone from the destination",
+                )
+            }
         };
         self.end_upload(id, &error);
     }

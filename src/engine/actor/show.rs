@@ -282,6 +282,8 @@ impl Actor {
             errors: self.errors,
             unreadable: self.queue.unread(),
             walks_left: self.queue.walks_left(),
+            uploaded_before: self.claims.uploaded_before,
+            left_waiting: self.left_waiting(),
             orphans: self.queue.orphans().count(),
             limited_by: self.limited_by(),
             phase,

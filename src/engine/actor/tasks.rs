@@ -15,8 +15,8 @@ use crate::{
         retry::Way,
         schedule::{self, Room, Start, Waiting},
         upload::{
-            self, Claim, Claimed, Conditions, End, Grant, Message, Need, Order, Permit, Sending,
-            Stop, Task, Told, Want, new_marker,
+            self, Conditions, End, Grant, Message, Need, Order, Permit, Sending, Stop, Task, Told,
+            Want, new_marker,
         },
     },
     error::{Error, Kind},
@@ -133,8 +133,22 @@ impl Actor {
     /// The next upload that waits for a place. One whose task is about to end waits for that: two creates
     /// at once might make two media objects.
     pub(super) fn next_queued(&mut self) -> Option<UploadId> {
-        let tasks = &self.tasks;
-        self.queue.next_queued(|id| tasks.contains_key(&id))
+        let unclaimed = self
+            .active
+            .iter()
+            .filter(|id| self.claim_of(**id).is_none());
+        let unclaimed = unclaimed.filter_map(|id| Some(self.queue.get(*id)?.identity));
+        let unclaimed: Vec<Identity> = unclaimed.collect();
+        let (tasks, claims) = (&self.tasks, &mut self.claims);
+        self.queue.next_queued(|id, upload| {
+            // Under which of its names a file goes out is decided by their order, not by who is first
+            // to claim it.
+            let is_second_name = unclaimed.iter().any(|it| it.is_same_file(&upload.identity));
+            if is_second_name {
+                claims.second_names.push(id);
+            }
+            is_second_name || tasks.contains_key(&id) || claims.waits(id)
+        })
     }
 
     /// How many uploads have a place, or will go on as soon as their task has ended.
@@ -153,7 +167,7 @@ impl Actor {
         };
         if let Some(Phase::Waiting) = self.queue.get(id).map(|upload| &upload.phase) {
             // It has a marker of its own from here on, which is saved before anything is created.
-            let marker = new_marker(&mut self.random);
+            let marker = new_marker(self.shared.ledger.id(), &mut self.random);
             self.begin_under(id, marker);
         }
         self.queue
@@ -170,6 +184,12 @@ impl Actor {
             path: upload.path.to_path_buf(),
             identity: upload.identity,
             record,
+            again: upload.again,
+            claimed: None,
+            is_fresh: false,
+            in_use: None,
+            borrowed: None,
+            compared: Vec::new(),
             shared: std::sync::Arc::clone(&self.shared),
             conditions: self.conditions(),
             split_by: (!self.resized).then_some(self.settings.part_size),
@@ -250,6 +270,8 @@ impl Actor {
         match message {
             Message::Upload(id, told) => self.told(id, told),
             Message::Statuses(ids, batch) => self.became(&ids, batch),
+            Message::MayGoOn(changed) => self.may_go_on(changed),
+            Message::Unaccepted(objects) => self.accept_done(objects),
         }
     }
 
@@ -263,9 +285,11 @@ impl Actor {
             Told::Returned(need, part) => self.returned(id, need, part),
             Told::Changed(changes) => {
                 self.keep_all(id, &changes);
-                if changes.iter().any(|it| matches!(it, Change::Inode { .. })) {
-                    // Another name of the same file is recognised by it.
-                    self.queue.goes_out(id);
+                if changes
+                    .iter()
+                    .any(|change| matches!(change, Change::Claimed(_)))
+                {
+                    self.look_at_second_names();
                 }
             }
             Told::Flushes(saved) => {
@@ -277,7 +301,7 @@ impl Actor {
             Told::Noted(change) => {
                 self.queue.with_begun(id, |begun| begun.note(&change));
             }
-            Told::Claims(claim) => self.claims(id, claim),
+            Told::StaysInUse(in_use) => self.stays_in_use(id, in_use),
             Told::Found(parts) => {
                 for (number, receipt) in parts {
                     let sent = self.queue.bytes().sent;
@@ -309,28 +333,6 @@ impl Actor {
         if let Some(part) = part {
             self.flights.end(id, part);
         }
-    }
-
-    /// An upload asks for its file: granted unless another one of the session sends it.
-    fn claims(&mut self, id: UploadId, claim: Claim) {
-        let Claim {
-            file,
-            changes,
-            answer,
-        } = claim;
-        if self.queue.get(id).is_none() {
-            return;
-        }
-        let claimed = match self.queue.twin(id, &file) {
-            Some(twin) => Claimed::Duplicate(same_file(twin)),
-            None => Claimed::Granted,
-        };
-        if claimed == Claimed::Granted {
-            self.keep_all(id, &changes);
-            self.queue.goes_out(id);
-        }
-        // A task that no longer waits is about to end.
-        let _ = answer.send(claimed);
     }
 
     /// Parts of an upload can be sent from now on: that is told once for each task.
@@ -428,9 +430,13 @@ impl Actor {
     fn ended(&mut self, id: UploadId, end: End) {
         let task = self.tasks.remove(&id);
         self.active.retain(|other| *other != id);
+        self.look_at_second_names();
         self.queue.with_begun(id, |begun| {
             begun.step = Step::Idle;
             begun.wait = None;
+            if !matches!(end, End::Waits(_)) {
+                begun.waits_for = None;
+            }
         });
         let goes_on = |upload: &Upload| matches!(upload.hold, Hold::None);
         if !self.queue.get(id).is_some_and(goes_on) {
@@ -441,7 +447,8 @@ impl Actor {
             // What was held meanwhile, and goes on by now, is begun again from the record.
             _ if task.is_some_and(|task| task.dismissed) => self.queue.look_again_from(id),
             End::Failed(error) => self.end_upload(id, &error),
-            End::Duplicate(reason) => self.leave_out_duplicate(id, reason),
+            End::Uploaded(reason) => self.skip_uploaded(id, reason),
+            End::Waits(wait) => self.wait_for_another(id, wait),
             End::Unsettled(file, at) => self.let_settle(id, &file, at),
             End::Complete | End::Stopped => self.queue.look_again_from(id),
         }
@@ -451,17 +458,6 @@ impl Actor {
     pub(super) fn is_processing(&self, id: UploadId) -> bool {
         let begun = self.queue.begun(id);
         begun.is_some_and(|begun| begun.progress.completed && !begun.progress.clearing)
-    }
-
-    /// The same file is sent, or was, as another upload of this session.
-    fn leave_out_duplicate(&mut self, id: UploadId, reason: String) {
-        tracing::info!("{} is left out: {reason}", self.place(id, None));
-        let path = self.queue.get(id).map(|upload| upload.path.to_path_buf());
-        self.leave_out(id, Error::new(Kind::Local, &reason));
-        self.happened(|| Event::Skipped {
-            path: path.unwrap_or_default(),
-            reason,
-        });
     }
 
     /// A file that may still be written to gives up its place, and is looked at again later.
@@ -501,14 +497,5 @@ impl Actor {
         for change in changes {
             self.keep(id, change);
         }
-    }
-}
-
-/// Why a file is left out, of which this is another upload.
-fn same_file(twin: &Upload) -> String {
-    let path = crate::path::shown(&twin.path);
-    match (&twin.phase, twin.media()) {
-        (Phase::Done(_), Some(media)) => format!("the same file as {path}, uploaded as {media}"),
-        _ => format!("the same file as {path}, which is queued already"),
     }
 }

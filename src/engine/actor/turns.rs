@@ -35,11 +35,13 @@ impl Actor {
     pub(in crate::engine) async fn run(mut self, mut server: Server) {
         self = self.rewrite().await;
         self.go_on_walking();
+        self.ask_for_unaccepted();
         self.tell(&server, Phase::Running);
         loop {
             self.keep_to_schedule_when_due();
             self.start_what_may();
             self.ask_what_became();
+            self.ask_who_may_go_on();
             if self
                 .stopping
                 .is_some_and(|until| self.is_idle() || until <= Instant::now())
@@ -147,6 +149,7 @@ impl Actor {
         [
             resting.filter(future),
             self.scheduled.due(),
+            self.claims.due().filter(future),
             poll.filter(future),
             tick,
             self.gates.opens(now),
@@ -163,8 +166,9 @@ impl Actor {
         }
         let working =
             self.is_at_work() || self.deletes_soon() || self.walks.any() || self.masses.any();
-        let unsettled = self.queue.counts().unsettled() > 0 && self.halted.is_none();
-        if working || unsettled {
+        let unsettled = self.queue.counts().unsettled();
+        let is_left = unsettled > self.left_waiting();
+        if working || (is_left && self.halted.is_none()) {
             Phase::Running
         } else {
             Phase::Settled
@@ -197,6 +201,7 @@ impl Actor {
         while self.running.join_next().await.is_some() {}
         // What was told at the last moment still counts.
         self.hear_the_rest();
+        self.claims.written().await;
         self.flights = Flights::default();
         let saving = self.session.store.barrier();
         let saved = tokio::time::timeout(Duration::from_secs(5), saving).await;

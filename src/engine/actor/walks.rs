@@ -5,6 +5,7 @@ use std::{
     collections::{HashMap, HashSet},
     ops::ControlFlow,
     path::PathBuf,
+    sync::Arc,
 };
 
 use jiff::Timestamp;
@@ -15,11 +16,12 @@ use crate::{
     engine::{
         protocol::{AddPaths, Event, Outcome, UploadId, Walk},
         record::Upload,
+        upload::why_uploaded,
     },
     error::{Error, Kind},
     fault_point::fault_point,
-    identity::Identity,
     ids::{MOST_UPLOADS, WalkId},
+    ledger::{Ledger, Uploaded},
     scan::{self, Batch, Found, Scan, Skipped, Unreadable},
     session::{self, Change, record, walks},
 };
@@ -34,8 +36,8 @@ pub(super) type RunId = u64;
 pub(super) enum Walked {
     /// What it begins with was looked at; to be answered so.
     Began(RunId, Outcome, oneshot::Sender<Outcome>),
-    /// It found something.
-    Batch(RunId, Batch),
+    /// It found something; of each media file: whether it is uploaded already.
+    Batch(RunId, Batch, Vec<Option<Uploaded>>),
     /// It is over; whether it came to its end.
     Over(RunId, bool),
 }
@@ -105,7 +107,7 @@ impl Walks {
 
     /// Begins one, on a thread of its own. Where a person waits for an answer, what it is to begin with
     /// is looked at there first: the disk of whatever is named may take its time.
-    fn start(&mut self, scan: Scan, run: Run, asked: Option<Asked>) {
+    fn start(&mut self, scan: Scan, run: Run, ledger: Arc<dyn Ledger>, asked: Option<Asked>) {
         if !self.any() {
             let begun = self.begun;
             *self = Self {
@@ -115,6 +117,7 @@ impl Walks {
         }
         self.begun += 1;
         let id = self.begun;
+        let again = run.again;
         self.runs.insert(id, run);
         let (sender, _) = self.channel.get_or_insert_with(|| mpsc::channel(AHEAD));
         let to = sender.clone();
@@ -139,7 +142,12 @@ impl Walks {
             }
             let mut sink = |batch| {
                 fault_point("walk-batch");
-                match walking.to.blocking_send(Walked::Batch(id, batch)) {
+                let known = if again {
+                    Vec::new()
+                } else {
+                    uploaded(&*ledger, &batch)
+                };
+                match walking.to.blocking_send(Walked::Batch(id, batch, known)) {
                     Ok(()) => ControlFlow::Continue(()),
                     Err(_) => ControlFlow::Break(()),
                 }
@@ -200,8 +208,9 @@ impl Actor {
             answer,
             saved: self.session.store.barrier(),
         };
+        let ledger = Arc::clone(&self.shared.ledger);
         self.walks
-            .start(scan, run(&walk, true, HashSet::new()), Some(asked));
+            .start(scan, run(&walk, true, HashSet::new()), ledger, Some(asked));
         self.queue.walks.insert(walk);
     }
 
@@ -214,7 +223,11 @@ impl Actor {
             let order = self.queue.order().iter().copied();
             let covers = order.filter(|id| of(id).is_some()).collect();
             match Scan::new(&walk.add) {
-                Ok(scan) => self.walks.start(scan, run(&walk, true, covers), None),
+                Ok(scan) => {
+                    let ledger = Arc::clone(&self.shared.ledger);
+                    self.walks
+                        .start(scan, run(&walk, true, covers), ledger, None);
+                }
                 Err(error) => tracing::error!("a walk can't be gone on with: {error}"),
             }
         }
@@ -244,7 +257,8 @@ impl Actor {
                     count += paths.len();
                     let run = run(walk, false, covers);
                     self.queue.walks.walk_again(run.walk);
-                    self.walks.start(scan, run, None);
+                    let ledger = Arc::clone(&self.shared.ledger);
+                    self.walks.start(scan, run, ledger, None);
                 }
                 Err(error) => tracing::error!("a walk can't be repeated: {error}"),
             }
@@ -261,17 +275,18 @@ impl Actor {
 
     pub(super) fn walked(&mut self, walked: Walked) {
         match walked {
-            Walked::Batch(run, batch) => self.batch(run, batch),
+            Walked::Batch(run, batch, known) => self.batch(run, batch, known),
             Walked::Over(run, whole) => self.walk_over(run, whole),
             Walked::Began(..) => {} // answered where it came in
         }
     }
 
-    fn batch(&mut self, run: RunId, batch: Batch) {
+    fn batch(&mut self, run: RunId, batch: Batch, known: Vec<Option<Uploaded>>) {
         self.walks.at = batch.at;
         let mut text = String::new();
-        for found in batch.found {
-            self.found(run, found, &mut text);
+        let known = known.into_iter().chain(std::iter::repeat(None));
+        for (found, uploaded) in batch.found.into_iter().zip(known) {
+            self.found(run, found, uploaded.as_ref(), &mut text);
         }
         for unreadable in batch.unreadable {
             self.unreadable(run, unreadable, &mut text);
@@ -284,7 +299,7 @@ impl Actor {
         }
     }
 
-    fn found(&mut self, run: RunId, found: Found, text: &mut String) {
+    fn found(&mut self, run: RunId, found: Found, uploaded: Option<&Uploaded>, text: &mut String) {
         let run = self.walks.runs.get(&run);
         let again = run.is_some_and(|run| run.again);
         if run.is_some_and(|run| self.queue.stays_out(&found.path, run.walk)) {
@@ -293,17 +308,14 @@ impl Actor {
                 reason: "it was taken out of the queue".to_owned(),
             });
         }
-        let (seconds, nanoseconds) = found.modified;
-        let nanoseconds = i32::try_from(nanoseconds).unwrap_or(0);
-        let identity = Identity::new(found.size, seconds, nanoseconds, found.inode);
-        let identity = identity.on(found.file_system);
-        let elsewhere = (!again)
-            .then(|| self.elsewhere.reason(&found.path, &identity))
-            .flatten();
-        if let Some(reason) = elsewhere {
+        let identity = found.stat.identity;
+        if let Some(uploaded) = uploaded
+            && self.queue.find(&found.path).is_none()
+        {
+            self.claims.uploaded_before += 1;
             return self.left_out(Skipped {
                 path: found.path,
-                reason,
+                reason: why_uploaded(uploaded),
             });
         }
         // What could not be read and is a file now takes its own place.
@@ -319,14 +331,14 @@ impl Actor {
                 reason,
             });
         }
-        let Some(mut kept) = self.queue.add(found.path, identity) else {
+        let Some(mut kept) = self.queue.add(found.path, identity, again) else {
             return;
         };
         let now = Timestamp::now().into();
         kept.times.queued = now;
         self.queue.with(kept.id, |upload| upload.times.queued = now);
         self.walks.files += 1;
-        self.walks.bytes += found.size;
+        self.walks.bytes += identity.size;
         record::write_upload(text, &kept);
         if self.holding {
             text.push_str(&self.changed(kept.id, &Change::Paused));
@@ -334,7 +346,7 @@ impl Actor {
         self.happened(|| Event::Queued {
             id: kept.id,
             path: kept.path,
-            size: found.size,
+            size: identity.size,
         });
     }
 
@@ -401,6 +413,17 @@ impl Actor {
             reason: skipped.reason,
         });
     }
+}
+
+/// Which of the media files of a batch are uploaded already. Blocks.
+fn uploaded(ledger: &dyn Ledger, batch: &Batch) -> Vec<Option<Uploaded>> {
+    let files = batch.found.iter();
+    let files: Vec<_> = files.map(|found| (&*found.path, found.stat)).collect();
+    ledger.known(&files).unwrap_or_else(|error| {
+        // Each is asked for again before it is started.
+        tracing::warn!("{error}");
+        Vec::new()
+    })
 }
 
 /// A walk of the session's that is made once more, all of it or what it could not read.

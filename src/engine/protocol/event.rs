@@ -32,6 +32,16 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// A file waits for another upload of the same file.
+    Waiting {
+        /// Its number.
+        id: UploadId,
+        /// Where it is.
+        #[serde(with = "crate::path::text")]
+        path: PathBuf,
+        /// For which.
+        reason: String,
+    },
     /// Something could not be read; a failure.
     Unreadable {
         /// Where it is.

@@ -46,6 +46,12 @@ pub struct Summary {
     /// Walks that did not come to their end: a session that is resumed goes on with them.
     #[serde(default)]
     pub walks_left: usize,
+    /// Files that were skipped in this run because they are uploaded already.
+    #[serde(default)]
+    pub uploaded_before: usize,
+    /// Uploads that wait for another session, where the run is to end without them.
+    #[serde(default)]
+    pub left_waiting: usize,
     /// Media objects that may be left at the destination for files that were removed: the session file
     /// lists them.
     #[serde(default)]
@@ -69,7 +75,7 @@ impl Summary {
     /// Whether anything goes on by itself: files are found, or are not settled yet.
     #[must_use]
     pub fn goes_on(&self) -> bool {
-        self.walk.is_some() || self.counts.unsettled() > 0
+        self.walk.is_some() || self.counts.unsettled() > self.left_waiting
     }
 
     /// How much is left to do: uploads, and walks that may find more.

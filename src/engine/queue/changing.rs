@@ -102,8 +102,9 @@ fn apply(upload: &mut Upload, change: &Change) {
         }
         Change::At(milestone, at) => upload.times.note(*milestone, *at),
         // Done above, and the queue's own business.
-        Change::Inode { .. } | Change::Removed => {}
-        Change::Ticket(_)
+        Change::SameBytes { .. } | Change::Removed => {}
+        Change::Claimed(_)
+        | Change::Ticket(_)
         | Change::Plan(_)
         | Change::Part(..)
         | Change::Lost(_)

@@ -38,6 +38,10 @@ impl Queue {
         let mut queue = Self::default();
         let mut session = folder::open(path, |record| queue.restore(record))?;
         queue.restored();
+        if session.header.owner.is_empty() {
+            session.header.owner = folder::new_owner(&mut fastrand::Rng::new());
+            session.header.format = session.header.format.min(FORMAT - 1);
+        }
         if session.header.format < FORMAT {
             let Open { header, store, .. } = &mut session;
             let rewritten = store.rewrite(|out| queue.write_session(header, out));
@@ -152,7 +156,6 @@ impl Queue {
     /// this run.
     pub fn restored(&mut self) {
         self.tidy();
-        self.find_twins();
         self.sent = 0;
         self.already_there = self.bytes().acknowledged;
     }
@@ -274,6 +277,7 @@ fn kept(id: UploadId, upload: &Upload) -> Kept {
         path: upload.path.to_path_buf(),
         identity: upload.identity,
         times: upload.times,
+        again: upload.again,
         state: Some(upload.state())
             .filter(|state| state.settled())
             .unwrap_or(State::Queued),

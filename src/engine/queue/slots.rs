@@ -87,6 +87,7 @@ mod tests {
             times: Times::default(),
             attempts: 0,
             account: AccountIndex::default(),
+            again: false,
             hold: Hold::None,
             phase: Phase::Waiting,
         }

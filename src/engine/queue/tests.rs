@@ -42,7 +42,7 @@ fn queue(files: u32) -> Queue {
     let mut queue = Queue::default();
     for number in 0..files {
         queue
-            .add(format!("/t/{number}.mp4").into(), file(10 * MIB))
+            .add(format!("/t/{number}.mp4").into(), file(10 * MIB), false)
             .unwrap();
     }
     queue
@@ -79,11 +79,11 @@ fn counted(queue: &Queue, folder: &Path) -> (Counts, u64, u64) {
 #[test]
 fn the_same_file_is_queued_once() {
     let mut queue = queue(1);
-    assert!(queue.add("/t/0.mp4".into(), file(1)).is_none());
+    assert!(queue.add("/t/0.mp4".into(), file(1), false).is_none());
     queue.apply(1, &Change::Removed);
     queue.tidy();
     assert_eq!(
-        queue.add("/t/0.mp4".into(), file(1)).unwrap().id,
+        queue.add("/t/0.mp4".into(), file(1), false).unwrap().id,
         2,
         "no number is used again"
     );
@@ -94,7 +94,7 @@ fn the_folder_that_is_told_is_one_that_all_files_lie_in() {
     let folder_of = |paths: &[&str]| {
         let mut queue = Queue::default();
         for path in paths {
-            queue.add(path.into(), file(1)).unwrap();
+            queue.add(path.into(), file(1), false).unwrap();
         }
         queue.folder()
     };
@@ -111,9 +111,9 @@ fn the_folder_that_is_told_is_one_that_all_files_lie_in() {
 #[test]
 fn an_emptied_queue_tells_the_folder_of_what_comes_next() {
     let mut queue = Queue::default();
-    queue.add("/a/1.mov".into(), file(1)).unwrap();
+    queue.add("/a/1.mov".into(), file(1), false).unwrap();
     queue.apply(1, &Change::Removed);
-    queue.add("/b/2.mov".into(), file(1)).unwrap();
+    queue.add("/b/2.mov".into(), file(1), false).unwrap();
     assert_eq!(queue.folder(), Path::new("/b"));
 }
 
@@ -173,6 +173,7 @@ fn sizes_that_cant_be_are_refused_before_anything_is_counted_by_them() {
         path: "/t/huge.mp4".into(),
         identity: file(u64::MAX),
         times: Times::default(),
+        again: false,
         state: State::Queued,
         reason: None,
         account: None,
@@ -201,8 +202,7 @@ fn what_could_not_be_read_is_kept_as_a_failure_until_it_is_taken_out() {
     let (again, _) = rewritten(&queue);
     for mut queue in [queue, again] {
         assert_eq!((queue.unread(), queue.counts().of(State::Failed)), (1, 1));
-        assert_eq!(queue.next_queued(|_| false), Some(1));
-        assert!(queue.may_find_more());
+        assert_eq!(queue.next_queued(|_, _| false), Some(1));
         for change in [
             Change::Released,
             Change::Begun("m".into(), None),
@@ -214,7 +214,6 @@ fn what_could_not_be_read_is_kept_as_a_failure_until_it_is_taken_out() {
         assert_eq!((queue.unread(), queue.counts().left()), (0, 1));
         queue.apply(kept.id, &Change::Removed);
         assert_eq!(queue.walks_kept().count(), 0, "it is of no use any more");
-        assert!(!queue.may_find_more());
     }
 }
 
@@ -241,7 +240,7 @@ fn moving_keeps_the_order_of_those_moved() {
     assert_eq!(before, [3, 1, 4, 5, 2]);
     let among_themselves = moved(&mut queue, &[1, 5], MoveTarget::Before(5));
     assert_eq!(among_themselves, [3, 1, 4, 5, 2]);
-    assert_eq!(queue.next_queued(|_| false), Some(3));
+    assert_eq!(queue.next_queued(|_, _| false), Some(3));
 }
 
 #[test]
@@ -268,7 +267,7 @@ fn a_move_in_a_file_ignores_what_was_removed_and_is_refused_where_it_never_was()
 fn a_folder_moves_past_what_is_beside_it_as_a_whole() {
     let mut queue = Queue::default();
     for path in ["/m/a/1", "/m/a/2", "/m/b/c/3", "/m/b/c/4", "/m/5", "/m/d/6"] {
-        queue.add(path.into(), file(1)).unwrap();
+        queue.add(path.into(), file(1), false).unwrap();
     }
     let folder = |queue: &Queue, id| queue.folders().of(id);
     // Moves them, and returns the order after that.
@@ -353,6 +352,7 @@ fn rewritten(queue: &Queue) -> (Queue, String) {
     let header = Header {
         format: 1,
         id: "s".into(),
+        owner: "owner".to_owned(),
         destination: "d".into(),
         settings: Settings::default(),
     };
@@ -412,7 +412,7 @@ proptest! {
     ) {
         let mut queue = Queue::default();
         for path in ["/t/a/1", "/t/a/b/2", "/t/a/b/3", "/t/c/4", "/t/5"] {
-            queue.add(path.into(), file(10 * MIB)).unwrap();
+            queue.add(path.into(), file(10 * MIB), false).unwrap();
         }
         for (id, step, part) in steps {
             let error = || Error::new(Kind::Server, "x");
@@ -479,24 +479,4 @@ proptest! {
         prop_assert_eq!(covered, 10 * MIB);
         prop_assert_eq!(queue.begun(1).unwrap().acknowledged, 10 * MIB);
     }
-}
-
-#[test]
-fn a_file_that_is_done_is_known_after_a_restart_whatever_failed_under_its_other_name() {
-    let mut before = queue(3);
-    for id in [1, 2] {
-        begin(&mut before, id);
-    }
-    let failed = Change::Failed(Error::new(Kind::Refused, "no"));
-    before.apply(1, &Change::Done);
-    before.apply(2, &failed);
-    let mut after = Queue::default();
-    for kept in before.kept() {
-        after.restore(Record::Upload(Box::new(kept))).unwrap();
-    }
-    after.restored();
-    let twin = |id| after.twin(id, &file(10 * MIB)).map(|twin| &*twin.path);
-    assert_eq!(twin(1), None, "of itself it is none");
-    assert_eq!(twin(2), Some(Path::new("/t/0.mp4")));
-    assert_eq!(twin(3), Some(Path::new("/t/0.mp4")));
 }

@@ -45,13 +45,6 @@ impl Queue {
         self.walks.open().count()
     }
 
-    /// Whether a walk may still find files that have to be held against what other sessions hold.
-    #[must_use]
-    pub fn may_find_more(&self) -> bool {
-        self.walks_kept()
-            .any(|walk| !walk.add.again && (!walk.over || self.unread.failed > 0))
-    }
-
     /// The walks that are of any use: those that did not come to their end, those that could not read
     /// something, and those that may tell so yet.
     pub fn walks_kept(&self) -> impl Iterator<Item = Walk> + '_ {
@@ -77,6 +70,7 @@ impl Queue {
             path,
             identity: Identity::new(0, 0, 0, 0),
             times: Times::default(),
+            again: false,
             state: State::Failed,
             reason: Some(why),
             account: None,

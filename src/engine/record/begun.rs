@@ -47,6 +47,8 @@ pub struct Begun {
     pub step: Step,
     /// What that step waits for after it failed.
     pub wait: Option<StepWait>,
+    /// What it waits for before it may start, in words: another upload of the same file.
+    pub waits_for: Option<Box<str>>,
     /// Whether it was created in this run: nothing of it can still be in flight from an earlier one.
     pub created_now: bool,
     /// Every part from this number on was never started, or has a receipt.
@@ -92,6 +94,7 @@ impl Begun {
                 *self = Self::under(marker.clone());
                 self.step = step;
             }
+            Change::Claimed(claim) => self.progress.claim = Some(*claim),
             Change::Ticket(ticket) => self.progress.ticket = Some(ticket.clone()),
             Change::Plan(plan) => self.set_plan(plan.clone()),
             Change::Part(number, receipt) => self.acknowledge(*number, receipt.clone()),

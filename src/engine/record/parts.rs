@@ -70,6 +70,13 @@ impl Begun {
             .is_some_and(|plan| self.progress.receipts.len() == plan.count() as usize)
     }
 
+    /// Whether all parts but one have arrived or are in flight.
+    #[must_use]
+    pub fn is_last_part_next(&self) -> bool {
+        let started = self.progress.receipts.len() + self.running.len();
+        started + 1 == self.count() as usize
+    }
+
     /// Whether nothing is left but failed parts that wait for the person.
     #[must_use]
     pub fn only_failed_parts_left(&self, sequence: Sequence, now: Instant) -> bool {

@@ -19,12 +19,16 @@ use crate::{
 pub(super) struct LocalFile {
     /// Where it is.
     pub(super) path: PathBuf,
-    /// The file as it is recorded.
+    /// The file as it was found now.
     pub(super) identity: Identity,
+    /// The file as it is recorded.
+    pub(super) recorded: Identity,
     /// The inode that it was last seen with in this run; 0 where that means nothing.
     pub(super) inode: u64,
     /// Whether what was sent has to be compared with it in any case.
     pub(super) needs_rehash: bool,
+    /// Whether the ledger knows that it is a copy, or another name, of what was sent.
+    pub(super) is_copy: bool,
     /// How it is read.
     pub(super) reading: Reading,
 }
@@ -32,9 +36,11 @@ pub(super) struct LocalFile {
 impl LocalFile {
     /// What its inode says, where it is this file now.
     fn origin(&self, now: &Identity) -> Origin {
-        if self.needs_rehash || (self.inode != 0 && self.inode != now.inode) {
+        if self.is_copy {
+            Origin::Copy
+        } else if self.needs_rehash || (self.inode != 0 && self.inode != now.inode) {
             Origin::Replaced
-        } else if self.identity.is_same_file(now) {
+        } else if self.recorded.is_same_file(now) {
             Origin::Same
         } else {
             Origin::Unknown
@@ -50,6 +56,9 @@ pub(super) enum Origin {
     Same,
     /// Its inode was not recorded, or its file system has another number now.
     Unknown,
+    /// It is a copy of that, or another name of it: what was sent is read and hashed again, and what the
+    /// account has otherwise is hashed.
+    Copy,
     /// Another file is in its place: what was sent is read and hashed again.
     Replaced,
 }
@@ -127,7 +136,8 @@ pub(super) async fn compare(
         // What was hashed while the file changed may be of two versions.
         local.identity.check(&version_of(&file)?)?;
         checked.plan = new_plan;
-        checked.replaced_by = (origin == Origin::Replaced).then_some(before);
+        let is_other = matches!(origin, Origin::Replaced | Origin::Copy);
+        checked.replaced_by = is_other.then_some(before);
         Ok(Comparison::Fits(checked))
     })
     .await
@@ -165,7 +175,7 @@ pub(super) fn differences(
 ) -> Result<Checked> {
     let local = |number: PartNumber| plan.part(number).map(&hash).transpose();
     let mut checked = Checked::default();
-    if origin == Origin::Replaced {
+    if matches!(origin, Origin::Replaced | Origin::Copy) {
         let known = receipts.iter();
         for (number, md5) in known.filter_map(|(number, known)| Some((*number, known.md5?))) {
             if local(number)? != Some(md5) {
@@ -184,7 +194,7 @@ pub(super) fn differences(
         }
         let ours = match (ours, theirs) {
             (None, Some(_)) => local(*number)?,
-            (None, None) if origin == Origin::Same => local(*number)?,
+            (None, None) if matches!(origin, Origin::Same | Origin::Copy) => local(*number)?,
             (ours, _) => ours,
         };
         match (theirs, ours) {

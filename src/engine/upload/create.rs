@@ -6,7 +6,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{Claimed, End, Task, Told, file::read_identity};
+use super::{End, StepWait, Task, Told, file::read_identity};
 use crate::{
     destination::{Account, Lookup, NewMedia, Ticket, need},
     engine::{
@@ -15,12 +15,14 @@ use crate::{
     },
     error::{Error, Kind, Result},
     fault_point::fault_point,
-    format, metadata,
-    session::{Change, Milestone, Orphan},
+    format,
+    ledger::Write,
+    metadata,
+    session::{Change, Orphan},
 };
 
-/// How many letters and digits a marker has: enough that none is ever made twice.
-const MARKER_LENGTH: usize = 26;
+/// How many random letters and digits a marker has: enough that none is ever made twice.
+const MARKER_LENGTH: usize = 16;
 
 /// What markers are made of: safe in every URL and query.
 const MARKER_LETTERS: &[char] = &[
@@ -28,12 +30,15 @@ const MARKER_LETTERS: &[char] = &[
     'k', 'm', 'n', 'p', 'q', 'r', 's', 't', 'v', 'w', 'x', 'y', 'z',
 ];
 
-/// A marker that no other upload has.
+/// A marker that no other upload has: `rh`, the id of the ledger, and what is its own.
 #[must_use]
-pub fn new_marker(random: &mut fastrand::Rng) -> String {
-    (0..MARKER_LENGTH)
-        .map(|_| random.choice(MARKER_LETTERS).unwrap_or(&'0'))
-        .collect()
+pub fn new_marker(ledger: &str, random: &mut fastrand::Rng) -> String {
+    let own = (0..MARKER_LENGTH).map(|_| *random.choice(MARKER_LETTERS).unwrap_or(&'0'));
+    [
+        "rh".chars().chain(ledger.chars()).collect(),
+        own.collect::<String>(),
+    ]
+    .concat()
 }
 
 /// What an account is told of a file when its media object is created.
@@ -58,6 +63,18 @@ pub(super) enum Created {
     Now,
     /// Earlier: the account may have parts of it.
     Before,
+    /// Earlier, and what that returned is lost: it is deleted, and the upload starts over.
+    Lost,
+}
+
+/// What came of a try to create a media object.
+enum Tried {
+    /// There is one.
+    Ticket(Ticket, Created),
+    /// There is one that can't be resumed.
+    Lost,
+    /// There is none now that an earlier try may have made.
+    Absent,
 }
 
 impl Task {
@@ -77,18 +94,19 @@ impl Task {
         }
         self.step(Step::Creating);
         let (mut failures, since) = (0, Instant::now());
-        // The plan is saved right before a create and forgotten when that certainly made nothing.
-        let mut may_exist = self.record.plan().is_some();
+        // A claim that was granted just now was saved right before this.
+        let mut may_exist = !self.is_fresh;
+        let mut believed_at = None;
         loop {
-            let permit = self.permit().await?;
             if self.record.plan().is_none() {
-                self.claim_new().await?;
+                let plan = self.plan()?;
+                self.keep_plan(plan).await?;
             }
-            fault_point("marker-saved");
-            let created = need::since(since, self.find_or_create(may_exist)).await;
+            let permit = self.permit().await?;
+            let tried = need::since(since, self.find_or_create(may_exist, believed_at)).await;
             drop(permit);
-            match created {
-                Ok((ticket, created)) => {
+            match tried {
+                Ok(Tried::Ticket(ticket, created)) => {
                     self.came_through(Way::Calls);
                     self.save_ticket(ticket).await?;
                     if created == Created::Now {
@@ -96,15 +114,34 @@ impl Task {
                     }
                     return Ok(created);
                 }
+                Ok(Tried::Lost) => {
+                    self.came_through(Way::Calls);
+                    self.keep(vec![Change::Clearing]);
+                    self.start_over().await?;
+                    return Ok(Created::Lost);
+                }
+                Ok(Tried::Absent) => {
+                    self.came_through(Way::Calls);
+                    let at = Instant::now() + self.shared.timing.settle;
+                    let words = "waiting whether an earlier create made a media object after all";
+                    let error = Error::new(Kind::Server, words);
+                    self.wait(StepWait { until: at, error }).await?;
+                    believed_at = Some(at);
+                }
                 Err(error) => {
                     // An error of the server's own may have come after the media object was created;
                     // that it asks to wait as well says nothing about that.
                     let failed = error.status.is_some_and(|status| status >= 500);
-                    may_exist |= failed || matches!(error.kind, Kind::Broken | Kind::Server);
+                    let is_unclear = failed || matches!(error.kind, Kind::Broken | Kind::Server);
+                    if is_unclear {
+                        (may_exist, believed_at) = (true, None);
+                    }
                     if !may_exist {
                         // Starts it anew without a plan: so the record says that nothing was created.
-                        let marker = self.record.progress.marker.clone();
-                        self.keep(vec![self.begun_under(marker)]);
+                        let progress = &self.record.progress;
+                        let claim = progress.claim.map(Change::Claimed);
+                        let begun = self.begun_under(progress.marker.clone());
+                        self.keep([begun].into_iter().chain(claim).collect());
                     }
                     if self.is_removed() {
                         self.orphaned(None, !may_exist);
@@ -115,31 +152,24 @@ impl Task {
         }
     }
 
-    /// Claims the file for an upload of which nothing was created, and has marker and plan saved:
-    /// before the create, so that it can be found again whatever happens.
-    async fn claim_new(&mut self) -> Result<(), End> {
-        let marker = self.record.progress.marker.clone();
-        let changes = vec![
-            self.begun_under(marker),
-            Change::At(Milestone::Begun, Timestamp::now().into()),
-            Change::Plan(self.plan()?),
-        ];
-        match self.claim(self.identity, changes).await? {
-            Claimed::Granted => Ok(()),
-            Claimed::Duplicate(reason) => Err(End::Duplicate(reason)),
-        }
-    }
-
     /// Creates the media object; with `may_exist`, looks first for what a create with this marker may
-    /// have made. Returns its ticket, and when it was created.
-    async fn find_or_create(&self, may_exist: bool) -> Result<(Ticket, Created)> {
+    /// have made. That there is none is believed from `believed_at` on: lists lag, and a create may still
+    /// be on its way.
+    async fn find_or_create(&self, may_exist: bool, believed_at: Option<Instant>) -> Result<Tried> {
         let (account, media) = (&*self.shared.account, self.new_media());
-        if may_exist && let Some(ticket) = find_or_discard(account, &media).await? {
-            return Ok((ticket, Created::Before));
+        if may_exist {
+            match find(account, &media).await? {
+                Some(Lookup::Found(ticket)) => return Ok(Tried::Ticket(ticket, Created::Before)),
+                Some(Lookup::Lost(_)) => return Ok(Tried::Lost),
+                Some(_) if believed_at.is_none_or(|at| Instant::now() < at) => {
+                    return Ok(Tried::Absent);
+                }
+                _ => {}
+            }
         }
         let ticket = account.create(&media).await?;
         fault_point("created");
-        Ok((ticket, Created::Now))
+        Ok(Tried::Ticket(ticket, Created::Now))
     }
 
     /// Saves the ticket that the account returned, also of an upload that was paused meanwhile. What was
@@ -156,16 +186,21 @@ impl Task {
         }
         saved?;
         fault_point("ticket-saved");
-        Ok(())
+        self.write_ledger(Write::Ticket(ticket)).await
     }
 
     /// Deletes what was created for an upload that was removed, as often as it takes. Until then, and
     /// where the account refuses that, it is recorded as an orphan.
     async fn discard(&mut self, ticket: &Ticket) {
         self.orphaned(Some(ticket), false);
+        // Nobody is to go on with what is about to be deleted.
+        if !self.discard_row().await.unwrap_or(false) {
+            return;
+        }
         // That it is to end is known by now, and this is all that is left to be done.
-        self.stop = None;
+        let stop = self.stop.take();
         let deleted = self.delete(ticket).await;
+        self.stop = stop;
         let name = self.name();
         let media = ticket.media.as_ref().map_or("", |media| media.as_str());
         match deleted {
@@ -204,7 +239,7 @@ impl Task {
     }
 
     /// Says what became of the object that may be left of this upload, which was removed.
-    fn orphaned(&self, ticket: Option<&Ticket>, gone: bool) {
+    pub(super) fn orphaned(&self, ticket: Option<&Ticket>, gone: bool) {
         self.tell(Told::Orphaned(Orphan {
             marker: self.record.progress.marker.clone(),
             account: Some(self.shared.account.id().clone()),
@@ -221,29 +256,37 @@ impl Task {
     /// How the upload ended instead.
     pub(super) async fn start_over(&mut self) -> Result<(), End> {
         self.step(Step::Creating);
-        let at = |error: Error| error.at("it could not be started over");
-        let (mut failures, since) = (0, Instant::now());
         // After a crash, the record has to say that the object was to be deleted.
         self.flush().await?;
+        fault_point("clearing-saved");
+        // Nobody is to go on with what is about to be deleted. Where somebody does, nothing is deleted.
+        if self.discard_row().await? {
+            self.delete_object().await?;
+            if self.is_removed() {
+                self.orphaned(None, true);
+            }
+        }
+        let file = read_identity(self.path.clone()).await;
+        let file = file.map_err(|error| End::Failed(not_started_over(error)))?;
+        self.renew(file);
+        Ok(())
+    }
+
+    /// Deletes the media object of this upload, as often as that has to be tried.
+    async fn delete_object(&mut self) -> Result<(), End> {
+        let (mut failures, since) = (0, Instant::now());
         loop {
             let permit = self.permit().await?;
             let removed = need::since(since, self.remove_object()).await;
             drop(permit);
             match removed {
-                Ok(()) => break,
-                Err(error) => self.retry(&mut failures, at(error)).await?,
+                Ok(()) => {
+                    self.came_through(Way::Calls);
+                    return Ok(());
+                }
+                Err(error) => self.retry(&mut failures, not_started_over(error)).await?,
             }
         }
-        self.came_through(Way::Calls);
-        if self.is_removed() {
-            self.orphaned(None, true);
-        }
-        let file = read_identity(self.path.clone()).await;
-        let file = file.map_err(|error| End::Failed(at(error)))?;
-        let marker = new_marker(&mut self.random);
-        self.keep(vec![Change::Fresh(file), self.begun_under(marker)]);
-        self.step(Step::Creating);
-        Ok(())
     }
 
     /// Deletes the media object of this upload, also one that an earlier create may have made.
@@ -251,46 +294,41 @@ impl Task {
         // The object of a file that can't be read is not deleted: there may be nothing to send again.
         read_identity(self.path.clone()).await?;
         let account = &*self.shared.account;
-        let ticket = match &self.record.progress.ticket {
-            Some(ticket) => Some(ticket.clone()),
-            None => find_or_discard(account, &self.new_media()).await?,
+        let tickets = match &self.record.progress.ticket {
+            Some(ticket) => vec![ticket.clone()],
+            None => match find(account, &self.new_media()).await? {
+                Some(Lookup::Found(ticket)) => vec![ticket],
+                Some(Lookup::Lost(tickets)) => tickets,
+                _ => Vec::new(),
+            },
         };
-        match ticket {
-            Some(ticket) => account.delete(&ticket).await,
-            None => Ok(()),
+        for ticket in &tickets {
+            account.delete(ticket).await?;
         }
+        Ok(())
     }
 }
 
-/// Looks for what an earlier create made. What can't be resumed is deleted.
-async fn find_or_discard(account: &dyn Account, media: &NewMedia) -> Result<Option<Ticket>> {
-    match account.find_created(media).await? {
-        Lookup::Found(ticket) => Ok(Some(ticket)),
-        Lookup::Lost(tickets) => {
-            for ticket in &tickets {
-                account.delete(ticket).await?;
-            }
-            Ok(None)
-        }
-        Lookup::Absent => Ok(None),
-        Lookup::CannotTell {
-            orphan_expires: Some(after),
-        } => {
-            let words =
-                "a media object may have been created for it before, which can't be found out";
-            tracing::warn!(
-                "{}: {words}; it expires by itself after {}",
-                media.file_name,
-                format::duration(after.as_secs())
-            );
-            Ok(None)
-        }
-        Lookup::CannotTell {
-            orphan_expires: None,
-        } => {
-            let words = "a media object may have been created for this file before, and the \
-                         destination has no way to find out";
-            Err(Error::new(Kind::Refused, words))
-        }
-    }
+fn not_started_over(error: Error) -> Error {
+    error.at("it could not be started over")
+}
+
+/// Looks for what an earlier create made; `None` where that can't be found out and expires by itself.
+async fn find(account: &dyn Account, media: &NewMedia) -> Result<Option<Lookup>> {
+    let found = account.find_created(media).await?;
+    let Lookup::CannotTell { orphan_expires } = found else {
+        return Ok(Some(found));
+    };
+    let Some(after) = orphan_expires else {
+        let words = "a media object may have been created for this file before, and the \
+                     destination has no way to find out";
+        return Err(Error::new(Kind::Refused, words));
+    };
+    let words = "a media object may have been created for it before, which can't be found out";
+    tracing::warn!(
+        "{}: {words}; it expires by itself after {}",
+        media.file_name,
+        format::duration(after.as_secs())
+    );
+    Ok(None)
 }

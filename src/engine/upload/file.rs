@@ -11,7 +11,7 @@ use crate::{
     body::Reading,
     destination::Md5,
     error::{Error, Kind, Result},
-    identity::{Identity, file_system},
+    identity::{FileSystem, Identity},
     plan::Part,
 };
 
@@ -26,7 +26,7 @@ pub(super) async fn read_identity(path: PathBuf) -> Result<Identity> {
         if !metadata.is_file() {
             return Err(Error::new(Kind::Local, "it is no file any more"));
         }
-        Ok(Identity::of(&metadata).on(file_system(&file)))
+        Ok(Identity::of(&metadata).on(FileSystem::of_open(&file).number))
     })
     .await
 }
@@ -56,7 +56,7 @@ pub(super) fn identity_of(file: &File) -> Result<Identity> {
     identity.map_err(|error| Error::local("it can't be looked at", &error))
 }
 
-fn metadata_of(file: &File) -> Result<Metadata> {
+pub(super) fn metadata_of(file: &File) -> Result<Metadata> {
     let metadata = file.metadata();
     metadata.map_err(|error| Error::local("it can't be looked at", &error))
 }

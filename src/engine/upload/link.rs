@@ -11,10 +11,7 @@ use tokio::{
 
 use super::{
     Shared,
-    messages::{
-        Claim, Claimed, Conditions, End, Failure, Grant, Message, Need, Order, Permit, Stop, Told,
-        Want,
-    },
+    messages::{Conditions, End, Failure, Grant, Message, Need, Order, Permit, Stop, Told, Want},
 };
 use crate::{
     engine::{
@@ -25,6 +22,8 @@ use crate::{
     error::{Error, Result},
     fault_point::fault_point,
     identity::Identity,
+    ids::ObjectId,
+    ledger::{self, InUse},
     plan::PartNumber,
     session::Change,
     settings::PartSize,
@@ -41,6 +40,18 @@ pub struct Task {
     pub identity: Identity,
     /// Its copy of the record.
     pub record: Begun,
+    /// Whether it is uploaded once more, where it is uploaded already.
+    pub again: bool,
+    /// The file as it was claimed.
+    pub claimed: Option<ledger::File>,
+    /// Whether nothing can have been created under its marker yet.
+    pub is_fresh: bool,
+    /// Held as long as it goes on with an object of the ledger.
+    pub in_use: Option<InUse>,
+    /// The object that it goes on with, where that may be another file's.
+    pub borrowed: Option<ObjectId>,
+    /// Objects that its file was compared with, and whether the bytes are the same.
+    pub compared: Vec<(ObjectId, bool)>,
     /// What all tasks share.
     pub shared: Arc<Shared>,
     /// What it plans and retries by.
@@ -111,30 +122,6 @@ impl Task {
             }
             self.record.apply(change);
         }
-    }
-
-    /// Asks for the file. Where that is granted, `changes` are on disk when this returns; else nothing
-    /// was changed.
-    ///
-    /// # Errors
-    /// [`End::Stopped`] where the upload was removed meanwhile.
-    pub(super) async fn claim(
-        &mut self,
-        file: Identity,
-        changes: Vec<Change>,
-    ) -> Result<Claimed, End> {
-        let (answer, answered) = oneshot::channel();
-        self.tell(Told::Claims(Claim {
-            file,
-            changes: changes.clone(),
-            answer,
-        }));
-        let claimed = answered.await.map_err(|_| End::Stopped)?;
-        if claimed == Claimed::Granted && !changes.is_empty() {
-            self.apply(&changes);
-            self.flush().await?;
-        }
-        Ok(claimed)
     }
 
     /// A permit for calls to the API: granted when the API may be called.

@@ -15,8 +15,10 @@ use crate::{
         record::{NextPart, RunChange},
         retry::{Verdict, Way},
     },
-    error::Error,
+    error::{Error, Result},
     identity::Identity,
+    ids::{Claim, MediaId, ObjectId},
+    ledger::{InUse, Wait},
     plan::PartNumber,
     session::{Change, Orphan},
     settings::PartSize,
@@ -29,6 +31,10 @@ pub enum Message {
     Upload(UploadId, Told),
     /// What a poll of these uploads returned.
     Statuses(Vec<UploadId>, StatusBatch),
+    /// Something became of these objects, for which uploads wait.
+    MayGoOn(Result<Vec<ObjectId>>),
+    /// The ledger does not know that these are accepted.
+    Unaccepted(Vec<(Claim, MediaId)>),
 }
 
 /// What the task of an upload tells the actor.
@@ -44,8 +50,9 @@ pub enum Told {
     Flushes(oneshot::Sender<()>),
     /// Its record changes in this run alone.
     Noted(RunChange),
-    /// It asks for the file: no other upload of the session may send it.
-    Claims(Claim),
+    /// The account works on what it sent: no other upload of this process goes on with the object until
+    /// it is known what became of it.
+    StaysInUse(InUse),
     /// The account has these parts, which this run did not send, or their MD5 is known from now on.
     Found(Vec<(PartNumber, PartReceipt)>),
     /// Parts can be sent from now on, within these limits.
@@ -168,26 +175,6 @@ pub enum Stop {
     Removed,
 }
 
-/// A task asks for its file.
-#[derive(Debug)]
-pub struct Claim {
-    /// The file as it is now.
-    pub file: Identity,
-    /// What is recorded once it is granted.
-    pub changes: Vec<Change>,
-    /// Dropped where the upload was removed.
-    pub answer: oneshot::Sender<Claimed>,
-}
-
-/// What came of a claim.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Claimed {
-    /// It is granted, and the changes are recorded.
-    Granted,
-    /// Another upload of the session sends the same file, in words.
-    Duplicate(String),
-}
-
 /// A part in flight, as it can be seen from outside.
 #[derive(Debug)]
 pub struct Sending {
@@ -225,8 +212,10 @@ pub enum End {
     Stopped,
     /// The person has to do something first.
     Failed(Error),
-    /// Another upload sends the same file, for this reason; nothing was created.
-    Duplicate(String),
+    /// The file is uploaded already, as these words say.
+    Uploaded(String),
+    /// Another upload sends the same file, in this session or another.
+    Waits(Wait),
     /// The file may still be written to: it is looked at again then.
     Unsettled(Identity, Instant),
 }

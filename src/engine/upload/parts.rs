@@ -141,6 +141,9 @@ impl Task {
                 grant = granted(&mut flights.wanted) => {
                     let asks_api = flights.wanted.take().is_some_and(|(_, asks_api)| asks_api);
                     let permit = self.granted(grant)?;
+                    if opened.remote.completes_by_itself() && self.record.is_last_part_next() {
+                        self.check_unchanged().await?;
+                    }
                     self.start_part(flights, opened, source, permit, asks_api);
                 }
                 () = until(retry) => {}

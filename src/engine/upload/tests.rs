@@ -92,8 +92,10 @@ fn local(path: &Path, identity: Identity) -> LocalFile {
     LocalFile {
         path: path.to_owned(),
         identity,
+        recorded: identity,
         inode: 0,
         needs_rehash: false,
+        is_copy: false,
         reading: Reading::default(),
     }
 }

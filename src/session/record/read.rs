@@ -15,7 +15,7 @@ use crate::{
     destination::{PartReceipt, Ticket},
     error::{Error, Kind, clean},
     identity::Identity,
-    ids::{AccountId, MOST_UPLOADS, UploadId, WalkId},
+    ids::{AccountId, Claim, MOST_UPLOADS, UploadId, WalkId},
     path,
     plan::{PartNumber, PartPlan, Run},
     session::{Milestone, Moment, Times, moves::Move, orphans::OrphanTable, walks::WalkTable},
@@ -92,6 +92,9 @@ struct UploadTable {
     #[serde(skip)]
     times: Times,
     marker: Option<String>,
+    claim: Option<Claim>,
+    #[serde(default)]
+    again: bool,
     account: Option<AccountId>,
     ticket: Option<Ticket>,
     plan: Option<Vec<Run>>,
@@ -169,6 +172,7 @@ fn upload(table: UploadTable) -> Result<Record, BadTable> {
         None => None,
         Some(marker) => Some(Progress {
             marker,
+            claim: table.claim,
             ticket: table.ticket,
             receipts: receipts(
                 table.done.as_deref(),
@@ -205,6 +209,7 @@ fn upload(table: UploadTable) -> Result<Record, BadTable> {
         path,
         identity,
         times: table.times,
+        again: table.again,
         state,
         reason,
         account: table.account,
@@ -223,6 +228,7 @@ struct LogTable {
     md5: Option<String>,
     tag: Option<String>,
     marker: Option<String>,
+    claim: Option<Claim>,
     account: Option<AccountId>,
     ticket: Option<Ticket>,
     plan: Option<Vec<Run>>,
@@ -276,6 +282,8 @@ fn log(table: LogTable) -> Result<Record, BadTable> {
         Change::Part(part, receipt)
     } else if let Some(marker) = table.marker {
         Change::Begun(marker, table.account)
+    } else if let Some(claim) = table.claim {
+        Change::Claimed(claim)
     } else if let Some(ticket) = table.ticket {
         Change::Ticket(ticket)
     } else if let Some(runs) = table.plan {
@@ -299,9 +307,10 @@ fn log(table: LogTable) -> Result<Record, BadTable> {
             inode: table.inode.unwrap_or(0),
             file_system: table.file_system,
         })
-    } else if let Some(inode) = table.inode {
-        Change::Inode {
-            inode,
+    } else if let Some(modified) = table.modified {
+        Change::SameBytes {
+            modified: time("modified", &modified)?,
+            inode: table.inode.unwrap_or(0),
             file_system: table.file_system,
         }
     } else {

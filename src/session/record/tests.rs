@@ -49,11 +49,16 @@ fn begun() -> Kept {
             begun: moment(1_700_000_060),
             done: Moment::default(),
         },
+        again: true,
         state: State::Paused,
         reason: Some(Error::new(Kind::Server, "the server \"failed\"").with_status(500)),
         account: Some(AccountId::new("apivideo", "ws.api.video", 443, "0a1b")),
         progress: Some(Progress {
             marker: "m".into(),
+            claim: Some(Claim {
+                object: 7,
+                epoch: 2,
+            }),
             ticket: Some(ticket("t")),
             plan: Some(plan()),
             receipts,
@@ -118,13 +123,19 @@ fn every_change_reads_back_as_it_was_written() {
         Change::Skipped(error()),
         Change::At(Milestone::Begun, moment(1_700_000_000)),
         Change::At(Milestone::Done, moment(1_700_000_001)),
+        Change::Claimed(Claim {
+            object: 7,
+            epoch: 2,
+        }),
         Change::Clearing,
         Change::Fresh(file()),
-        Change::Inode {
+        Change::SameBytes {
+            modified: file().modified,
             inode: u64::MAX,
             file_system: 0,
         },
-        Change::Inode {
+        Change::SameBytes {
+            modified: file().modified,
             inode: 7,
             file_system: u64::MAX,
         },

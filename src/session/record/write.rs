@@ -16,7 +16,7 @@ use crate::{
     destination::Ticket,
     error::Error,
     identity::Identity,
-    ids::{AccountId, UploadId},
+    ids::{AccountId, Claim, UploadId},
     path,
     plan::PartPlan,
     session::{Milestone, Moment},
@@ -69,6 +69,10 @@ impl Writer<'_> {
         }
     }
 
+    fn claim(&mut self, claim: Claim) {
+        self.value("claim", format_args!("[{}, {}]", claim.object, claim.epoch));
+    }
+
     fn plan(&mut self, plan: &PartPlan) {
         let runs: Vec<String> = plan
             .runs()
@@ -85,10 +89,14 @@ impl Writer<'_> {
     fn identity(&mut self, identity: &Identity) {
         self.value("size", identity.size);
         self.value("modified", identity.modified);
-        if identity.inode != 0 {
-            self.value("inode", identity.inode);
-        }
+        self.inode(identity.inode);
         self.file_system(identity.file_system);
+    }
+
+    fn inode(&mut self, inode: u64) {
+        if inode != 0 {
+            self.value("inode", inode);
+        }
     }
 
     fn file_system(&mut self, file_system: u64) {
@@ -159,6 +167,7 @@ pub fn write_header(header: &Header) -> String {
     let mut writer = Writer(&mut out);
     writer.value("format", header.format);
     writer.text("id", &header.id);
+    writer.text("owner", &header.owner);
     writer.text("destination", &header.destination);
     writer.serde("settings", &header.settings);
     out.push('\n');
@@ -178,6 +187,9 @@ pub fn write_upload(out: &mut String, kept: &Kept) {
     if let Some(progress) = &kept.progress {
         writer.text("marker", &progress.marker);
         writer.account(kept.account.as_ref());
+        if let Some(claim) = progress.claim {
+            writer.claim(claim);
+        }
         if let Some(ticket) = &progress.ticket {
             writer.ticket(ticket);
         }
@@ -206,6 +218,9 @@ pub fn write_upload(out: &mut String, kept: &Kept) {
             writer.value("clearing", true);
         }
     }
+    if kept.again {
+        writer.value("again", true);
+    }
     if let Some(walk) = kept.unread {
         writer.value("unread", walk);
     }
@@ -226,6 +241,7 @@ pub fn write_change(out: &mut String, upload: UploadId, change: &Change) {
             writer.text("marker", marker);
             writer.account(account.as_ref());
         }
+        Change::Claimed(claim) => writer.claim(*claim),
         Change::Ticket(ticket) => writer.ticket(ticket),
         Change::Plan(plan) => {
             writer.value("file_size", plan.file_size());
@@ -262,8 +278,13 @@ pub fn write_change(out: &mut String, upload: UploadId, change: &Change) {
         Change::At(Milestone::Begun, at) => writer.moment("begun_at", *at),
         Change::At(Milestone::Done, at) => writer.moment("done_at", *at),
         Change::Fresh(identity) => writer.identity(identity),
-        Change::Inode { inode, file_system } => {
-            writer.value("inode", inode);
+        Change::SameBytes {
+            modified,
+            inode,
+            file_system,
+        } => {
+            writer.value("modified", modified);
+            writer.inode(*inode);
             writer.file_system(*file_system);
         }
     }

@@ -11,7 +11,7 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-use crate::path::shown;
+use crate::{path::shown, state_dir};
 
 /// A file beside the session's that takes its place later.
 pub(super) fn temporary(path: &Path) -> io::Result<NamedTempFile> {
@@ -82,24 +82,16 @@ pub(super) fn persist_new(temporary: NamedTempFile, path: &Path) -> io::Result<F
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     static SAID: Once = Once::new();
     let folder = folder_of(path);
-    match File::open(folder)?.sync_all() {
-        Err(error)
-            if matches!(
-                error.kind(),
-                ErrorKind::Unsupported | ErrorKind::InvalidInput
-            ) =>
-        {
-            SAID.call_once(|| {
-                tracing::warn!(
-                    "the folder {} can't be synced on its file system ({error}): a power cut may take \
-                     a session that was just made, or leave one as it was before it was last opened",
-                    shown(folder)
-                );
-            });
-            Ok(())
-        }
-        synced => synced,
+    if let Some(error) = state_dir::sync_folder(folder)? {
+        SAID.call_once(|| {
+            tracing::warn!(
+                "the folder {} can't be synced on its file system ({error}): a power cut may take a \
+                 session that was just made, or leave one as it was before it was last opened",
+                shown(folder)
+            );
+        });
     }
+    Ok(())
 }
 
 /// The folder a file is in; that of a bare name is the one the program is in.

@@ -265,7 +265,11 @@ fn estimate(paths: &AddPaths, still: &dyn Fn() -> bool, tell: &UnboundedSender<M
     let mut told = Instant::now();
     let walked = scan.walk(&mut |batch| {
         sum.files += batch.found.len();
-        sum.bytes += batch.found.iter().map(|found| found.size).sum::<u64>();
+        sum.bytes += batch
+            .found
+            .iter()
+            .map(|found| found.stat.identity.size)
+            .sum::<u64>();
         sum.left_out += batch.skipped.len() + batch.unreadable.len();
         if !still() {
             return ControlFlow::Break(());

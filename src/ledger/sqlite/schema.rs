@@ -1,0 +1,338 @@
+//! The tables, and how the file is opened.
+//!
+//! | table | contents |
+//! |---|---|
+//! | `started` | objects that are not accepted: under way, failed, discarded |
+//! | `accepted` | objects that the account has taken in: written once, and short |
+//! | `name` | the names of both, those of an object side by side |
+//! | `account`, `owner`, `folder`, `file_system` | long values, by number |
+//! | `imported` | session files whose uploads are in the ledger, as `stat` said of them then |
+//! | `forgotten` | media objects that a person had forgotten: no import takes them in again |
+//! | `meta` | the ledger's id |
+//!
+//! An object has one number in both tables, which no other object ever gets, in this ledger or in the one
+//! that it is rebuilt from sessions of: those may name their old claims.
+
+use std::{
+    fs::{DirBuilder, OpenOptions, Permissions},
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::state_dir::sync_folder;
+
+/// What marks a file as a ledger of ours: `reel`.
+const APPLICATION: i64 = 0x7265_656c;
+
+/// The edition of the tables.
+const VERSION: i64 = 1;
+
+/// What a lost ledger can be made of again.
+const REBUILD: &str = "move it away: the next start makes it anew from the sessions that are saved";
+
+const TABLES: &str = "
+CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE account (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
+CREATE TABLE owner (
+    id INTEGER PRIMARY KEY,
+    key TEXT NOT NULL UNIQUE,
+    session TEXT NOT NULL,
+    file BLOB NOT NULL
+);
+CREATE TABLE folder (id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE);
+CREATE TABLE file_system (id INTEGER PRIMARY KEY, number INTEGER NOT NULL UNIQUE);
+CREATE TABLE started (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    account INTEGER NOT NULL,
+    slot TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    samples BLOB,
+    state INTEGER NOT NULL,
+    marker TEXT NOT NULL,
+    plan NOT NULL,
+    media TEXT,
+    digest BLOB,
+    ticket BLOB,
+    owner INTEGER,
+    epoch INTEGER NOT NULL,
+    at INTEGER NOT NULL
+);
+CREATE INDEX started_by_size ON started (size, account, slot);
+CREATE TABLE accepted (
+    id INTEGER PRIMARY KEY,
+    account INTEGER NOT NULL,
+    slot TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    samples BLOB,
+    mark INTEGER NOT NULL,
+    plan,
+    media TEXT,
+    digest BLOB,
+    epoch INTEGER NOT NULL,
+    at INTEGER NOT NULL
+);
+CREATE INDEX accepted_by_size ON accepted (size, account, slot);
+CREATE TABLE name (
+    object INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    folder INTEGER NOT NULL,
+    base BLOB NOT NULL,
+    modified NOT NULL,
+    changed,
+    file_system INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    PRIMARY KEY (object, number)
+) WITHOUT ROWID;
+CREATE TABLE imported (
+    account INTEGER NOT NULL,
+    file BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    modified NOT NULL,
+    PRIMARY KEY (account, file)
+) WITHOUT ROWID;
+CREATE TABLE forgotten (
+    account INTEGER NOT NULL,
+    media TEXT NOT NULL,
+    PRIMARY KEY (account, media)
+) WITHOUT ROWID;
+";
+
+/// Why the ledger can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenFailed {
+    /// Its file or folder can't be made or read.
+    #[error("the ledger {path} can't be opened: {error}")]
+    Io {
+        /// Which one.
+        path: PathBuf,
+        /// What the system returned.
+        error: io::Error,
+    },
+    /// Another process writes for too long.
+    #[error("the ledger {0} is locked by another program; end that, then try again")]
+    Locked(PathBuf),
+    /// It can't be written.
+    #[error("the ledger {0} is read-only; make it and its folder writable, then try again")]
+    ReadOnly(PathBuf),
+    /// No room is left.
+    #[error("the disk of the ledger {0} is full; make room, then try again")]
+    Full(PathBuf),
+    /// It is something else.
+    #[error("{0} is no ledger of reelhaul; move it away")]
+    Foreign(PathBuf),
+    /// It was written by a newer build.
+    #[error(
+        "the ledger {path} is of edition {version}, and this build knows edition {VERSION}; use the \
+         newer reelhaul"
+    )]
+    Newer {
+        /// Which one.
+        path: PathBuf,
+        /// Its edition.
+        version: i64,
+    },
+    /// It can't be read as a whole.
+    #[error("the ledger {path} is damaged ({words}); {REBUILD}")]
+    Damaged {
+        /// Which one.
+        path: PathBuf,
+        /// What SQLite returned.
+        words: String,
+    },
+    /// Anything else.
+    #[error("the ledger {path} can't be opened: {words}")]
+    Other {
+        /// Which one.
+        path: PathBuf,
+        /// What SQLite returned.
+        words: String,
+    },
+}
+
+impl OpenFailed {
+    /// Why SQLite could not open what is at the path.
+    pub(super) fn of(path: &Path, error: &rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked(path),
+            Some(ErrorCode::ReadOnly) => Self::ReadOnly(path),
+            Some(ErrorCode::DiskFull) => Self::Full(path),
+            Some(ErrorCode::NotADatabase) => Self::Foreign(path),
+            Some(ErrorCode::DatabaseCorrupt) => Self::Damaged {
+                path,
+                words: error.to_string(),
+            },
+            _ => Self::Other {
+                path,
+                words: error.to_string(),
+            },
+        }
+    }
+}
+
+/// Opens the ledger at the path, and makes it where there is none; `None`: in memory.
+pub(super) fn open(path: Option<&Path>, patience: Duration) -> Result<Connection, OpenFailed> {
+    let shown = path.unwrap_or(Path::new("in memory"));
+    let failed = |error| OpenFailed::of(shown, &error);
+    let connection = match path {
+        None => Connection::open_in_memory().map_err(failed)?,
+        Some(path) => {
+            make_private(path).map_err(|error| {
+                let path = path.to_owned();
+                match error.kind() {
+                    io::ErrorKind::StorageFull => OpenFailed::Full(path),
+                    io::ErrorKind::ReadOnlyFilesystem => OpenFailed::ReadOnly(path),
+                    _ => OpenFailed::Io { path, error },
+                }
+            })?;
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            Connection::open_with_flags(path, flags).map_err(failed)?
+        }
+    };
+    connection.busy_timeout(patience).map_err(failed)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    check(&connection, shown)?;
+    set_up(&connection, path.is_none_or(syncs_folder)).map_err(failed)?;
+    if connection.is_readonly("main").map_err(failed)? {
+        return Err(OpenFailed::ReadOnly(shown.to_owned()));
+    }
+    Ok(connection)
+}
+
+/// Whether the file is a ledger of this edition, or is nothing yet. Changes nothing.
+fn check(connection: &Connection, path: &Path) -> Result<(), OpenFailed> {
+    // All three at once: another session may make it at this moment.
+    let read = reading(connection, || {
+        let number = |sql| connection.query_row(sql, (), |row| row.get::<_, i64>(0));
+        Ok((
+            number("PRAGMA application_id")?,
+            number("PRAGMA user_version")?,
+            number("SELECT count(*) FROM sqlite_schema")?,
+        ))
+    });
+    match read.map_err(|error| OpenFailed::of(path, &error))? {
+        (0, 0, 0) => Ok(()),
+        (APPLICATION, version, _) if version > VERSION => Err(OpenFailed::Newer {
+            path: path.to_owned(),
+            version,
+        }),
+        (APPLICATION, ..) => Ok(()),
+        _ => Err(OpenFailed::Foreign(path.to_owned())),
+    }
+}
+
+/// Reads several times from one state of the ledger, which nobody can write meanwhile.
+pub(super) fn reading<T>(
+    connection: &Connection,
+    read: impl FnOnce() -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    connection.execute_batch("BEGIN")?;
+    let done = read();
+    roll_back(connection);
+    done
+}
+
+/// Sets how it is written, and makes the tables where they are missing.
+fn set_up(connection: &Connection, syncs_folder: bool) -> rusqlite::Result<()> {
+    // A commit is on disk when it returns, and so is the end of its journal: a power cut undoes neither.
+    // Where the removal of a journal can't be synced, its file is made empty and stays.
+    let (journal, synchronous) = if syncs_folder {
+        ("DELETE", "EXTRA")
+    } else {
+        ("TRUNCATE", "FULL")
+    };
+    let journal = format!("PRAGMA journal_mode = {journal}");
+    connection.query_row(&journal, (), |_| Ok(()))?;
+    connection.execute_batch(&format!(
+        "PRAGMA synchronous = {synchronous}; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192;"
+    ))?;
+    in_transaction(connection, || {
+        let read = |sql| connection.query_row(sql, (), |row| row.get::<_, i64>(0));
+        if read("PRAGMA application_id")? == APPLICATION {
+            return Ok(());
+        }
+        connection.execute_batch(TABLES)?;
+        connection.execute(
+            "INSERT INTO sqlite_sequence (name, seq) VALUES ('started', ?1)",
+            [i64::from(fastrand::u32(1..1 << 24)) << 20],
+        )?;
+        connection.execute(
+            "INSERT INTO meta (key, value) VALUES ('id', ?1)",
+            [new_id()],
+        )?;
+        connection.execute_batch(&format!(
+            "PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};"
+        ))
+    })
+}
+
+/// Whether the folder of this file can be synced. Any error but that it can't, SQLite returns too.
+fn syncs_folder(path: &Path) -> bool {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let synced = sync_folder(folder.unwrap_or(Path::new(".")));
+    !matches!(synced, Ok(Some(_)))
+}
+
+/// Does this in a transaction that nobody else can write in.
+pub(super) fn in_transaction<T>(
+    connection: &Connection,
+    work: impl FnOnce() -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    let done = work().and_then(|done| connection.execute_batch("COMMIT").map(|()| done));
+    if done.is_err() {
+        roll_back(connection);
+    }
+    done
+}
+
+/// Ends a transaction that failed; SQLite has ended some by itself.
+pub(super) fn roll_back(connection: &Connection) {
+    if !connection.is_autocommit() {
+        // What the transaction failed by is what is told.
+        let _ = connection.execute_batch("ROLLBACK");
+    }
+}
+
+/// A new ledger's id: eight letters and digits.
+fn new_id() -> String {
+    let mut random = fastrand::Rng::new();
+    (0..8)
+        .map(|_| random.alphanumeric().to_ascii_lowercase())
+        .collect()
+}
+
+/// Makes an empty file that nobody else can read, before SQLite opens it. A file that is there is not
+/// opened: closing it would drop the locks that SQLite has on it in this process.
+fn make_private(path: &Path) -> io::Result<()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
+    }
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut options = OpenOptions::new();
+    match options.write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let mode = std::fs::metadata(path)?.permissions().mode();
+            if mode & 0o077 != 0 {
+                // Somebody else's file can't be changed, and SQLite says whether it can be used.
+                let _ = std::fs::set_permissions(path, Permissions::from_mode(mode & 0o700));
+            }
+            Ok(())
+        }
+        made => made.map(drop),
+    }
+}
