@@ -42,6 +42,7 @@ use reelhaul::{
     },
     identity::Identity,
     ids::AccountId,
+    ledger,
     plan::PartPlan,
     sandbox::{Options, SECRET, SITE, Sandbox},
     scan::Scan,
@@ -102,6 +103,7 @@ fn kept(id: u32) -> Kept {
             u64::from(id) + 10_000_000,
         ),
         times: Times::default(),
+        again: false,
         state: State::Queued,
         reason: None,
         account: None,
@@ -131,6 +133,7 @@ fn done(id: u32) -> Kept {
         )),
         progress: Some(Progress {
             marker: "0123456789abcdefghijklmnop".into(),
+            claim: None,
             ticket: Some(Ticket::of(format!("m{id:07}"))),
             ..Progress::default()
         }),
@@ -142,6 +145,7 @@ fn header() -> Header {
     Header {
         format: FORMAT,
         id: "bench".into(),
+        owner: "owner".to_owned(),
         destination: "nowhere".into(),
         settings: Settings::default(),
     }
@@ -187,13 +191,20 @@ impl Engine {
 }
 
 fn engine(session: Open, queue: Queue, account: Arc<dyn Account>) -> Engine {
+    let of = ledger::Session {
+        owner: &session.header.owner,
+        name: &session.header.id,
+        file: &session.path,
+    };
+    let folder = session.path.parent().unwrap();
     let parts = Parts {
+        ledger: ledger::open(folder, of, &*account).unwrap(),
         session,
         queue,
         account,
         timing: Timing::default(),
         events: None,
-        elsewhere: Arc::default(),
+        no_wait: false,
         clock: Clock::default(),
     };
     let (handle, ended) = engine::spawn(parts);
@@ -332,7 +343,7 @@ fn next_part(files: u32) {
     let mut queue = Queue::default();
     for id in 1..=files {
         let kept = kept(id);
-        queue.add(kept.path, kept.identity).unwrap();
+        queue.add(kept.path, kept.identity, false).unwrap();
     }
     let plan = PartPlan::split(u64::from(PARTS) << 20, (1 << 20).try_into().unwrap()).unwrap();
     let begin = |queue: &mut Queue| {
@@ -361,7 +372,7 @@ fn next_part(files: u32) {
             need: Need::Part { asks_api: false },
             in_flight: 7,
         }];
-        let queued = || queue.next_queued(|_| false).is_some();
+        let queued = || queue.next_queued(|_, _| false).is_some();
         let Some(Start::Grant(id)) = schedule::next(&waiting, room, queued) else {
             panic!("nothing to start");
         };
@@ -570,11 +581,13 @@ async fn resume() {
         path: file,
         identity,
         times: Times::default(),
+        again: false,
         state: State::Queued,
         reason: None,
         account: None,
         progress: Some(Progress {
             marker: media.marker,
+            claim: None,
             ticket: Some(ticket),
             plan: PartPlan::split(identity.size, PART.try_into().unwrap()),
             receipts: receipts

@@ -52,6 +52,7 @@ fn session(path: &Path) -> Open {
     let header = Header {
         format: FORMAT,
         id: "bench".into(),
+        owner: "owner".to_owned(),
         destination: "nowhere".into(),
         settings: Settings::default(),
     };
@@ -75,6 +76,7 @@ fn tables(id: u32, parts: u32, random: &mut fastrand::Rng) -> (String, usize) {
             queued: now,
             ..Times::default()
         },
+        again: false,
         state: State::Queued,
         reason: None,
         account: None,
