@@ -451,7 +451,8 @@ fn a_session_that_does_not_run_is_told_with_what_to_do() {
 #[test]
 fn which_of_several_is_meant_has_to_be_said() {
     let (server, home, _, one) = held_upload(1, &["--session", "one.toml"]);
-    let two = home.up(&["--session", "two.toml"]);
+    let other = Source::write(home.dir.path().join("other/b.mp4"), 1000, 2);
+    let two = home.up_paths(&[&other.path], &["--session", "two.toml"]);
     server.wait_until_held(2);
     wait_for("two sockets", || (sockets(&home).len() == 2).then_some(()));
     let ended = home.run(["attach", "--json"]);

@@ -1,9 +1,9 @@
 //! How many API calls an upload costs: no more than the protocol needs, and the rest waits for its
 //! turn before the destination has to say no.
 
-use std::{num::NonZeroU64, path::Path, sync::Arc, time::Duration};
+use std::{num::NonZeroU64, os::unix::fs::FileExt as _, path::Path, sync::Arc, time::Duration};
 
-use crate::support::{MIB, an_hour_ago};
+use crate::support::{MIB, an_hour_ago, engine::ledger};
 use reelhaul::{
     destination::{
         Account,
@@ -50,6 +50,7 @@ impl Run {
         for (number, size) in sizes.iter().enumerate() {
             let file = std::fs::File::create(tree.join(format!("clip-{number:03}.mp4"))).unwrap();
             file.set_len(*size).unwrap();
+            file.write_all_at(&number.to_le_bytes(), 0).unwrap();
             file.set_modified(an_hour_ago()).unwrap();
         }
         let destination = JwPlayer::new(JwPlayerOptions {
@@ -106,6 +107,7 @@ fn engine(folder: &Path, account: Arc<dyn Account>) -> Handle {
     let header = Header {
         format: FORMAT,
         id: "budget".into(),
+        owner: "owner".to_owned(),
         destination: "sandbox".into(),
         settings: Settings {
             part_size: PartSize::Fixed(NonZeroU64::new(5 * MIB).unwrap()),
@@ -114,6 +116,7 @@ fn engine(folder: &Path, account: Arc<dyn Account>) -> Handle {
     };
     let session = folder::create_at(&folder.join("session.toml"), header).unwrap();
     let parts = engine::Parts {
+        ledger: ledger(&session, &*account),
         session,
         queue: Queue::default(),
         account,
@@ -122,7 +125,7 @@ fn engine(folder: &Path, account: Arc<dyn Account>) -> Handle {
             ..Timing::default()
         },
         events: None,
-        elsewhere: Arc::default(),
+        no_wait: false,
         clock: Clock::default(),
     };
     engine::spawn(parts).0

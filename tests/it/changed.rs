@@ -284,15 +284,12 @@ fn a_part_that_was_found_after_a_kill_is_known_by_its_bytes_when_a_copy_is_in_it
         let server = Server::start();
         let home = Home::new(mode, &server.url);
         let file = Source::write(home.tree().join("take.mov"), 4 * PART + 5, 1);
-        // All of the first part comes in, and its answer does not go out.
-        server.script(&json!([
-            { "fault": "hold", "on": "part", "part": 1, "after": PART },
-            { "fault": "hold", "on": "part", "times": 1_000_000 },
-        ]));
+        // All of the first part comes in, and is stored when nobody waits for the answer.
+        server.script(&json!([{ "fault": "late", "on": "part", "part": 1 }]));
         let run = home.up(&["--parts", "1"]);
-        server.wait_until_held(1);
+        server.wait_until_late(1);
         assert!(run.kill().0);
-        server.release();
+        server.do_what_is_late();
         server.wait_until_hung_up();
         let part = |server: &Server| server.report().one(&file.title()).parts[0].acknowledged;
         assert_eq!(part(&server), 1, "it never arrived");

@@ -33,7 +33,10 @@ fn on_a_full_disk(mode: Mode) -> Option<(Server, Home, Vec<Source>, Disk, Runnin
     let server = Server::start();
     let mut home = Home::new(mode, &server.url);
     let files = many(&home);
-    let disk = Disk::small(&mut home, "state", 12)?;
+    // The session's disk alone: the ledger has another.
+    let sessions = home.state().join("sessions");
+    fs::create_dir_all(&sessions).unwrap();
+    let disk = Disk::small(&mut home, "state/reelhaul/sessions", 12)?;
     let mut run = home.up(&[]);
     run.wait_for_error("the session can't be saved");
     Some((server, home, files, disk, run))

@@ -327,7 +327,7 @@ fn a_disk_that_is_full_stops_it_with_a_clear_word_and_what_was_saved_goes_on() {
 fn full_disk(mode: Mode) {
     let server = Server::start();
     let home = Home::new(mode, &server.url);
-    let files: Vec<Source> = (0..40)
+    let files: Vec<Source> = (0..300)
         .map(|number| {
             let path = home
                 .tree()
@@ -337,7 +337,7 @@ fn full_disk(mode: Mode) {
         .collect();
     let tree = home.tree();
     let up = ["up", tree.to_str().unwrap(), "--json"];
-    let mut run = with_little_room(&home.command(up), 20);
+    let mut run = with_little_room(&home.command(up), 400);
     run.wait_for_error("the session can't be saved");
     // It waits for room, and ends when it is told to.
     let begun = server.report().requests;

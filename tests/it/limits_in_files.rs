@@ -96,8 +96,8 @@ impl Stopped {
     fn new() -> Self {
         let server = Server::start();
         let home = Home::new(Mode::JwPlayer, &server.url);
-        let files =
-            ["a.mov", "b.mov"].map(|name| Source::write(home.tree().join(name), 4 * PART, 1));
+        let files = [("a.mov", 1), ("b.mov", 2)]
+            .map(|(name, seed)| Source::write(home.tree().join(name), 4 * PART, seed));
         server.line(8 * MIB);
         let mut run = home.up(&["--parts", "1", "--files", "1"]);
         run.wait_for_event("part");

@@ -19,6 +19,7 @@ mod file_systems;
 mod going_on;
 mod hostile;
 mod hostile_server;
+mod ledger;
 mod limits_in_files;
 mod mass;
 mod memory;

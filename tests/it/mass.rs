@@ -19,7 +19,9 @@ fn paused(files: u32) -> Queue {
     let mut queue = Queue::default();
     for number in 0..files {
         let path = format!("/gone/{:04}/clip-{number}.mp4", number / 100);
-        let kept = queue.add(path.into(), Identity::new(9, 1, 0, 1)).unwrap();
+        let kept = queue
+            .add(path.into(), Identity::new(9, 1, 0, 1), false)
+            .unwrap();
         queue.apply(kept.id, &Change::Paused);
     }
     queue

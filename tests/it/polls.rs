@@ -121,7 +121,7 @@ async fn a_poll_of_many_calls_waits_for_its_turn_once_among_creates() {
     let tree = home.path().join("tree");
     std::fs::create_dir(&tree).unwrap();
     for number in 0..FILES {
-        Source::write(tree.join(format!("take {number}.mov")), 1000, 1);
+        Source::write(tree.join(format!("take {number}.mov")), 1000, number as u64);
     }
     let settings = Settings {
         files_in_flight: AT_ONCE,

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::FileExt as _,
     sync::{Arc, atomic::Ordering},
 };
 
@@ -88,6 +89,7 @@ fn failed_before(path: &std::path::Path) -> Queue {
         account: None,
         progress: None,
         times: Times::default(),
+        again: false,
         unread: None,
     };
     queue.restore(Record::Upload(Box::new(kept))).unwrap();
@@ -252,11 +254,12 @@ async fn answers_of_the_api_do_not_hide_that_the_storage_is_unreachable() {
         Arc::new(altered)
     };
     let world = World::new(to, making).await;
-    for number in 0..20 {
-        // Two parts, of which nothing is ever read.
+    for number in 0..20_u8 {
+        // Two parts, of which nothing is ever sent.
         let path = world.home.path().join(format!("{number}.mp4"));
         let file = fs::File::create(&path).unwrap();
         file.set_len(6 * MIB).unwrap();
+        file.write_all_at(&[number], 0).unwrap();
         file.set_modified(an_hour_ago()).unwrap();
         world.add(&path).await;
     }

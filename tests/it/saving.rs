@@ -107,7 +107,7 @@ fn a_session_file_is_only_appended_to_while_the_session_runs() {
     Source::write(home.tree().join("a.mov"), 2 * PART, 1);
     for number in 0..3000 {
         let name = format!("{}-{number:04}.mov", "b".repeat(100));
-        fs::write(home.tree().join(name), "x").unwrap();
+        fs::write(home.tree().join(&name), &name).unwrap();
     }
     server.script(&json!([{ "fault": "hold", "on": "create" }]));
     let mut run = home.up(&["--files", "1"]);

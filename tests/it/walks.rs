@@ -19,11 +19,11 @@ use reelhaul::engine::{
 };
 use serde_json::json;
 
-/// A folder with so many small films, made once for all runs of these tests: nothing may be written to
-/// it. It gets its name when it is whole, so that several processes may make it at once.
+/// A folder with so many small films, no two alike, made once for all runs of these tests: nothing may
+/// be written to it. It gets its name when it is whole, so that several processes may make it at once.
 fn takes(count: usize) -> PathBuf {
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let tree = kept.join(format!("{count} takes"));
+    let tree = kept.join(format!("{count} films"));
     if tree.is_dir() {
         return tree;
     }
@@ -32,7 +32,8 @@ fn takes(count: usize) -> PathBuf {
     let whole = making.path().join("whole");
     fs::create_dir(&whole).unwrap();
     for number in 0..count {
-        fs::write(whole.join(format!("{number:06}.mp4")), b"x").unwrap();
+        let name = format!("{number:06}.mp4");
+        fs::write(whole.join(&name), &name).unwrap();
     }
     if let Err(error) = fs::rename(&whole, &tree) {
         assert!(tree.is_dir(), "{error}");

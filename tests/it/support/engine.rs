@@ -25,6 +25,7 @@ use reelhaul::{
         queue::Queue,
         retry::Backoff,
     },
+    ledger::{self, Ledger},
     sandbox::{API_KEY, Options, SECRET, SITE, Sandbox, Storage},
     secret::Secret,
     session::{
@@ -128,6 +129,8 @@ pub(crate) struct World {
 pub(crate) fn timing() -> Timing {
     Timing {
         poll_first: Duration::from_millis(50),
+        settle: Duration::from_millis(50),
+        look_again: Duration::from_millis(50),
         backoff: Backoff {
             first: Duration::from_millis(50),
             most: Duration::from_millis(200),
@@ -170,6 +173,7 @@ fn header(settings: Settings) -> Header {
     Header {
         format: FORMAT,
         id: "test".to_owned(),
+        owner: "owner".to_owned(),
         destination: "sandbox".to_owned(),
         settings,
     }
@@ -182,14 +186,25 @@ fn spawn(
     timing: Timing,
 ) -> (Handle, JoinHandle<()>) {
     engine::spawn(engine::Parts {
+        ledger: ledger(&session, &*account),
         session,
         queue,
         account,
         timing,
-        elsewhere: Arc::default(),
+        no_wait: false,
         events: None,
         clock: Clock::default(),
     })
+}
+
+/// The ledger beside a session's file.
+pub(crate) fn ledger(session: &Open, account: &dyn Account) -> Arc<dyn Ledger> {
+    let of = ledger::Session {
+        owner: &session.header.owner,
+        name: &session.header.id,
+        file: &session.path,
+    };
+    ledger::open(session.path.parent().unwrap(), of, account).unwrap()
 }
 
 /// To walk this path.
@@ -222,6 +237,7 @@ impl World {
             .unwrap();
         let account = to(&sandbox);
         let (handle, ended) = engine::spawn(engine::Parts {
+            ledger: ledger(&session, &*account),
             session,
             queue: making.queue,
             account: Arc::clone(&account),
@@ -229,7 +245,7 @@ impl World {
                 backoff: making.backoff,
                 ..timing()
             },
-            elsewhere: Arc::default(),
+            no_wait: false,
             clock: making.clock,
             events: None,
         });
@@ -309,7 +325,10 @@ impl World {
     pub(crate) fn write(&self, name: &str, mib: u64) -> PathBuf {
         let path = self.home.path().join(name);
         let mut bytes = vec![0; usize::try_from(mib * MIB).unwrap()];
-        fastrand::Rng::with_seed(mib).fill(&mut bytes);
+        let seed = name.bytes().fold(mib, |seed, byte| {
+            seed.wrapping_mul(31).wrapping_add(byte.into())
+        });
+        fastrand::Rng::with_seed(seed).fill(&mut bytes);
         let mut file = fs::File::create(&path).unwrap();
         file.write_all(&bytes).unwrap();
         file.set_modified(an_hour_ago()).unwrap();

@@ -163,6 +163,8 @@ impl Home {
             .env("XDG_STATE_HOME", self.dir.path().join("state"))
             .env("XDG_CONFIG_HOME", self.dir.path().join("config"))
             .env("NO_COLOR", "1")
+            // That a media object is not there is believed soon: this sandbox's lists do not lag.
+            .env("REELHAUL_SETTLE_MS", "50")
             .stdin(Stdio::null());
         if let Some(user) = self.user {
             use std::os::unix::process::CommandExt as _;
@@ -228,6 +230,30 @@ impl Home {
         let mut args = vec!["resume", "--json"];
         args.extend(more);
         self.start(args)
+    }
+
+    /// Resumes this session.
+    pub(crate) fn resume_session(&self, session: &Path, more: &[&str]) -> Running {
+        let mut args = vec!["resume".as_ref(), session.as_os_str(), "--json".as_ref()];
+        args.extend(more.iter().map(OsStr::new));
+        self.start(args)
+    }
+
+    /// Uploads these, in parts as small as they may be.
+    pub(crate) fn up_paths(&self, paths: &[&Path], more: &[&str]) -> Running {
+        let mut args: Vec<&OsStr> = vec!["up".as_ref()];
+        args.extend(paths.iter().map(|path| path.as_os_str()));
+        args.extend(["--json", "--part-size", "5MiB"].map(OsStr::new));
+        args.extend(more.iter().map(OsStr::new));
+        self.start(args)
+    }
+
+    /// The one session that is none of these.
+    pub(crate) fn session_besides(&self, known: &[&Path]) -> PathBuf {
+        let mut found = self.sessions();
+        found.retain(|session| !known.contains(&&**session));
+        assert_eq!(found.len(), 1, "{found:?}");
+        found.remove(0)
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) use self::{
     home::{Home, Mode, copy_of_the_program, program},
     process::{Ended, Running, path_of},
     screen::Screen,
-    server::{Media, Piece, Server},
+    server::{Media, Piece, Report, Server},
     source::{Source, an_hour_ago},
 };
 

@@ -1,5 +1,7 @@
 //! A screen without a terminal, attached to a run of the program.
 
+use std::path::Path;
+
 use reelhaul::{
     attach::{self, Attached, Places, Role},
     engine::protocol::{Command, Query, Reply, Summary, Targets, WindowQuery},
@@ -18,9 +20,14 @@ pub(crate) struct Screen {
 impl Screen {
     /// Attaches to the run of the one session that is saved.
     pub(crate) fn attach(home: &Home) -> Self {
+        Self::attach_to(home, &home.session())
+    }
+
+    /// Attaches to the run of this session.
+    pub(crate) fn attach_to(home: &Home, session: &Path) -> Self {
         let runtime = Runtime::new().unwrap();
-        let (session, places) = (home.session(), Places::usual(&home.state()));
-        let attached = attach::connect(&session, &places, Role::Screen);
+        let places = Places::usual(&home.state());
+        let attached = attach::connect(session, &places, Role::Screen);
         let attached = runtime.block_on(attached).unwrap();
         Self { runtime, attached }
     }

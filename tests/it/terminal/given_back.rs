@@ -26,7 +26,8 @@ use reelhaul::{
 };
 
 use crate::support::{
-    Home, Mode, PART, Server, Source, altered::Altered, install_crypto, program, terminal::Terminal,
+    Home, Mode, PART, Server, Source, altered::Altered, engine::ledger, install_crypto, program,
+    terminal::Terminal,
 };
 
 /// Whether the terminal is one that a shell can be used in: its own screen, a cursor, no mouse.
@@ -139,6 +140,7 @@ fn a_program_that_panics() {
         let header = Header {
             format: FORMAT,
             id: "panicked".into(),
+            owner: "owner".to_owned(),
             destination: "it".into(),
             settings: Settings {
                 part_size: "5MiB".parse().unwrap(),
@@ -150,16 +152,19 @@ fn a_program_that_panics() {
             url: told("URL"),
             ..JwPlayerOptions::new(SITE, Secret::new(SECRET))
         });
+        let session = folder::create_at(&PathBuf::from(told("SESSION")), header).unwrap();
+        let account = Altered::new(Arc::new(site.unwrap()), move |_, part| {
+            assert!(!breaks_engine || part.number < 2, "the engine broke");
+            None
+        });
         let (handle, ended) = engine::spawn(engine::Parts {
-            session: folder::create_at(&PathBuf::from(told("SESSION")), header).unwrap(),
+            ledger: ledger(&session, &account),
+            session,
             queue: Queue::default(),
-            account: Arc::new(Altered::new(Arc::new(site.unwrap()), move |_, part| {
-                assert!(!breaks_engine || part.number < 2, "the engine broke");
-                None
-            })),
+            account: Arc::new(account),
             timing: Timing::default(),
             events: None,
-            elsewhere: Arc::default(),
+            no_wait: false,
             clock: Clock::default(),
         });
         let add = AddPaths {
