@@ -8,7 +8,7 @@
 //! *name* is a path that an object's file was seen at, with what `stat` said of it then. Names are only
 //! added.
 //!
-//! A session's file says how far its uploads are. The ledger says who may go on with them: whoever has
+//! A session's file says how far its uploads are. The ledger says who may continue them: whoever has
 //! the row's claim, which is an owner and an epoch. An owner is a session; it lives as long as the
 //! kernel holds its lock. The epoch grows whenever the owner changes, and every write names the epoch
 //! it was granted: a write of an older one changes nothing.
@@ -77,12 +77,12 @@ pub enum ObjectState {
     Discarded,
 }
 
-/// The objects that uploads of this process go on with.
+/// The objects that uploads of this process continue.
 #[derive(Debug, Clone, Default)]
 pub struct Uses(Arc<Mutex<HashMap<ObjectId, usize>>>);
 
 impl Uses {
-    /// An upload goes on with this object, until what is returned is dropped.
+    /// An upload continues this object, until what is returned is dropped.
     #[must_use]
     pub fn mark(&self, object: ObjectId) -> InUse {
         *self.by_object().entry(object).or_default() += 1;
@@ -92,7 +92,7 @@ impl Uses {
         }
     }
 
-    /// Whether an upload goes on with this object.
+    /// Whether an upload continues this object.
     #[must_use]
     pub fn is_used(&self, object: ObjectId) -> bool {
         self.by_object().contains_key(&object)
@@ -103,7 +103,7 @@ impl Uses {
     }
 }
 
-/// An upload of this process goes on with an object: as long as this is there, no other one of the same
+/// An upload of this process continues an object: as long as this is there, no other one of the same
 /// process is granted that. Dropping it gives nothing back to other sessions.
 #[derive(Debug)]
 pub struct InUse {
@@ -153,7 +153,7 @@ pub struct Started {
 /// What came of a claim.
 #[derive(Debug)]
 pub enum Claimed {
-    /// The upload goes on with its own object, or with a new one under the marker it asked with.
+    /// The upload continues with its own object, or with a new one under the marker it asked with.
     Granted {
         /// The claim.
         claim: Claim,
@@ -163,7 +163,7 @@ pub enum Claimed {
         /// claimed.
         samples: Option<Samples>,
     },
-    /// The upload goes on with an object that nobody goes on with, at this epoch and with these words.
+    /// The upload continues an object that nobody else continues.
     TakenOver(Box<TakenOver>),
     /// It is uploaded already.
     Uploaded(Uploaded),
@@ -310,7 +310,7 @@ pub enum Write {
     Failed,
     /// It is about to be deleted: its ticket leaves the row.
     Discarded,
-    /// Whoever wants may go on with it.
+    /// Anybody may continue it.
     GivenBack,
 }
 
@@ -342,7 +342,7 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// as the ledger is open.
     async fn write(&self, claim: Claim, write: Write) -> Result<bool>;
 
-    /// Marks an object as one that an upload of this process goes on with: the account works on it.
+    /// Marks an object as one that an upload of this process continues: the account works on it.
     fn mark_in_use(&self, object: ObjectId) -> InUse;
 
     /// Which of these are worth asking for again: their state or epoch is another, or the session that

@@ -12,6 +12,7 @@
 //! | [`plan`] | how a file is cut into parts |
 //! | [`identity`] | whether a file is still the one that was begun |
 //! | [`path`], [`format`](mod@format), [`metadata`] | paths as text and back; numbers and names for people; path → title and media type |
+//! | `flock`, `state_dir` | locks on files; the folder for the program's own files |
 //! | [`limiter`] | the bandwidth cap that all parts share |
 //! | `fault_point` | places where a test ends or holds the program; not in release builds |
 //! | [`secret`] | keys and tokens that no one can print by accident, and where they come from |
@@ -67,6 +68,7 @@ pub mod destination;
 pub mod engine;
 pub mod error;
 mod fault_point;
+mod flock;
 pub mod format;
 pub mod hashing;
 pub mod headless;

@@ -38,7 +38,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-pub use claim::{digest, why_uploaded};
+pub use claim::{complete_row, why_uploaded};
 pub use create::{describe, new_marker};
 pub use link::Task;
 pub use messages::{
@@ -214,7 +214,7 @@ impl Task {
         }
         self.keep_durably(vec![Change::Completed]).await?;
         fault_point("completed");
-        if let Some(complete) = self.complete_row() {
+        if let Some(complete) = complete_row(&self.record.progress) {
             self.write_ledger(complete).await?;
         }
         Ok(())

@@ -174,16 +174,16 @@ impl Shifts {
     }
 }
 
-/// Who goes on with an object.
+/// Who continues an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Holder {
     /// Nobody: its owner gave it back, or has died.
     Nobody,
     /// A session that lives elsewhere.
-    Elsewhere,
+    OtherSession,
     /// Another upload of this session.
     InUse,
-    /// This session has it, and no upload of it goes on with it.
+    /// This session has it, and no upload of it continues it.
     Ours,
 }
 
@@ -198,7 +198,7 @@ pub struct Candidate {
     pub samples: Option<Samples>,
     /// Whether the MD5s of its parts are known.
     pub has_digest: bool,
-    /// Who goes on with it.
+    /// Who continues it.
     pub holder: Holder,
     /// The names of its file.
     pub names: Vec<Name>,
@@ -211,18 +211,15 @@ impl Candidate {
         if let Some(same) = compared {
             return same.then_some(Evidence::Certain);
         }
-        match self.samples {
-            None => is_surely(file, None, &self.names).then_some(Evidence::Certain),
-            Some(samples) if samples != file.samples => None,
-            Some(_) if self.names.iter().any(|name| name.is(file)) => Some(Evidence::Certain),
-            Some(samples) => {
-                let witness = || {
-                    let names = &mut self.names.iter();
-                    !samples.weak && names.any(|name| name.is_witness(file, shifts))
-                };
-                (samples.whole || witness()).then_some(Evidence::Samples)
-            }
+        if is_surely(file, self.samples, &self.names) {
+            return Some(Evidence::Certain);
         }
+        let samples = self.samples.filter(|samples| *samples == file.samples)?;
+        let witness = || {
+            let names = &mut self.names.iter();
+            !samples.weak && names.any(|name| name.is_witness(file, shifts))
+        };
+        (samples.whole || witness()).then_some(Evidence::Samples)
     }
 
     /// Whether its samples are those of the file.
@@ -238,7 +235,7 @@ pub enum Decision {
     Uploaded(ObjectId),
     /// Somebody uploads it, or one that may be the same.
     Wait(ObjectId),
-    /// An upload of it was begun that nobody goes on with.
+    /// An upload of it was started that nobody continues.
     TakeOver {
         /// The object.
         object: ObjectId,
@@ -268,15 +265,15 @@ pub fn decide(
     let accepted = |one: &&Candidate| one.state == ObjectState::Accepted;
     let under_way =
         |one: &&Candidate| matches!(one.state, ObjectState::Open | ObjectState::Complete);
-    let is_held = |one: &&Candidate| matches!(one.holder, Holder::Elsewhere | Holder::InUse);
+    let is_held = |one: &&Candidate| matches!(one.holder, Holder::OtherSession | Holder::InUse);
     let may_be = |one: &&Candidate| one.looks_like(file) && was_compared(one.object).is_none();
 
     let uploaded = candidates.iter().filter(accepted);
     if let Some(one) = uploaded.clone().find(|one| same(one).is_some()) {
         return Decision::Uploaded(one.object);
     }
-    let begun = candidates.iter().filter(under_way);
-    for one in begun.clone() {
+    let started = candidates.iter().filter(under_way);
+    for one in started.clone() {
         match same(one) {
             Some(_) if is_held(&one) => return Decision::Wait(one.object),
             Some(evidence) => {
@@ -288,7 +285,7 @@ pub fn decide(
             None => {}
         }
     }
-    let undecided = begun.filter(may_be);
+    let undecided = started.filter(may_be);
     if let Some(one) = undecided.clone().find(is_held) {
         return Decision::Wait(one.object);
     }

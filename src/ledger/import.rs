@@ -60,7 +60,7 @@ pub enum Made {
         ticket: Option<Ticket>,
         /// Whether the account was told that all is there, and agreed.
         is_complete: bool,
-        /// Whether the session goes on with it by itself, while it runs.
+        /// Whether the session continues it by itself, while it runs.
         is_held: bool,
     },
 }

@@ -4,17 +4,16 @@
 //! process is alive. The kernel gives the lock back however the process ends.
 
 use std::{
-    fs::{DirBuilder, File, OpenOptions, TryLockError},
+    fs::{File, OpenOptions},
     io::{self, Seek as _, Write as _},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
-use rustix::io::Errno;
+use crate::{flock, state_dir::make_private};
 
-/// How often a lock that nobody holds, but someone looks at, is tried: a look takes no time.
-const LOOKS: u32 = 1000;
+/// How often a lock is tried whose file the owner before removes at that moment.
+const TRIES: u32 = 1000;
 
 /// Why a session can't be an owner.
 #[derive(Debug, thiserror::Error)]
@@ -63,27 +62,20 @@ impl Owner {
             error,
         };
         let path = path.map_err(|error| io(folder, error))?;
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        made.map_err(|error| io(folder, error))?;
-        for _ in 0..LOOKS {
+        make_private(folder).map_err(|error| io(folder, error))?;
+        for _ in 0..TRIES {
             let mut options = OpenOptions::new();
             options.read(true).write(true).create(true).truncate(false);
             let file = options.mode(0o600).open(&path);
             let file = file.map_err(|error| io(&path, error))?;
-            match file.try_lock() {
-                Ok(()) if is_at(&file, &path) => {
-                    let id = id.to_owned();
-                    return Ok(Self { file, path, id });
-                }
-                // The owner before removed it meanwhile: this lock shows nobody anything.
-                Ok(()) => continue,
-                Err(TryLockError::Error(error)) => return Err(refused(path, error)),
-                Err(TryLockError::WouldBlock) => {}
-            }
-            if is_held(&file).map_err(|error| refused(path.clone(), error))? {
+            if !flock::take(&file).map_err(|error| refused(path.clone(), error))? {
                 break;
             }
-            std::thread::sleep(Duration::from_millis(1));
+            if is_at(&file, &path) {
+                let id = id.to_owned();
+                return Ok(Self { file, path, id });
+            }
+            // The owner before removed it meanwhile: this lock shows nobody anything.
         }
         Err(NotTaken::InUse)
     }
@@ -110,7 +102,7 @@ impl Drop for Owner {
 /// When its lock can't be looked at: nobody knows then.
 pub fn is_alive(folder: &Path, id: &str) -> io::Result<bool> {
     match File::open(path_of(folder, id)?) {
-        Ok(file) => is_held(&file),
+        Ok(file) => flock::is_held(&file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
@@ -149,22 +141,12 @@ fn shows_what_is_written(mut file: &File, path: &Path) -> io::Result<bool> {
     Ok(std::fs::read(path)? == word.as_bytes())
 }
 
-/// Whether somebody has this locked for itself. Those who only look share it for this moment, which
-/// keeps none of them from looking, and makes one who takes it try again.
-fn is_held(file: &File) -> io::Result<bool> {
-    match file.try_lock_shared() {
-        Ok(()) => file.unlock().map(|()| false),
-        Err(TryLockError::WouldBlock) => Ok(true),
-        Err(TryLockError::Error(error)) => Err(error),
-    }
-}
-
 /// Why a lock was refused.
 fn refused(path: PathBuf, error: io::Error) -> NotTaken {
-    const NONE: [Errno; 3] = [Errno::NOLCK, Errno::NOSYS, Errno::OPNOTSUPP];
-    match Errno::from_io_error(&error) {
-        Some(errno) if NONE.contains(&errno) => NotTaken::NoLocks { path, error },
-        _ => NotTaken::Io { path, error },
+    if flock::is_lacking(&error) {
+        NotTaken::NoLocks { path, error }
+    } else {
+        NotTaken::Io { path, error }
     }
 }
 
@@ -174,6 +156,8 @@ mod tests {
         os::unix::fs::PermissionsExt,
         sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     };
+
+    use rustix::io::Errno;
 
     use super::*;
 

@@ -14,11 +14,7 @@ pub(super) const KEY: usize = 32;
 /// A ticket encrypted for the object with this marker: a random nonce, and what it became with it. `None`
 /// where the system has no random bytes: an object without a ticket is found by its marker.
 pub(super) fn seal(key: &[u8; KEY], marker: &str, ticket: &Ticket) -> Option<Vec<u8>> {
-    let mut table = ticket.data.clone();
-    if let Some(media) = &ticket.media {
-        table.insert("media".to_owned(), media.as_str().into());
-    }
-    let mut text = toml::to_string(&table).ok()?.into_bytes();
+    let mut text = toml::to_string(ticket).ok()?.into_bytes();
     let mut nonce = [0; NONCE_LEN];
     SystemRandom::new().fill(&mut nonce).ok()?;
     let for_object = Aad::from(marker.as_bytes());

@@ -1,4 +1,4 @@
-//! One upload looked up in a session that is not open here: whoever goes on with it wants to know how far
+//! One upload looked up in a session that is not open here: whoever continues it wants to know how far
 //! it was.
 
 use std::{collections::HashMap, path::Path};
@@ -19,9 +19,7 @@ pub fn progress_of(session: &Path, marker: &str) -> Option<Progress> {
         Ok(())
     });
     if let Err(error) = read {
-        tracing::warn!(
-            "{error}; what it knows of a file that is gone on with is asked for instead"
-        );
+        tracing::warn!("{error}; what it knows of a file that is continued is asked for instead");
         return None;
     }
     started.into_values().next()
@@ -37,12 +35,7 @@ fn note(started: &mut HashMap<UploadId, Progress>, marker: &str, record: Record)
         Record::Log(id, Change::Begun(begun, _)) => {
             started.remove(&id);
             if begun == marker {
-                let marker = begun;
-                let progress = Progress {
-                    marker,
-                    ..Progress::default()
-                };
-                started.insert(id, progress);
+                started.insert(id, Progress::under(begun));
             }
         }
         Record::Log(id, change) => {
@@ -51,11 +44,7 @@ fn note(started: &mut HashMap<UploadId, Progress>, marker: &str, record: Record)
             };
             match change {
                 Change::Ticket(ticket) => progress.ticket = Some(ticket),
-                Change::Plan(plan) => {
-                    let count = plan.count();
-                    progress.receipts.retain(|number, _| *number <= count);
-                    progress.plan = Some(plan);
-                }
+                Change::Plan(plan) => progress.set_plan(plan),
                 Change::Part(number, receipt) => {
                     progress.receipts.insert(number, receipt);
                 }
@@ -114,7 +103,7 @@ mod tests {
         assert_eq!(known.ticket, Some(Ticket::of("m1")));
         assert_eq!(known.plan, Some(plan));
         assert_eq!(known.receipts, [(1, Some(md5).into())].into());
-        assert_eq!(progress_of(file.path(), "old"), None, "it was started anew");
+        assert_eq!(progress_of(file.path(), "old"), None, "it was started over");
         assert_eq!(progress_of(Path::new("/nowhere"), "new"), None);
     }
 }

@@ -4,17 +4,16 @@
 //! folder, by a hash of the session's path. A state folder without locks is refused.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{File, OpenOptions},
     io::{self, Read, Seek, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
-use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
+    flock,
     path::shown,
     state_dir::{make_private, state_dir},
 };
@@ -50,9 +49,6 @@ pub enum Locked {
 /// How a holder's name begins: a lock file that says anything else is not ours to write to.
 const OURS: &str = "process ";
 
-/// How often a lock that nobody holds, but someone looks at, is tried: a look takes no time.
-const LOOKS: u32 = 1000;
-
 /// A held lock. It ends when this is dropped, and when the process dies.
 #[derive(Debug)]
 pub struct Lock(File);
@@ -77,7 +73,7 @@ impl Lock {
     /// [`Locked::InUse`] names who holds it; [`Locked::NoLocks`] says what to do.
     pub fn take(session: &Path) -> Result<Self, Locked> {
         match Self::take_file(&beside(session)) {
-            Err(Locked::Io { error, .. }) if has_no_locks(&error) => {
+            Err(Locked::Io { error, .. }) if flock::is_lacking(&error) => {
                 Self::take_in_state_folder(session, error)
             }
             taken => taken,
@@ -97,7 +93,7 @@ impl Lock {
             return Err(Locked::Io { path, error });
         }
         let lock = Self::take_file(&path).map_err(|refused| match refused {
-            Locked::Io { error, .. } if has_no_locks(&error) => Locked::NoLocks {
+            Locked::Io { error, .. } if flock::is_lacking(&error) => Locked::NoLocks {
                 folder: state.clone(),
                 error,
             },
@@ -127,27 +123,20 @@ impl Lock {
             .truncate(false)
             .mode(0o600);
         let mut file = options.open(path).map_err(io)?;
-        for _ in 0..LOOKS {
-            match file.try_lock() {
-                Ok(()) => {
-                    // On a full disk the lock holds all the same, without a name on it.
-                    drop(sign(&mut file));
-                    return Ok(Self(file));
-                }
-                Err(TryLockError::Error(error)) => {
-                    if is_new && has_no_locks(&error) {
-                        drop(std::fs::remove_file(path));
-                    }
-                    return Err(io(error));
-                }
-                Err(TryLockError::WouldBlock) => {}
+        match flock::take(&file) {
+            Ok(true) => {
+                // On a full disk the lock holds all the same, without a name on it.
+                drop(sign(&mut file));
+                Ok(Self(file))
             }
-            if is_held(&file).map_err(io)? {
-                break;
+            Ok(false) => Err(Locked::InUse(name(&mut file))),
+            Err(error) => {
+                if is_new && flock::is_lacking(&error) {
+                    drop(std::fs::remove_file(path));
+                }
+                Err(io(error))
             }
-            std::thread::sleep(Duration::from_millis(1));
         }
-        Err(Locked::InUse(name(&mut file)))
     }
 }
 
@@ -163,16 +152,10 @@ fn holder_of(session: &Path) -> Option<String> {
     let elsewhere = state_dir().map(|state| in_folder(&state, session));
     let holder = |path: PathBuf| {
         let mut file = File::open(path).ok()?;
-        is_held(&file).ok()?.then(|| name(&mut file))
+        flock::is_held(&file).ok()?.then(|| name(&mut file))
     };
     let mut paths = [Some(beside(session)), elsewhere].into_iter().flatten();
     paths.find_map(holder)
-}
-
-/// Whether this error says that the file system has no locks.
-fn has_no_locks(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::Unsupported
-        || error.raw_os_error() == Some(Errno::NOLCK.raw_os_error())
 }
 
 /// The lock's file in the state folder.
@@ -185,16 +168,6 @@ fn in_folder(state: &Path, session: &Path) -> PathBuf {
 /// The lock's file: the session's name and `.lock`.
 fn beside(session: &Path) -> PathBuf {
     super::folder::beside(session, "lock")
-}
-
-/// Whether a process has this locked for itself. Those who only look share it for this moment, which
-/// keeps none of them from looking, and makes one who would take it try again.
-fn is_held(file: &File) -> io::Result<bool> {
-    match file.try_lock_shared() {
-        Ok(()) => file.unlock().map(|()| false),
-        Err(TryLockError::WouldBlock) => Ok(true),
-        Err(TryLockError::Error(error)) => Err(error),
-    }
 }
 
 /// Writes who holds it into a lock file.

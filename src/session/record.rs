@@ -81,6 +81,24 @@ pub struct Progress {
     pub clearing: bool,
 }
 
+impl Progress {
+    /// The progress of an upload that was just started under this marker.
+    #[must_use]
+    pub fn under(marker: impl Into<String>) -> Self {
+        Self {
+            marker: marker.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Another plan from now on. Receipts of parts that it lacks are dropped.
+    pub fn set_plan(&mut self, plan: PartPlan) {
+        let count = plan.count();
+        self.receipts.retain(|number, _| *number <= count);
+        self.plan = Some(plan);
+    }
+}
+
 /// What is kept of an upload: a whole `[[upload]]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {

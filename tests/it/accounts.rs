@@ -30,13 +30,7 @@ const PARTS: u32 = 11;
 /// after the kill.
 fn amid_the_file(server: &Server, home: &Home) -> Source {
     let file = Source::write(home.tree().join("take.mov"), 10 * PART + 77, 1);
-    server.hold_part(2, 1);
-    let mut run = home.up(&["--parts", "1"]);
-    run.wait_for_event("part");
-    server.wait_until_held(1);
-    assert!(run.kill().0);
-    server.release();
-    server.wait_until_hung_up();
+    home.kill_after_the_first_part(server);
     server.no_faults();
     file
 }

@@ -17,7 +17,7 @@ use crate::{
     engine::{
         protocol::{Event, State, UploadId},
         record::Phase,
-        upload::{Message, digest},
+        upload::{Message, complete_row},
     },
     error::{Error, Kind, Result},
     ids::{Claim, MediaId, ObjectId},
@@ -91,13 +91,8 @@ impl Actor {
             .and_then(|begun| begun.waits_for.clone());
         if known.as_deref() != Some(&*reason) {
             tracing::info!("{} {reason}", self.place(id, None));
-            let path = self.queue.get(id).map(|upload| upload.path.to_path_buf());
-            let reason = reason.clone();
-            self.happened(|| Event::Waiting {
-                id,
-                path: path.unwrap_or_default(),
-                reason,
-            });
+            let (path, reason) = (self.path_of(id), reason.clone());
+            self.happened(|| Event::Waiting { id, path, reason });
         }
         self.queue
             .with_begun(id, |begun| begun.waits_for = Some(reason.into()));
@@ -132,7 +127,7 @@ impl Actor {
         let is_queued = |id: &UploadId| {
             queue.get(*id).map(crate::engine::record::Upload::state) == Some(State::Queued)
         };
-        // One that was paused or removed asks anew when it goes on.
+        // One that was paused or removed asks again when it is resumed.
         self.claims.waiting.retain(|id, _| is_queued(id));
         let mut objects = HashSet::new();
         let waits = self.claims.waiting.values();
@@ -170,12 +165,9 @@ impl Actor {
     pub(super) fn skip_uploaded(&mut self, id: UploadId, reason: String) {
         tracing::info!("{} is skipped: {reason}", self.place(id, None));
         self.claims.uploaded_before += 1;
-        let path = self.queue.get(id).map(|upload| upload.path.to_path_buf());
+        let path = self.path_of(id);
         self.leave_out(id, Error::new(Kind::Local, &reason));
-        self.happened(|| Event::Skipped {
-            path: path.unwrap_or_default(),
-            reason,
-        });
+        self.happened(|| Event::Skipped { path, reason });
     }
 
     /// The account works on what this upload has sent.
@@ -191,18 +183,24 @@ impl Actor {
     /// Writes to the row of a claim what became of its upload.
     pub(super) fn write_ledger(&mut self, id: UploadId, claim: Option<Claim>, write: Write) {
         let in_use = self.claims.in_use.remove(&id);
-        let Some(claim) = claim else { return };
+        if let Some(claim) = claim {
+            self.write_row(claim, write, in_use);
+        }
+    }
+
+    /// Writes to the row of a claim; its object stays in use until that is done, lest another name of the
+    /// file continue it.
+    fn write_row(&self, claim: Claim, write: Write, in_use: Option<InUse>) {
         let ledger = Arc::clone(&self.shared.ledger);
         self.claims.writes.spawn(async move {
             if let Err(error) = ledger.write(claim, write).await {
                 tracing::warn!("{error}");
             }
-            // Not before: another name of the file would go on with it.
             drop(in_use);
         });
     }
 
-    /// A person ends a started upload that has no task: whoever wants may go on with it.
+    /// A person ends a started upload that has no task: anybody may continue it.
     pub(super) fn give_back(&mut self, id: UploadId) {
         if !self.tasks.contains_key(&id) {
             let claim = self.claim_of(id);
@@ -216,23 +214,12 @@ impl Actor {
             return;
         };
         let progress = &begun.progress;
-        let media = progress
-            .ticket
-            .as_ref()
-            .and_then(|ticket| ticket.media.clone());
-        let (Some(claim), Some(media)) = (progress.claim, media) else {
+        let (Some(claim), Some(complete)) = (progress.claim, complete_row(progress)) else {
             return;
         };
-        let digest = digest(progress);
         let in_use = self.shared.ledger.mark_in_use(claim.object);
-        let ledger = Arc::clone(&self.shared.ledger);
         self.claims.in_use.insert(id, in_use);
-        self.claims.writes.spawn(async move {
-            let complete = Write::Complete { media, digest };
-            if let Err(error) = ledger.write(claim, complete).await {
-                tracing::warn!("{error}");
-            }
-        });
+        self.write_row(claim, complete, None);
     }
 
     /// Asks for what the ledger may not know to be accepted.

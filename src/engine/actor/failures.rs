@@ -1,6 +1,6 @@
 //! Failures of steps, and the end of an upload or of everything: what is tried again, what is told.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use tokio::time::Instant;
 
@@ -188,6 +188,12 @@ impl Actor {
         }
     }
 
+    /// Where the upload's file is; empty where the upload is gone.
+    pub(super) fn path_of(&self, id: UploadId) -> PathBuf {
+        let upload = self.queue.get(id);
+        upload.map_or_else(PathBuf::new, |upload| upload.path.to_path_buf())
+    }
+
     pub(super) fn retrying(
         &self,
         id: UploadId,
@@ -204,10 +210,10 @@ impl Actor {
     }
 
     pub(super) fn failed(&self, id: UploadId, part: Option<PartNumber>, error: &Error) {
-        let path = self.queue.get(id).map(|upload| upload.path.to_path_buf());
+        let path = self.path_of(id);
         self.happened(|| Event::Failed {
             id,
-            path: path.unwrap_or_default(),
+            path,
             part,
             kind: error.kind,
             message: error.message.clone(),

@@ -259,13 +259,10 @@ impl Actor {
                     format!("the destination could not use it: {why}"),
                 )
             }
-            MediaStatus::Gone => {
-                self.write_ledger(id, self.claim_of(id), Write::GivenBack);
-                Error::new(
-                    Kind::TicketGone,
-                    "the media object is gone from the destination",
-                )
-            }
+            MediaStatus::Gone => Error::new(
+                Kind::TicketGone,
+                "the media object is gone from the destination",
+            ),
         };
         self.end_upload(id, &error);
     }

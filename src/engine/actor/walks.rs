@@ -208,10 +208,13 @@ impl Actor {
             answer,
             saved: self.session.store.barrier(),
         };
-        let ledger = Arc::clone(&self.shared.ledger);
-        self.walks
-            .start(scan, run(&walk, true, HashSet::new()), ledger, Some(asked));
+        self.start_walk(scan, run(&walk, true, HashSet::new()), Some(asked));
         self.queue.walks.insert(walk);
+    }
+
+    fn start_walk(&mut self, scan: Scan, run: Run, asked: Option<Asked>) {
+        let ledger = Arc::clone(&self.shared.ledger);
+        self.walks.start(scan, run, ledger, asked);
     }
 
     /// Goes on with the walks that were cut short: from their beginning, since what is queued is not
@@ -223,11 +226,7 @@ impl Actor {
             let order = self.queue.order().iter().copied();
             let covers = order.filter(|id| of(id).is_some()).collect();
             match Scan::new(&walk.add) {
-                Ok(scan) => {
-                    let ledger = Arc::clone(&self.shared.ledger);
-                    self.walks
-                        .start(scan, run(&walk, true, covers), ledger, None);
-                }
+                Ok(scan) => self.start_walk(scan, run(&walk, true, covers), None),
                 Err(error) => tracing::error!("a walk can't be gone on with: {error}"),
             }
         }
@@ -257,8 +256,7 @@ impl Actor {
                     count += paths.len();
                     let run = run(walk, false, covers);
                     self.queue.walks.walk_again(run.walk);
-                    let ledger = Arc::clone(&self.shared.ledger);
-                    self.walks.start(scan, run, ledger, None);
+                    self.start_walk(scan, run, None);
                 }
                 Err(error) => tracing::error!("a walk can't be repeated: {error}"),
             }

@@ -80,10 +80,7 @@ impl Begun {
     /// A started upload of which nothing is saved but its marker.
     #[must_use]
     pub fn under(marker: impl Into<String>) -> Self {
-        Self::new(Progress {
-            marker: marker.into(),
-            ..Progress::default()
-        })
+        Self::new(Progress::under(marker))
     }
 
     /// Applies a saved change. Those that are not about a started upload change nothing here.
@@ -126,10 +123,9 @@ impl Begun {
     /// Another plan from now on. Receipts and failures of parts that it lacks are dropped.
     pub fn set_plan(&mut self, plan: PartPlan) {
         let count = plan.count();
-        self.progress.receipts.retain(|number, _| *number <= count);
         self.again.retain(|number| *number <= count);
         self.troubled.retain(|number, _| *number <= count);
-        self.progress.plan = Some(plan);
+        self.progress.set_plan(plan);
         self.acknowledged = acknowledged(&self.progress);
     }
 

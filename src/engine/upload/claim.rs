@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::{
     End, Source, StepWait, Task, Told,
     create::new_marker,
-    file::{blocking, hash, metadata_of, open_here, version_of},
+    file::{blocking, hash, open_here, open_regular, version_of},
 };
 use crate::{
     body::Reading,
@@ -25,13 +25,14 @@ use crate::{
     engine::record::Step,
     error::{Error, Kind, Result},
     fault_point::fault_point,
-    identity::{FileStat, Identity},
+    identity::Identity,
     ids::Claim,
     ledger::{
         Claimed, Compare, Digest, Evidence, File, Request, Started, TakenOver, Uploaded, Write,
         samples::Samples,
     },
     path::shown,
+    plan::PartPlan,
     session::{self, Change, Milestone, Progress},
 };
 
@@ -56,6 +57,7 @@ impl Task {
                 return Err(self.changed(&file));
             }
             let request = self.request(&file, is_new)?;
+            let plan = request.plan.clone();
             let claimed = match self.shared.ledger.claim(request).await {
                 Ok(claimed) => claimed,
                 Err(error) => {
@@ -70,7 +72,13 @@ impl Task {
                     samples,
                 } => {
                     self.in_use = Some(in_use);
-                    return self.granted_claim(claim, samples, &file, is_new).await;
+                    self.claimed = Some(file.clone());
+                    self.is_fresh = is_new;
+                    return if is_new {
+                        self.start_claimed(claim, plan, &file).await
+                    } else {
+                        self.resume_claimed(claim, samples, &file).await
+                    };
                 }
                 Claimed::TakenOver(taken) => return self.take_over(*taken, &file).await,
                 Claimed::Wait(wait) => return Err(End::Waits(wait)),
@@ -89,12 +97,7 @@ impl Task {
     async fn sampled_file(&self) -> Result<File, End> {
         let path = self.path.clone();
         let (stat, samples) = blocking(move || {
-            let file = open_here(&path)?;
-            if !metadata_of(&file)?.is_file() {
-                return Err(Error::new(Kind::Local, "it is no file any more"));
-            }
-            let stat = FileStat::of_open(&file);
-            let stat = stat.map_err(|error| Error::local("it can't be looked at", &error))?;
+            let (file, stat) = open_regular(&path)?;
             match Samples::of(&file, stat.identity.size) {
                 Ok(samples) => Ok((stat, Some(samples))),
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok((stat, None)),
@@ -132,29 +135,32 @@ impl Task {
         })
     }
 
-    /// The upload goes on with its own object, or with a new one.
-    async fn granted_claim(
+    /// The upload starts: nothing was created of it.
+    async fn start_claimed(
+        &mut self,
+        claim: Claim,
+        plan: PartPlan,
+        file: &File,
+    ) -> Result<Source, End> {
+        let marker = self.record.progress.marker.clone();
+        self.keep_durably(vec![
+            self.begun_under(marker),
+            Change::Claimed(claim),
+            Change::At(Milestone::Begun, Timestamp::now().into()),
+            Change::Plan(plan),
+        ])
+        .await?;
+        fault_point("marker-saved");
+        Ok(Source::of(file.stat.identity))
+    }
+
+    /// The upload continues with its own object, which was claimed when the file had these samples.
+    async fn resume_claimed(
         &mut self,
         claim: Claim,
         claimed: Option<Samples>,
         file: &File,
-        is_new: bool,
     ) -> Result<Source, End> {
-        self.claimed = Some(file.clone());
-        self.is_fresh = is_new;
-        if is_new {
-            let plan = self.plan()?;
-            let marker = self.record.progress.marker.clone();
-            self.keep_durably(vec![
-                self.begun_under(marker),
-                Change::Claimed(claim),
-                Change::At(Milestone::Begun, Timestamp::now().into()),
-                Change::Plan(plan),
-            ])
-            .await?;
-            fault_point("marker-saved");
-            return Ok(Source::of(file.stat.identity));
-        }
         if self.record.progress.claim != Some(claim) {
             self.keep_durably(vec![Change::Claimed(claim)]).await?;
         }
@@ -177,7 +183,7 @@ impl Task {
         })
     }
 
-    /// The upload goes on with an object that nobody goes on with.
+    /// The upload continues an object that nobody else continues.
     async fn take_over(&mut self, taken: TakenOver, file: &File) -> Result<Source, End> {
         self.in_use = Some(taken.in_use);
         self.is_fresh = false;
@@ -212,7 +218,7 @@ impl Task {
         }
         self.keep_durably(changes).await?;
         self.step(Step::Creating);
-        tracing::info!("{}: goes on where another session left it", self.name());
+        tracing::info!("{}: continues where another session stopped", self.name());
         if taken.complete {
             self.record_all_found();
             return Err(End::Complete);
@@ -328,7 +334,7 @@ impl Task {
     /// when the session is opened again: its own file has it.
     ///
     /// # Errors
-    /// [`End::Stopped`] where another session goes on with the upload: it asks the ledger again.
+    /// [`End::Stopped`] where the upload continues in another session: it asks the ledger again.
     pub(super) async fn write_ledger(&self, write: Write) -> Result<(), End> {
         let Some(claim) = self.record.progress.claim else {
             return Ok(());
@@ -336,7 +342,7 @@ impl Task {
         match self.shared.ledger.write(claim, write).await {
             Ok(true) => Ok(()),
             Ok(false) => {
-                tracing::warn!("{}: another session goes on with it", self.name());
+                tracing::warn!("{}: it continues in another session", self.name());
                 Err(End::Stopped)
             }
             Err(error) => {
@@ -346,7 +352,7 @@ impl Task {
         }
     }
 
-    /// The object is about to be deleted, which nobody else is to go on with: whether that is so. Nothing
+    /// The object is about to be deleted, which nobody else may continue: whether that is so. Nothing
     /// is deleted before the ledger says it.
     ///
     /// # Errors
@@ -364,25 +370,16 @@ impl Task {
         }
     }
 
-    /// The ledger can't be used now: nothing new is begun meanwhile.
+    /// The ledger can't be used now: nothing new is started meanwhile.
     async fn wait_for_ledger(&mut self, error: Error) -> Result<(), End> {
         tracing::warn!("{}: {error}", self.name());
         let until = Instant::now() + LEFT_ALONE;
         self.wait(StepWait { until, error }).await
     }
 
-    /// The row of an upload that is complete.
-    pub(super) fn complete_row(&self) -> Option<Write> {
-        let media = self.record.progress.ticket.as_ref()?.media.clone()?;
-        Some(Write::Complete {
-            media,
-            digest: digest(&self.record.progress),
-        })
-    }
-
-    /// Whoever wants may go on with the upload, which a person or a failure has ended here.
+    /// Anybody may continue the upload, which a person or a failure has ended here.
     pub(super) async fn give_back(&mut self) {
-        // It has ended, and that somebody else goes on with it by now is as well.
+        // It has ended, and that somebody else continues it by now is fine.
         let _ = self.write_ledger(Write::GivenBack).await;
     }
 
@@ -394,9 +391,16 @@ impl Task {
     }
 }
 
-/// What the MD5s of all parts add up to, where all are known.
+/// What is written to the row of an upload that is complete; `None` where its media object is not known.
 #[must_use]
-pub fn digest(progress: &Progress) -> Option<Digest> {
+pub fn complete_row(progress: &Progress) -> Option<Write> {
+    let media = progress.ticket.as_ref()?.media.clone()?;
+    let digest = digest(progress);
+    Some(Write::Complete { media, digest })
+}
+
+/// What the MD5s of all parts add up to, where all are known.
+fn digest(progress: &Progress) -> Option<Digest> {
     let count = progress.plan.as_ref()?.count();
     let md5 = |number| progress.receipts.get(&number)?.md5;
     let parts: Option<Vec<Md5>> = (1..=count).map(md5).collect();

@@ -193,7 +193,7 @@ impl Task {
     /// where the account refuses that, it is recorded as an orphan.
     async fn discard(&mut self, ticket: &Ticket) {
         self.orphaned(Some(ticket), false);
-        // Nobody is to go on with what is about to be deleted.
+        // Nobody may continue what is about to be deleted.
         if !self.discard_row().await.unwrap_or(false) {
             return;
         }
@@ -259,7 +259,7 @@ impl Task {
         // After a crash, the record has to say that the object was to be deleted.
         self.flush().await?;
         fault_point("clearing-saved");
-        // Nobody is to go on with what is about to be deleted. Where somebody does, nothing is deleted.
+        // Nobody may continue what is about to be deleted. Where somebody does, nothing is deleted.
         if self.discard_row().await? {
             self.delete_object().await?;
             if self.is_removed() {

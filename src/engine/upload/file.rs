@@ -4,14 +4,14 @@
 use std::{
     fs::{File, Metadata},
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use crate::{
     body::Reading,
     destination::Md5,
     error::{Error, Kind, Result},
-    identity::{FileSystem, Identity},
+    identity::{FileStat, FileSystem, Identity},
     plan::Part,
 };
 
@@ -21,14 +21,24 @@ use crate::{
 /// [`Kind::Local`] when it can't be opened for reading, or is no file.
 pub(super) async fn read_identity(path: PathBuf) -> Result<Identity> {
     blocking(move || {
-        let file = open_here(&path)?;
-        let metadata = metadata_of(&file)?;
-        if !metadata.is_file() {
-            return Err(Error::new(Kind::Local, "it is no file any more"));
-        }
-        Ok(Identity::of(&metadata).on(FileSystem::of_open(&file).number))
+        let (_, stat) = open_regular(&path)?;
+        Ok(stat.identity)
     })
     .await
+}
+
+/// Opens what is a regular file, and says all that `stat` says of it. Blocks.
+///
+/// # Errors
+/// [`Kind::Local`] when it can't be opened for reading, or is no file.
+pub(super) fn open_regular(path: &Path) -> Result<(File, FileStat)> {
+    let file = open_here(path)?;
+    let metadata = metadata_of(&file)?;
+    if !metadata.is_file() {
+        return Err(Error::new(Kind::Local, "it is no file any more"));
+    }
+    let stat = FileStat::new(&metadata, FileSystem::of_open(&file));
+    Ok((file, stat))
 }
 
 /// Opens the file, and says what it is; not which file system it is on.
@@ -56,13 +66,13 @@ pub(super) fn identity_of(file: &File) -> Result<Identity> {
     identity.map_err(|error| Error::local("it can't be looked at", &error))
 }
 
-pub(super) fn metadata_of(file: &File) -> Result<Metadata> {
+fn metadata_of(file: &File) -> Result<Metadata> {
     let metadata = file.metadata();
     metadata.map_err(|error| Error::local("it can't be looked at", &error))
 }
 
 /// Opens a file for reading.
-pub(super) fn open_here(path: &std::path::Path) -> Result<File> {
+pub(super) fn open_here(path: &Path) -> Result<File> {
     File::open(path).map_err(|error| Error::local("it can't be opened", &error))
 }
 

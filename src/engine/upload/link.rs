@@ -46,9 +46,9 @@ pub struct Task {
     pub claimed: Option<ledger::File>,
     /// Whether nothing can have been created under its marker yet.
     pub is_fresh: bool,
-    /// Held as long as it goes on with an object of the ledger.
+    /// Held as long as it continues an object of the ledger.
     pub in_use: Option<InUse>,
-    /// The object that it goes on with, where that may be another file's.
+    /// The object that it continues, where that may be another file's.
     pub borrowed: Option<ObjectId>,
     /// Objects that its file was compared with, and whether the bytes are the same.
     pub compared: Vec<(ObjectId, bool)>,

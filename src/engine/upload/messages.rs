@@ -50,7 +50,7 @@ pub enum Told {
     Flushes(oneshot::Sender<()>),
     /// Its record changes in this run alone.
     Noted(RunChange),
-    /// The account works on what it sent: no other upload of this process goes on with the object until
+    /// The account works on what it sent: no other upload of this process continues the object until
     /// it is known what became of it.
     StaysInUse(InUse),
     /// The account has these parts, which this run did not send, or their MD5 is known from now on.

@@ -611,7 +611,7 @@ fn a_file_exported_again_goes_out_once_it_was_compared() {
 
 #[test]
 fn what_is_uploaded_now_is_waited_for_or_taken_over() {
-    use Holder::{Elsewhere, InUse, Nobody, Ours};
+    use Holder::{InUse, Nobody, OtherSession, Ours};
     use ObjectState::{Complete, Open};
     let untouched = film();
     let mut renamed = film();
@@ -632,7 +632,7 @@ fn what_is_uploaded_now_is_waited_for_or_taken_over() {
     };
     let new = Decision::New;
     for (what, file, state, holder, wanted) in [
-        ("untouched", &untouched, Open, Elsewhere, wait),
+        ("untouched", &untouched, Open, OtherSession, wait),
         ("untouched", &untouched, Open, InUse, wait),
         (
             "untouched",
@@ -642,7 +642,7 @@ fn what_is_uploaded_now_is_waited_for_or_taken_over() {
             take(Evidence::Certain),
         ),
         ("untouched", &untouched, Open, Ours, take(Evidence::Certain)),
-        ("untouched", &untouched, Complete, Elsewhere, wait),
+        ("untouched", &untouched, Complete, OtherSession, wait),
         (
             "untouched",
             &untouched,
@@ -650,18 +650,18 @@ fn what_is_uploaded_now_is_waited_for_or_taken_over() {
             Nobody,
             take(Evidence::Certain),
         ),
-        ("renamed", &renamed, Open, Elsewhere, wait),
+        ("renamed", &renamed, Open, OtherSession, wait),
         ("renamed", &renamed, Open, Nobody, take(Evidence::Samples)),
         ("renamed", &renamed, Complete, Ours, take(Evidence::Samples)),
-        ("touched", &touched, Open, Elsewhere, wait),
+        ("touched", &touched, Open, OtherSession, wait),
         ("touched", &touched, Open, InUse, wait),
         ("touched", &touched, Open, Nobody, take(Evidence::Path)),
         ("touched and renamed", &elsewhere, Open, Nobody, new),
         ("touched", &touched, Complete, Nobody, READ),
-        ("zeros", &zeros, Open, Elsewhere, wait),
+        ("zeros", &zeros, Open, OtherSession, wait),
         ("zeros", &zeros, Open, Nobody, new),
         ("zeros", &zeros, Complete, Nobody, READ),
-        ("other bytes", &other, Open, Elsewhere, new),
+        ("other bytes", &other, Open, OtherSession, new),
         ("other bytes", &other, Open, Nobody, new),
         ("other bytes", &other, Complete, Nobody, new),
     ] {
@@ -686,7 +686,7 @@ fn what_is_uploaded_now_is_waited_for_or_taken_over() {
             new,
             "{what}, {state:?}, {holder:?}, it differs"
         );
-        let held = matches!(holder, Elsewhere | InUse);
+        let held = matches!(holder, OtherSession | InUse);
         let wanted = if held { wait } else { take(Evidence::Certain) };
         assert_eq!(
             compared(true),
@@ -699,7 +699,7 @@ fn what_is_uploaded_now_is_waited_for_or_taken_over() {
 #[test]
 fn a_file_is_uploaded_though_another_session_uploads_one_like_it() {
     let mut like_it = object_of(&film());
-    (like_it.object, like_it.state, like_it.holder) = (2, ObjectState::Open, Holder::Elsewhere);
+    (like_it.object, like_it.state, like_it.holder) = (2, ObjectState::Open, Holder::OtherSession);
     let objects = [like_it.clone(), object_of(&film())];
     let shifts = Shifts::default();
     assert_eq!(decide(&film(), &objects, &[], &shifts), SAME);
@@ -708,7 +708,7 @@ fn a_file_is_uploaded_though_another_session_uploads_one_like_it() {
     touched.stat.identity.modified = at(SECONDS + 99_999, 1);
     touched.stat.changed = None;
     assert_eq!(decide(&touched, &objects, &[], &shifts), Decision::Wait(2));
-    // And one's own is gone on with whoever uploads one like it.
+    // And one's own continues whoever uploads one like it.
     let mut own = object_of(&film());
     (own.object, own.state) = (3, ObjectState::Open);
     like_it.names[0].path = "/other.mov".into();

@@ -14,6 +14,7 @@ use super::{
     values::{self, Bytes, Time, mark, of_plan, signed, split, unsigned},
 };
 use crate::{
+    destination::Ticket,
     identity::FileStat,
     ids::{AccountId, Claim, Epoch, MediaId, ObjectId},
     ledger::{
@@ -210,12 +211,12 @@ impl Core {
         alive
     }
 
-    /// Who goes on with an object that this owner has.
+    /// Who continues an object that this owner has.
     fn holder(&mut self, object: ObjectId, key: Option<&str>) -> Holder {
         match key {
             _ if self.uses.is_used(object) => Holder::InUse,
             Some(key) if key == self.owner_key => Holder::Ours,
-            Some(key) if self.is_alive(key) => Holder::Elsewhere,
+            Some(key) if self.is_alive(key) => Holder::OtherSession,
             _ => Holder::Nobody,
         }
     }
@@ -279,7 +280,7 @@ impl Core {
         let key = row.owner.as_ref().map(|owner| owner.key.as_str());
         let ours = key.is_none_or(|key| key == self.owner_key);
         match self.holder(row.object, key) {
-            Holder::Elsewhere | Holder::InUse => return self.wait(row),
+            Holder::OtherSession | Holder::InUse => return self.wait(row),
             Holder::Nobody | Holder::Ours => {}
         }
         if !(own && ours) {
@@ -341,17 +342,7 @@ impl Core {
                 other_path: None,
             })));
         }
-        Ok(Some(Claimed::TakenOver(Box::new(TakenOver {
-            claim: before,
-            in_use: self.uses.mark(before.object),
-            marker: request.marker.clone(),
-            plan: plan.unwrap_or_else(|| request.plan.clone()),
-            ticket: None,
-            complete: true,
-            media,
-            evidence: Evidence::Certain,
-            session: None,
-        }))))
+        Ok(Some(self.own_accepted(request, before, plan, media)))
     }
 
     /// The claim of a file, by all that is known of others like it.
@@ -439,10 +430,7 @@ impl Core {
         } else {
             ObjectState::Open
         };
-        let sealed = match (ticket, &self.ticket_key) {
-            (Some(ticket), Some(key)) => seal::seal(key, &request.marker, ticket),
-            _ => None,
-        };
+        let sealed = ticket.and_then(|ticket| self.sealed(&request.marker, ticket));
         let media = ticket.and_then(|ticket| ticket.media.as_ref());
         self.sql(
             "INSERT INTO started (account, slot, size, samples, state, marker, plan, media, ticket, \
@@ -570,6 +558,34 @@ impl Core {
         })))
     }
 
+    /// A ticket as its row keeps it.
+    pub(super) fn sealed(&self, marker: &str, ticket: &Ticket) -> Option<Vec<u8>> {
+        let key = self.ticket_key.as_ref()?;
+        seal::seal(key, marker, ticket)
+    }
+
+    /// What an upload is answered whose own object is accepted: it follows that to its end.
+    pub(super) fn own_accepted(
+        &self,
+        request: &Request,
+        claim: Claim,
+        plan: Option<PartPlan>,
+        media: Option<MediaId>,
+    ) -> Claimed {
+        Claimed::TakenOver(Box::new(TakenOver {
+            claim,
+            in_use: self.uses.mark(claim.object),
+            marker: request.marker.clone(),
+            plan: plan.unwrap_or_else(|| request.plan.clone()),
+            // Of what is complete only the media object matters.
+            ticket: None,
+            media,
+            complete: true,
+            evidence: Evidence::Certain,
+            session: None,
+        }))
+    }
+
     /// Makes this session the owner of an object, at this epoch.
     fn set_owner(&self, object: ObjectId, epoch: Epoch) -> rusqlite::Result<Epoch> {
         self.sql("UPDATE started SET owner = ?2, epoch = ?3 WHERE id = ?1")?
@@ -628,8 +644,7 @@ impl Core {
         let object = claim.object;
         match write {
             Write::Ticket(ticket) => {
-                let key = self.ticket_key.as_ref();
-                let sealed = key.and_then(|key| seal::seal(key, &marker, ticket));
+                let sealed = self.sealed(&marker, ticket);
                 let media = ticket.media.as_ref().map(MediaId::as_str);
                 let sql =
                     "UPDATE started SET ticket = ?2, media = coalesce(?3, media) WHERE id = ?1";
@@ -681,7 +696,7 @@ impl Core {
         Ok(())
     }
 
-    /// An object that nobody goes on with any more: no ticket of it is handed out again.
+    /// An object that nobody continues any more: no ticket of it is handed out again.
     fn end(&self, object: ObjectId, state: ObjectState) -> rusqlite::Result<()> {
         self.sql("UPDATE started SET state = ?2, ticket = NULL, at = ?3 WHERE id = ?1")?
             .execute(params![object, state, (self.now)()])?;
@@ -858,7 +873,7 @@ impl Core {
                     if *epoch == wait.seen.0 =>
                 {
                     let holder = self.holder(wait.object, key.as_deref());
-                    matches!(holder, Holder::Elsewhere | Holder::InUse)
+                    matches!(holder, Holder::OtherSession | Holder::InUse)
                 }
                 _ => false,
             };

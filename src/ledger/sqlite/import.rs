@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{OptionalExtension, params};
 
 use super::{
+    Sqlite,
     core::Core,
     schema::in_transaction,
     values::{self, Bytes, Time, mark, of_plan, signed, unsigned},
@@ -13,15 +14,12 @@ use crate::{
     error::Result,
     ids::{Claim, Epoch, MediaId, ObjectId},
     ledger::{
-        Claimed, Evidence, ObjectState, Request, TakenOver,
+        Claimed, ObjectState, Request,
         identity::Name,
         import::{Import, Made, SessionFile, Upload},
-        seal,
     },
     session::lock,
 };
-
-use super::Sqlite;
 
 /// What the owner of a session that has no id of its own is called by, before a hash of its file's path.
 const FILE: &str = "file-";
@@ -226,10 +224,9 @@ impl Core {
         } else {
             ObjectState::Open
         };
-        let sealed = match (ticket, &self.ticket_key) {
-            (Some(ticket), Some(key)) => seal::seal(key, marker, ticket),
-            _ => None,
-        };
+        let sealed = ticket
+            .as_ref()
+            .and_then(|ticket| self.sealed(marker, ticket));
         self.sql(
             "INSERT INTO started (account, slot, size, state, marker, plan, media, ticket, owner, \
              epoch, at) VALUES (?1, '', ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1, ?9)",
@@ -298,19 +295,7 @@ impl Core {
             )
             .optional()?;
         // It is this upload's own object: were it one of another's, it would be deleted as superfluous.
-        Ok(found.map(|(claim, plan, media)| {
-            Claimed::TakenOver(Box::new(TakenOver {
-                claim,
-                in_use: self.uses.mark(claim.object),
-                marker: request.marker.clone(),
-                plan: plan.unwrap_or_else(|| request.plan.clone()),
-                ticket: ticket.cloned(),
-                complete: true,
-                media,
-                evidence: Evidence::Certain,
-                session: None,
-            }))
-        }))
+        Ok(found.map(|(claim, plan, media)| self.own_accepted(request, claim, plan, media)))
     }
 
     /// Whether a session that has no id as an owner runs: an older program has it open. `None` where this

@@ -14,9 +14,9 @@
 //! that it is rebuilt from sessions of: those may name their old claims.
 
 use std::{
-    fs::{DirBuilder, OpenOptions, Permissions},
+    fs::{OpenOptions, Permissions},
     io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -24,7 +24,7 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use crate::state_dir::sync_folder;
+use crate::state_dir::{make_private, sync_folder};
 
 /// What marks a file as a ledger of ours: `reel`.
 const APPLICATION: i64 = 0x7265_656c;
@@ -123,7 +123,7 @@ pub enum OpenFailed {
     #[error("the disk of the ledger {0} is full; make room, then try again")]
     Full(PathBuf),
     /// It is something else.
-    #[error("{0} is no ledger of reelhaul; move it away")]
+    #[error("{0} is not a ledger of reelhaul; move it away")]
     Foreign(PathBuf),
     /// It was written by a newer build.
     #[error(
@@ -182,7 +182,7 @@ pub(super) fn open(path: Option<&Path>, patience: Duration) -> Result<Connection
     let connection = match path {
         None => Connection::open_in_memory().map_err(failed)?,
         Some(path) => {
-            make_private(path).map_err(|error| {
+            make_private_file(path).map_err(|error| {
                 let path = path.to_owned();
                 match error.kind() {
                     io::ErrorKind::StorageFull => OpenFailed::Full(path),
@@ -311,16 +311,13 @@ fn new_id() -> String {
 
 /// Makes an empty file that nobody else can read, before SQLite opens it. A file that is there is not
 /// opened: closing it would drop the locks that SQLite has on it in this process.
-fn make_private(path: &Path) -> io::Result<()> {
+fn make_private_file(path: &Path) -> io::Result<()> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)?;
+        make_private(folder)?;
     }
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let mut options = OpenOptions::new();

@@ -1330,7 +1330,7 @@ fn each_way_of_not_opening_has_words_of_its_own() {
         (ffi::SQLITE_BUSY, "locked"),
         (ffi::SQLITE_READONLY, "read-only"),
         (ffi::SQLITE_FULL, "full"),
-        (ffi::SQLITE_NOTADB, "no ledger"),
+        (ffi::SQLITE_NOTADB, "not a ledger"),
         (ffi::SQLITE_CORRUPT, "damaged"),
         (ffi::SQLITE_IOERR, "can't be opened"),
     ] {

@@ -12,7 +12,7 @@ use super::{
     reason, same_bytes, set_modified,
 };
 use crate::support::{
-    Home, MIB, Mode, PART, Server, Source, an_hour_ago, in_every_mode, side_by_side,
+    Home, MIB, Mode, PART, Running, Server, Source, an_hour_ago, in_every_mode, side_by_side,
 };
 
 /// The samples of a file that is no larger are all of it.
@@ -330,6 +330,20 @@ fn an_interrupted_file_that_was_edited_and_got_its_time_back_never_goes_live() {
     });
 }
 
+/// The run ends with its film changed, which did not go live.
+#[track_caller]
+fn assert_ends_as_changed(run: Running, server: &Server, film: &Source) {
+    let ended = run.end();
+    ended.assert_code(1);
+    assert_eq!(
+        ended.named("failed")[0]["kind"],
+        "changed",
+        "{}",
+        ended.stdout
+    );
+    assert!(!server.report().one(&film.title()).complete, "it went live");
+}
+
 #[test]
 fn a_file_that_is_edited_between_its_last_part_and_its_complete_never_goes_live() {
     let server = Server::start();
@@ -344,15 +358,7 @@ fn a_file_that_is_edited_between_its_last_part_and_its_complete_never_goes_live(
     server.wait_until_held(1);
     edit(&film.path, b"a better title", 40);
     server.release();
-    let ended = run.end();
-    ended.assert_code(1);
-    assert_eq!(
-        ended.named("failed")[0]["kind"],
-        "changed",
-        "{}",
-        ended.stdout
-    );
-    assert!(!server.report().one(&film.title()).complete, "it went live");
+    assert_ends_as_changed(run, &server, &film);
     home.resume(&["--start-over"]).end().assert_code(0);
     assert_films(&server, &[Source::of(&film.path)]);
 }
@@ -369,15 +375,7 @@ fn a_file_that_is_edited_before_its_last_part_never_goes_live() {
         server.wait_until_held(1);
         edit(&film.path, b"a better title", 40);
         server.release();
-        let ended = run.end();
-        ended.assert_code(1);
-        assert_eq!(
-            ended.named("failed")[0]["kind"],
-            "changed",
-            "{}",
-            ended.stdout
-        );
-        assert!(!server.report().one(&film.title()).complete, "it went live");
+        assert_ends_as_changed(run, &server, &film);
     });
 }
 

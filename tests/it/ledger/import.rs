@@ -44,13 +44,7 @@ fn killed_amid(mode: Mode) -> (Server, Home, Source, PathBuf) {
     let server = Server::start();
     let home = Home::new(mode, &server.url);
     let film = Source::write(home.tree().join("take.mov"), 2 * PART + 77, 1);
-    server.hold_part(2, 1);
-    let mut run = home.up(&["--parts", "1"]);
-    run.wait_for_event("part");
-    server.wait_until_held(1);
-    assert!(run.kill().0);
-    server.release();
-    server.wait_until_hung_up();
+    home.kill_after_the_first_part(&server);
     let session = home.session();
     (server, home, film, session)
 }

@@ -17,7 +17,7 @@ use reelhaul::{
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::{DEADLINE, Ended, Running};
+use super::{DEADLINE, Ended, Running, Server};
 
 /// Who nobody is, on every system these tests run on.
 const NOBODY: u32 = 65534;
@@ -230,6 +230,18 @@ impl Home {
         let mut args = vec!["resume", "--json"];
         args.extend(more);
         self.start(args)
+    }
+
+    /// Uploads the tree until the first part of its first file has arrived, and kills that while the second
+    /// is held.
+    pub(crate) fn kill_after_the_first_part(&self, server: &Server) {
+        server.hold_part(2, 1);
+        let mut run = self.up(&["--parts", "1"]);
+        run.wait_for_event("part");
+        server.wait_until_held(1);
+        assert!(run.kill().0);
+        server.release();
+        server.wait_until_hung_up();
     }
 
     /// Resumes this session.
