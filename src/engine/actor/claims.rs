@@ -23,6 +23,7 @@ use crate::{
     ids::{Claim, MediaId, ObjectId},
     ledger::{InUse, Wait, Write},
     path::shown,
+    session::Change,
 };
 
 /// How long what is to be written to the ledger is waited for at the end.
@@ -180,17 +181,11 @@ impl Actor {
         self.queue.begun(id)?.progress.claim
     }
 
-    /// Writes to the row of a claim what became of its upload.
+    /// Writes to the row of a claim what became of its upload; its object stays in use until that is done,
+    /// lest another name of the file continue it.
     pub(super) fn write_ledger(&mut self, id: UploadId, claim: Option<Claim>, write: Write) {
         let in_use = self.claims.in_use.remove(&id);
-        if let Some(claim) = claim {
-            self.write_row(claim, write, in_use);
-        }
-    }
-
-    /// Writes to the row of a claim; its object stays in use until that is done, lest another name of the
-    /// file continue it.
-    fn write_row(&self, claim: Claim, write: Write, in_use: Option<InUse>) {
+        let Some(claim) = claim else { return };
         let ledger = Arc::clone(&self.shared.ledger);
         self.claims.writes.spawn(async move {
             if let Err(error) = ledger.write(claim, write).await {
@@ -208,18 +203,43 @@ impl Actor {
         }
     }
 
-    /// The account works on this upload since an earlier run, which may not have told the ledger so.
-    pub(super) fn was_completed(&mut self, id: UploadId) {
-        let Some(begun) = self.queue.begun(id) else {
+    /// The account works on these uploads since an earlier run, which may not have told the ledger so. It
+    /// is told, and what becomes of them is asked for once it has agreed.
+    pub(super) fn were_completed(&mut self, ids: Vec<UploadId>) {
+        for id in ids {
+            let progress = self.queue.begun(id).map(|begun| &begun.progress);
+            let row = progress.and_then(|it| Some((it.claim?, complete_row(it)?)));
+            let Some((claim, complete)) = row else {
+                self.process(id);
+                continue;
+            };
+            let in_use = self.shared.ledger.mark_in_use(claim.object);
+            self.claims.in_use.insert(id, in_use);
+            let (ledger, told) = (Arc::clone(&self.shared.ledger), self.told.0.clone());
+            self.claims.writes.spawn(async move {
+                let is_ours = ledger.write(claim, complete).await.unwrap_or_else(|error| {
+                    tracing::warn!("{error}");
+                    true
+                });
+                // Without an actor nobody wants to know.
+                let _ = told.send(Message::WasCompleted(id, is_ours));
+            });
+        }
+    }
+
+    /// The ledger knows that the account works on this upload; or else another session has continued it
+    /// since, and the ledger is asked for the file again: what this session made may be deleted by now.
+    pub(super) fn was_completed(&mut self, id: UploadId, is_ours: bool) {
+        let Some(upload) = self.queue.get(id).filter(|_| self.is_processing(id)) else {
             return;
         };
-        let progress = &begun.progress;
-        let (Some(claim), Some(complete)) = (progress.claim, complete_row(progress)) else {
-            return;
-        };
-        let in_use = self.shared.ledger.mark_in_use(claim.object);
-        self.claims.in_use.insert(id, in_use);
-        self.write_row(claim, complete, None);
+        if is_ours {
+            return self.process(id);
+        }
+        tracing::info!("{}: it continued in another session", self.place(id, None));
+        let forgotten = Change::Fresh(upload.identity);
+        self.claims.in_use.remove(&id);
+        self.keep(id, &forgotten);
     }
 
     /// Asks for what the ledger may not know to be accepted.

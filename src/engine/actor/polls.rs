@@ -44,13 +44,7 @@ impl Actor {
             .copied()
             .filter(processing)
             .collect();
-        for id in &found {
-            self.queue
-                .with_begun(*id, |begun| begun.step = Step::Processing);
-            self.was_completed(*id);
-        }
-        self.polls.waiting.extend(found);
-        self.poll_soon();
+        self.were_completed(found);
     }
 
     pub(super) fn process(&mut self, id: UploadId) {

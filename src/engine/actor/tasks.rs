@@ -271,6 +271,7 @@ impl Actor {
             Message::Upload(id, told) => self.told(id, told),
             Message::Statuses(ids, batch) => self.became(&ids, batch),
             Message::MayGoOn(changed) => self.may_go_on(changed),
+            Message::WasCompleted(id, is_ours) => self.was_completed(id, is_ours),
             Message::Unaccepted(objects) => self.accept_done(objects),
         }
     }

@@ -33,6 +33,8 @@ pub enum Message {
     Statuses(Vec<UploadId>, StatusBatch),
     /// Something became of these objects, for which uploads wait.
     MayGoOn(Result<Vec<ObjectId>>),
+    /// The ledger was told that the account works on this upload; whether it is still this session's.
+    WasCompleted(UploadId, bool),
     /// The ledger does not know that these are accepted.
     Unaccepted(Vec<(Claim, MediaId)>),
 }

@@ -635,7 +635,8 @@ impl Core {
         let under_way = matches!(state, ObjectState::Open | ObjectState::Complete);
         let allowed = match write {
             Write::GivenBack | Write::Discarded => true,
-            Write::Failed => state != ObjectState::Discarded,
+            // A session that has not saved yet that it failed asks what became of it once more.
+            Write::Failed | Write::Complete { .. } => state != ObjectState::Discarded,
             _ => under_way,
         };
         if !allowed {
@@ -655,6 +656,7 @@ impl Core {
                 self.sql(sql)?.execute(params![object, of_plan(plan)])?;
             }
             Write::Name(stat) => self.add_stat(object, stat)?,
+            Write::Complete { .. } if !under_way => {}
             Write::Complete { media, digest } => {
                 self.add_granted(object)?;
                 self.sql(

@@ -475,6 +475,12 @@ async fn what_failed_or_was_discarded_is_no_reason_to_skip_and_its_ticket_is_gon
         assert!(one.write(claim, end.clone()).await.unwrap());
         assert!(one.write(claim, end.clone()).await.unwrap(), "told twice");
         assert!(!one.write(claim, ticket()).await.unwrap(), "{end:?}");
+        // Its session may not have saved yet that it failed, and then still is who may say so.
+        let complete = Write::Complete {
+            media: "m1".into(),
+            digest: None,
+        };
+        assert_eq!(one.write(claim, complete).await.unwrap(), !discarded);
         assert!(
             !one.write(claim, Write::Accepted("m1".into()))
                 .await

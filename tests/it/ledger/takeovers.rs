@@ -172,12 +172,30 @@ fn other_id(mode: Mode) -> usize {
 }
 
 #[test]
+fn a_session_whose_complete_film_was_uploaded_anew_by_another_knows_that() {
+    let cases = Mode::ALL
+        .into_iter()
+        .flat_map(|mode| [(mode, SEVERAL), (mode, ONE)]);
+    side_by_side(cases, |(mode, size)| {
+        // Its file alone says that the film is complete. The second session takes over, and leaves
+        // nothing of that in its own; of one part at JW Player, the third can't know that it is there.
+        let killed = Killed::at(mode, size, "completed");
+        let second = second_is_killed(&killed, "claimed");
+        killed.home.up(&[]).end().assert_code(0);
+        assert_films(&killed.server, std::slice::from_ref(&killed.film));
+        for session in [&killed.session, &second] {
+            let resume = || killed.home.resume_session(session, &[]).end();
+            assert_does_nothing(&killed.server, resume);
+        }
+    });
+}
+
+#[test]
 fn an_upload_that_is_begun_anew_by_itself_is_given_to_nobody_in_between() {
     // The answer to its one part was never seen, and nothing else shows what JW Player has.
     let killed = Killed::at(Mode::JwPlayer, ONE, "part-answered");
-    let tree = killed.home.tree();
-    let up = ["up", tree.to_str().unwrap(), "--json"];
-    let run = killed.home.start_killed_at("given-back-in-ledger", up);
+    let resume = ["resume", killed.session.to_str().unwrap(), "--json"];
+    let run = killed.home.start_killed_at("given-back-in-ledger", resume);
     let ended = run.end();
     ended.assert_code(0);
     assert!(ended.stderr.contains("begun anew"), "{}", ended.stderr);
