@@ -189,13 +189,17 @@ impl Task {
                 Created::Before => Next::Compare,
                 Created::Lost => continue,
             };
-            match self.send(next, &mut source).await {
-                Err(End::Failed(error)) if error.kind == Kind::Changed => {
-                    if !self.return_borrowed().await? {
-                        return Err(End::Failed(error));
-                    }
-                }
+            let error = match self.send(next, &mut source).await {
+                Err(End::Failed(error)) => error,
                 sent => return sent,
+            };
+            let has_another = match error.kind {
+                Kind::Changed => self.return_borrowed().await?,
+                Kind::TicketGone => self.replace_taken_over(&error).await?,
+                _ => false,
+            };
+            if !has_another {
+                return Err(End::Failed(error));
             }
         }
     }

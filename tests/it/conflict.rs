@@ -163,6 +163,25 @@ fn a_report_that_never_fits_is_told_after_it_was_asked_for_again() {
     });
 }
 
+#[test]
+fn what_another_session_sent_is_started_over_where_it_can_not_be_continued() {
+    side_by_side(Mode::ALL, |mode| {
+        let (server, home, file) = amid_the_film(mode, Arrived::Half);
+        let first = home.session();
+        // As often as it takes to be believed.
+        server.script(&json!([odd(mode, 4)]));
+        home.up(&[]).end().assert_code(0);
+        server.assert_all_struck();
+        // The first session knows nothing of that.
+        let resumed = home.resume_session(&first, &[]).end();
+        resumed.assert_code(0);
+        assert_eq!(resumed.summary()["bytes"]["sent"], 0);
+        let report = server.report();
+        assert_eq!(report.there().len(), 1, "{:#?}", report.media);
+        report.assert_holds(std::slice::from_ref(&file));
+    });
+}
+
 /// When a part arrives that a client sent which was killed since: before the next client's part that
 /// begins there, or after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

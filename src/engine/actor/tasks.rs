@@ -189,6 +189,7 @@ impl Actor {
             is_fresh: false,
             in_use: None,
             borrowed: None,
+            is_taken_over: false,
             compared: Vec::new(),
             shared: std::sync::Arc::clone(&self.shared),
             conditions: self.conditions(),

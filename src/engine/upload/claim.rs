@@ -217,6 +217,7 @@ impl Task {
             changes.push(Change::Completed);
         }
         self.keep_durably(changes).await?;
+        self.is_taken_over = !is_own;
         self.step(Step::Creating);
         tracing::info!("{}: continues where another session stopped", self.name());
         if taken.complete {
@@ -251,6 +252,23 @@ impl Task {
         self.write_ledger(Write::GivenBack).await?;
         self.in_use = None;
         self.renew(self.identity);
+        Ok(true)
+    }
+
+    /// What another session started can't be continued: its object is deleted, and the file has one of its
+    /// own. Whoever uploads a file has asked for all of it, so that nobody is asked again. Whether that was
+    /// so.
+    pub(super) async fn replace_taken_over(&mut self, error: &Error) -> Result<bool, End> {
+        if !std::mem::take(&mut self.is_taken_over) {
+            return Ok(false);
+        }
+        tracing::warn!(
+            "{}: {error}; another session started it, and it is started over",
+            self.name()
+        );
+        self.borrowed = None;
+        self.keep(vec![Change::Clearing]);
+        self.start_over().await?;
         Ok(true)
     }
 

@@ -50,6 +50,8 @@ pub struct Task {
     pub in_use: Option<InUse>,
     /// The object that it continues, where that may be another file's.
     pub borrowed: Option<ObjectId>,
+    /// Whether another session started what it continues.
+    pub is_taken_over: bool,
     /// Objects that its file was compared with, and whether the bytes are the same.
     pub compared: Vec<(ObjectId, bool)>,
     /// What all tasks share.
