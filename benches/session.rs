@@ -8,6 +8,7 @@
 mod common;
 
 use std::{
+    ops::Range,
     path::Path,
     time::{Duration, Instant},
 };
@@ -18,10 +19,11 @@ use reelhaul::{
     destination::Ticket,
     engine::queue::Queue,
     identity::Identity,
-    ids::AccountId,
+    ids::{AccountId, Claim},
     plan::PartPlan,
     session::{
         Change, Header, Kept, Milestone, Times,
+        checksum::Log,
         folder::{self, Open},
         record::{FORMAT, write_change, write_upload},
     },
@@ -63,8 +65,8 @@ fn session(path: &Path) -> Open {
 const PART: u64 = 16 * MIB;
 
 /// What is appended for one file of so many parts from the moment it is queued until it is done: all of
-/// its tables, and those of its parts alone.
-fn tables(id: u32, parts: u32, random: &mut fastrand::Rng) -> (String, usize) {
+/// its tables, and where among them those of its parts are.
+fn tables(id: u32, parts: u32, random: &mut fastrand::Rng) -> (String, Range<usize>) {
     let size = u64::from(parts) * PART;
     let now = Timestamp::now().into();
     let mut text = String::new();
@@ -90,6 +92,10 @@ fn tables(id: u32, parts: u32, random: &mut fastrand::Rng) -> (String, usize) {
         .with("token", "t".repeat(180));
     for change in [
         Change::Begun("0123456789abcdefghijklmnop".into(), Some(account)),
+        Change::Claimed(Claim {
+            object: id.into(),
+            epoch: 1,
+        }),
         Change::At(Milestone::Begun, now),
         Change::Plan(PartPlan::split(size, PART.try_into().unwrap()).unwrap()),
         Change::Ticket(ticket),
@@ -101,7 +107,7 @@ fn tables(id: u32, parts: u32, random: &mut fastrand::Rng) -> (String, usize) {
         let md5 = Some(random.u128(..).to_ne_bytes());
         write_change(&mut text, id, &Change::Part(part, md5.into()));
     }
-    let of_parts = text.len() - before;
+    let of_parts = before..text.len();
     for change in [
         Change::Completed,
         Change::At(Milestone::Done, now),
@@ -117,9 +123,16 @@ fn tables(id: u32, parts: u32, random: &mut fastrand::Rng) -> (String, usize) {
 fn bytes_a_part(parts: u32) {
     let mut random = fastrand::Rng::with_seed(1);
     let (all, of_parts) = tables(12_345, parts, &mut random);
+    // As they stand in the file: with their checksums, well into a log.
+    let mut log = Log::begin().0;
+    let _ = log.with_checksums(&"[[log]]\n\n".repeat(100_000));
+    let mut appended = |tables: &str| log.with_checksums(tables).len();
+    let before = appended(&all[..of_parts.start]);
+    let end = of_parts.end;
+    let (of_parts, behind) = (appended(&all[of_parts]), appended(&all[end..]));
     let of_part = of_parts as f64 / f64::from(parts);
-    let of_file = all.len() - of_parts;
-    let each = all.len() as f64 / f64::from(parts);
+    let of_file = before + behind;
+    let each = (of_file + of_parts) as f64 / f64::from(parts);
     let what =
         format!("files of {parts} parts: bytes a part, a file, a part with its share of that");
     row(&what, format!("{of_part:.0}, {of_file}, {each:.0}"), "");

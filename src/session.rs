@@ -5,10 +5,15 @@
 //! append of a few bytes: `[[walk]]` says what is to be walked, `[[upload]]` queues a file, `[[log]]`
 //! changes one or moves some within the queue, `[[orphan]]` names a media object that no upload stands
 //! for. Every table ends with a blank line; a last table without one was torn by a crash and is
-//! dropped. The file is rewritten, as a snapshot without a log, when it is opened and at a clean end,
+//! dropped. A comment line begins the log, and every table of the log ends with a [`checksum`], as a
+//! comment too: what is damaged in the middle is dropped and named, and the rest is read. What is lost is
+//! asked of the ledger and the account (`engine/queue/gaps.rs`). Damage to the snapshot stays an error:
+//! it was complete on disk before anything was appended, and a table of it that is lost is a file lost.
+//! The file is rewritten, as a snapshot without a log, when it is opened and at a clean end,
 //! never while the session runs: then every change is an append. See [`record`] for the tables,
 //! [`read`] for opening, [`store`] for what is written when.
 
+pub mod checksum;
 pub mod folder;
 mod glance;
 pub mod lock;

@@ -3,9 +3,10 @@
 //! true without ever counting anew.
 //!
 //! Here is how uploads come, go and are looked up; `changing`, `moving`, `slots` (by id), `kept` (from a
-//! session's file and to it), `taken_out` and `walks` have the rest.
+//! session's file and to it), `gaps` (in a damaged one), `taken_out` and `walks` have the rest.
 
 mod changing;
+mod gaps;
 mod kept;
 mod moving;
 mod slots;
@@ -18,7 +19,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use self::{slots::Slots, taken_out::TakenOut, walks::Unread};
+use self::{gaps::Gaps, slots::Slots, taken_out::TakenOut, walks::Unread};
 use super::{
     accounts::Accounts,
     folders::{Folders, Share},
@@ -47,6 +48,8 @@ pub struct Queue {
     /// By their markers.
     orphans: BTreeMap<String, Orphan>,
     accounts: Accounts,
+    /// While a session file is read whose log has gaps.
+    gaps: Option<Gaps>,
     /// What was to be walked.
     pub walks: Walks,
     /// Bytes acknowledged in this run.

@@ -56,7 +56,8 @@ pub(super) fn glance(path: &Path) -> Result<(Opened, Queue), Stopped> {
 
 /// Removes a session that holds nothing, with what lies beside it. What can't be removed does no harm.
 pub(super) fn forget(file: &Path) {
-    for path in [file.to_owned(), beside(file, "lock"), beside(file, "log")] {
+    let besides = ["lock", "log", "damaged"].map(|extension| beside(file, extension));
+    for path in besides.iter().map(PathBuf::as_path).chain([file]) {
         drop(std::fs::remove_file(path));
     }
 }

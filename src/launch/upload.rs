@@ -286,7 +286,16 @@ async fn open(path: &Path) -> Result<(Open, Queue), Stopped> {
             error => Stopped::usage(error),
         }
     })?;
-    if session.torn > 0 {
+    for words in &session.damage {
+        tracing::warn!("{words}");
+    }
+    if !session.damage.is_empty() {
+        tracing::warn!(
+            "the destination is asked for what these lines said of uploads; paths that were added may be \
+             lost with them: reelhaul up PATH… sends what is not queued"
+        );
+    }
+    if session.torn > 0 && session.damage.is_empty() {
         tracing::warn!(
             "the last {} bytes of the session were torn by a crash and are dropped; what they said \
              the destination still knows",

@@ -1,10 +1,13 @@
 //! The folder with all sessions: making, finding, listing and opening them.
 
 use std::{
+    fs::File,
     io,
     path::{Path, PathBuf},
     time::SystemTime,
 };
+
+use tempfile::NamedTempFile;
 
 use super::{
     lock::{Lock, Locked},
@@ -12,7 +15,7 @@ use super::{
     record::{self, BadTable, FORMAT, Header, Record},
     store::Store,
 };
-use crate::{settings::Settings, state_dir::make_private};
+use crate::{path::shown, settings::Settings, state_dir::make_private};
 
 /// A session that is open and locked.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub struct Open {
     pub path: PathBuf,
     /// How many bytes a crash had torn off its end.
     pub torn: u64,
+    /// What of its log was damaged and is dropped, in words.
+    pub damage: Vec<String>,
     /// How many parts a run that did not end cleanly may have had in flight when it ended; 0 where the
     /// last one did.
     pub late_parts: u16,
@@ -143,6 +148,7 @@ pub fn create_at(path: &Path, header: Header) -> Result<Open, Failed> {
         store,
         path,
         torn: 0,
+        damage: Vec::new(),
         late_parts: 0,
         lock,
     })
@@ -184,6 +190,9 @@ pub fn open(
         good,
         torn,
         has_log,
+        log,
+        damage,
+        more_damage,
     } = read(&path, |record| match record {
         Record::Settings(tuned) => {
             late_parts = late_parts.max(tuned.parts_in_flight.bound());
@@ -192,10 +201,18 @@ pub fn open(
         }
         record => each(record),
     })?;
-    let has_log = has_log || torn > 0 || header.format < FORMAT;
+    let has_log = has_log || torn > 0 || !damage.is_empty() || header.format < FORMAT;
     late_parts = late_parts.max(header.settings.parts_in_flight.bound());
     header.settings = settings.unwrap_or(header.settings);
-    let store = Store::open(&path, good, has_log).map_err(|error| Failed::Io {
+    let damage = if damage.is_empty() {
+        Vec::new()
+    } else {
+        let more = (more_damage > 0).then(|| format!("and {more_damage} more stretches of it"));
+        let kept = keep_damaged(&path);
+        let said = damage.iter().map(ToString::to_string);
+        said.chain(more).chain([kept]).collect()
+    };
+    let store = Store::open(&path, good, has_log, log).map_err(|error| Failed::Io {
         path: path.display().to_string(),
         error,
     })?;
@@ -204,9 +221,29 @@ pub fn open(
         store,
         path,
         torn,
+        damage,
         late_parts: if has_log { late_parts } else { 0 },
         lock,
     })
+}
+
+/// Copies a session file whose log is damaged, before it is rewritten: what is dropped may be an edit by
+/// hand. Returns where the copy is, in words.
+fn keep_damaged(path: &Path) -> String {
+    let copy = beside(path, "damaged");
+    let copied =
+        NamedTempFile::new_in(path.parent().unwrap_or(Path::new("."))).and_then(|mut new| {
+            io::copy(&mut File::open(path)?, &mut new)?;
+            new.persist(&copy).map_err(|error| error.error)
+        });
+    match copied {
+        Ok(_) => format!(
+            "the session file as it was is kept as {}; where you edited it by hand, delete its line \
+             \"# The log begins here\" and put it back",
+            shown(&copy)
+        ),
+        Err(error) => format!("the session file as it was can't be kept: {error}"),
+    }
 }
 
 /// The id of a session begun on this day for this destination: `2026-11-23-archive-k3f9`.

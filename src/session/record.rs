@@ -40,7 +40,8 @@ use crate::{
 /// format 1: the `account` of a started upload, tickets without a `media` and with any keys, opaque
 /// `tag`s of parts, the `highest` part number of a plan that was made from another, the `file_system` of
 /// a file, moves and changed times and inodes in the log, the `owner` of the session, the `claim` of a started
-/// upload, `again`, and `[[orphan]]` tables. Format 1 is read, and rewritten in format 2 before anything is appended.
+/// upload, `again`, and `[[orphan]]` tables. The [checksums](super::checksum) of a log are comments, and a log
+/// without them is read too. Format 1 is read, and rewritten in format 2 before anything is appended.
 pub const FORMAT: u32 = 2;
 
 /// The head of a session file.
@@ -216,6 +217,8 @@ pub enum Record {
     Orphan(Box<Orphan>),
     /// The settings from now on.
     Settings(Settings),
+    /// No table: some are lost here.
+    Gap,
 }
 
 /// Why a table can't be read; with where in the table, as a byte offset, where that is known.

@@ -1,5 +1,6 @@
 //! What is written to a session file when: appends gathered into few syncs, and the whole file
-//! rewritten. Knows nothing of what the text says.
+//! rewritten. Knows nothing of what the text says; each table that is appended gets its
+//! [checksum](super::checksum).
 //!
 //! One thread owns the file. Whoever must not go on before a change is on disk waits for
 //! [`Store::barrier`]; everything else is on disk at most [`BATCH`]
@@ -36,6 +37,7 @@ use self::{
     beside::{beside, persist_new, remove_temporary, sync_folder},
     writer::Writer,
 };
+use super::checksum::Log;
 
 /// How long a change that nobody waits for may stay in memory.
 pub const BATCH: Duration = Duration::from_millis(200);
@@ -49,8 +51,9 @@ enum Job {
     Barrier(oneshot::Sender<()>),
     /// The same, and a file that took ours's place is replaced.
     Save(oneshot::Sender<()>),
-    /// This file, of this length, takes the place of the session's.
-    Replace(NamedTempFile, u64, mpsc::Sender<io::Result<()>>),
+    /// This file, of this length, takes the place of the session's. The answer says whether it did, and
+    /// whether that is on disk.
+    Replace(NamedTempFile, u64, mpsc::Sender<(bool, io::Result<()>)>),
 }
 
 #[derive(Debug, Default)]
@@ -84,6 +87,10 @@ pub struct Store {
     shared: Arc<Shared>,
     appended: u64,
     has_log: bool,
+    /// The log that is appended to …
+    log: Log,
+    /// … and the line that it begins with, where that has yet to be written.
+    beginning: Option<String>,
 }
 
 /// A save under way: see [`Store::save`].
@@ -119,7 +126,7 @@ impl Store {
         path: &Path,
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<Self> {
-        let (temporary, length) = beside(path, write)?;
+        let (temporary, length, log) = snapshot(path, write)?;
         temporary.as_file().sync_all()?;
         let file = persist_new(temporary, path)?;
         if let Err(error) = sync_folder(path) {
@@ -127,23 +134,36 @@ impl Store {
             drop(std::fs::remove_file(path));
             return Err(error);
         }
-        Ok(Self::start(path, file, length, false))
+        Ok(Self::start(path, file, length, false, (log, None)))
     }
 
     /// Opens a session file, which has to be locked, whose first `good` bytes are whole tables; what was
     /// torn behind them is cut off before anything is appended. `has_log` says whether a rewrite would
-    /// make it shorter or newer.
+    /// make it shorter or newer; `log` is what was read of its log, where that has checksums.
     ///
     /// # Errors
     /// Those of opening.
-    pub fn open(path: &Path, good: u64, has_log: bool) -> io::Result<Self> {
+    pub fn open(path: &Path, good: u64, has_log: bool, log: Option<Log>) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         remove_temporary(path);
-        Ok(Self::start(path, file, good, has_log))
+        let log = log.map_or_else(
+            || {
+                let (log, line) = Log::begin();
+                (log, Some(line))
+            },
+            |log| (log, None),
+        );
+        Ok(Self::start(path, file, good, has_log, log))
     }
 
     /// Starts the thread that owns `file`, of which the first `length` bytes count.
-    fn start(path: &Path, file: File, length: u64, has_log: bool) -> Self {
+    fn start(
+        path: &Path,
+        file: File,
+        length: u64,
+        has_log: bool,
+        (log, beginning): (Log, Option<String>),
+    ) -> Self {
         let (jobs, taken) = mpsc::channel();
         let shared = Arc::new(Shared::default());
         let mut writer = Writer::new(path.to_owned(), file, length, Arc::clone(&shared));
@@ -158,6 +178,8 @@ impl Store {
             shared,
             appended: 0,
             has_log,
+            log,
+            beginning,
         }
     }
 
@@ -173,6 +195,8 @@ impl Store {
             shared,
             appended: 1,
             has_log: true,
+            log: Log::begin().0,
+            beginning: None,
         }
     }
 
@@ -184,10 +208,13 @@ impl Store {
     }
 
     /// Appends tables that nobody waits for.
-    pub fn append(&mut self, text: String) {
-        if text.is_empty() {
+    pub fn append(&mut self, tables: String) {
+        if tables.is_empty() {
             return;
         }
+        let mut text = self.beginning.take().unwrap_or_default();
+        text.push_str(&self.log.with_checksums(&tables));
+        drop(tables);
         self.appended += 1;
         self.has_log = true;
         let length = text.len() as u64;
@@ -236,11 +263,17 @@ impl Store {
         &mut self,
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<()> {
-        let (temporary, length) = beside(&self.path, write)?;
+        let (temporary, length, log) = snapshot(&self.path, write)?;
         temporary.as_file().sync_all()?;
         let (done, answer) = mpsc::channel();
         self.send(Job::Replace(temporary, length, done));
-        answer.recv().map_err(io::Error::other)??;
+        let (replaced, saved) = answer.recv().map_err(io::Error::other)?;
+        if replaced {
+            // Also where the folder can't be synced yet: it is the file that is appended to.
+            self.log = log;
+            self.beginning = None;
+        }
+        saved?;
         self.has_log = false;
         Ok(())
     }
@@ -288,6 +321,22 @@ impl Store {
     pub fn syncs(&self) -> u64 {
         self.shared.syncs.load(Ordering::Relaxed)
     }
+}
+
+/// Writes a snapshot beside the session's file, and behind it the beginning of its log; with its length.
+///
+/// Snapshot and beginning take the file's place at once, so that nothing that happens to what is appended
+/// later makes it unknown where the log begins.
+fn snapshot(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<(NamedTempFile, u64, Log)> {
+    let (log, line) = Log::begin();
+    let (temporary, length) = beside(path, |out| {
+        write(out)?;
+        out.write_all(line.as_bytes())
+    })?;
+    Ok((temporary, length, log))
 }
 
 impl Drop for Store {

@@ -66,6 +66,13 @@ impl Walks {
         walk.is_some_and(|walk| !std::mem::replace(&mut walk.over, true))
     }
 
+    /// A walk is to be walked again, as if it had not come to its end.
+    pub fn reopen(&mut self, id: WalkId) {
+        if let Some(walk) = self.all.get_mut(&id) {
+            walk.over = false;
+        }
+    }
+
     /// Something of this walk is walked again: what that can't read will name it.
     pub fn walk_again(&mut self, id: WalkId) {
         self.again.insert(id);

@@ -19,7 +19,8 @@ use reelhaul::sandbox::{API_KEY, SECRET, SITE, Storage};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Home, MIB, Mode, PART, Piece, Running, Server, Source, in_every_mode, side_by_side, wait_for,
+    Home, MIB, Mode, PART, Piece, Running, Server, Source, edited, in_every_mode, side_by_side,
+    wait_for,
 };
 
 /// The parts of the file that [`amid_the_file`] sends.
@@ -93,7 +94,7 @@ fn an_upload_is_sent_the_way_it_was_created_whatever_the_config_says_now() {
 /// Removes from the ticket in a session how its upload is sent, which a ticket of the first edition may
 /// lack.
 fn forget_the_way(session: &Path) {
-    let text = fs::read_to_string(session).unwrap();
+    let text = edited(session);
     let (before, rest) = text.split_once(", method = \"").unwrap();
     let (_, after) = rest.split_once('"').unwrap();
     assert!(!after.contains("method = "));
@@ -402,7 +403,7 @@ fn one_odd_limit_is_undone_by_the_next_answer() {
 
 /// Makes of a session what the first edition would have written.
 fn to_format_1(session: &Path) {
-    let text = fs::read_to_string(session).unwrap();
+    let text = edited(session);
     let of_format_1 = |line: &&str| !line.starts_with("account = ");
     let lines: Vec<&str> = text.lines().filter(of_format_1).collect();
     let text = lines.join("\n") + "\n";

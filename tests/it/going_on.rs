@@ -2,11 +2,10 @@
 
 use std::{
     fs,
-    io::Write as _,
     path::{Path, PathBuf},
 };
 
-use crate::support::{Home, Mode, PART, Server, Source};
+use crate::support::{Home, Mode, PART, Server, Source, edited};
 
 fn name(session: &Path) -> String {
     let stem = session.file_stem().unwrap();
@@ -26,10 +25,8 @@ fn killed() -> (Server, Home, Source, PathBuf) {
 #[test]
 fn what_a_person_left_paused_goes_on_where_nobody_watches() {
     let (server, home, file, session) = killed();
-    let mut saved = fs::OpenOptions::new().append(true).open(&session).unwrap();
-    saved
-        .write_all(b"[[log]]\nupload = 1\nstate = \"paused\"\n\n")
-        .unwrap();
+    let paused = "[[log]]\nupload = 1\nstate = \"paused\"\n\n";
+    fs::write(&session, edited(&session) + paused).unwrap();
     let ended = home.run(["sessions"]);
     assert!(ended.stdout.contains("  paused  "), "{}", ended.stdout);
     home.resume(&[]).end().assert_code(0);

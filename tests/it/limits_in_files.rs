@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::support::{Ended, Home, MIB, Mode, PART, Server, Source, an_hour_ago};
+use crate::support::{Ended, Home, MIB, Mode, PART, Server, Source, an_hour_ago, edited};
 
 /// Makes the program one that may use this much address space, in MiB: far more than it needs.
 fn limit_memory(home: &mut Home, mib: u64) {
@@ -105,7 +105,7 @@ impl Stopped {
         run.end().assert_code(130);
         server.line(0);
         let session = home.session();
-        let text = fs::read_to_string(&session).unwrap();
+        let text = edited(&session);
         Self {
             server,
             home,

@@ -10,6 +10,7 @@ mod budget;
 mod changed;
 mod conflict;
 mod corpus;
+mod damaged_log;
 mod destinations;
 mod disk;
 mod engine;

@@ -65,6 +65,10 @@ impl Queue {
         };
         match record {
             Record::Settings(_) => Ok(()),
+            Record::Gap => {
+                self.note_gap();
+                Ok(())
+            }
             Record::Moved(moving) if !self.uploads.knows(moving.highest()) => Err(bad(format!(
                 "there is no upload with the id {}",
                 moving.highest()
@@ -87,6 +91,7 @@ impl Queue {
             Record::WalkOver(id) if self.walks.get(id).is_none() => {
                 Err(bad(format!("there is no walk with the id {id}")))
             }
+            Record::WalkOver(id) if self.is_walk_incomplete(id) => Ok(()),
             Record::WalkOver(id) => {
                 self.walk_over(id);
                 Ok(())
@@ -112,12 +117,15 @@ impl Queue {
             }
             Record::Upload(kept) => {
                 within("upload id", kept.id, MOST_UPLOADS)?;
+                self.note_passed_over(kept.id);
                 self.insert(*kept);
                 Ok(())
             }
             Record::Log(id, _) if !self.uploads.knows(id) => {
+                self.note_passed_over(id.saturating_add(1));
                 Err(bad(format!("there is no upload with the id {id}")))
             }
+            Record::Log(id, change) if !self.counts_behind_gap(id, &change) => Ok(()),
             Record::Log(id, change) => {
                 self.fits(id, &change).map_err(bad)?;
                 self.apply(id, &change);
@@ -155,6 +163,7 @@ impl Queue {
     /// To be called once when everything was restored: what is acknowledged now was there before
     /// this run.
     pub fn restored(&mut self) {
+        self.settle_gaps();
         self.tidy();
         self.sent = 0;
         self.already_there = self.bytes().acknowledged;

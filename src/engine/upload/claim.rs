@@ -219,7 +219,7 @@ impl Task {
         self.keep_durably(changes).await?;
         self.is_taken_over = !is_own;
         self.step(Step::Creating);
-        tracing::info!("{}: continues where another session stopped", self.name());
+        tracing::info!("{}: continues with what was sent before", self.name());
         if taken.complete {
             self.record_all_found();
             return Err(End::Complete);

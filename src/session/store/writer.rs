@@ -124,7 +124,10 @@ impl Writer {
                 self.waiters.push(reached);
             }
             Job::Replace(temporary, length, done) => {
-                let _ = done.send(self.replace(temporary, length));
+                let replaced = self.replace(temporary, length);
+                let is_in_place = replaced.is_ok();
+                let saved = replaced.and_then(|()| self.settle());
+                let _ = done.send((is_in_place, saved));
             }
         }
     }
@@ -247,7 +250,7 @@ impl Writer {
         sync_folder(&self.path)
     }
 
-    /// Puts a rewritten file in the place of the old one.
+    /// Puts a rewritten file in the place of the old one; its name [has yet to last](Self::settle).
     fn replace(&mut self, temporary: NamedTempFile, length: u64) -> io::Result<()> {
         self.stand_in_place()?;
         self.file = temporary.persist(&self.path).map_err(|error| error.error)?;
@@ -257,7 +260,7 @@ impl Writer {
         self.renamed = true;
         self.oldest = Some(Instant::now());
         self.last_sync = Some(Instant::now());
-        self.settle()
+        Ok(())
     }
 
     /// Makes the rewritten file's name last.
