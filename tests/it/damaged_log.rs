@@ -193,3 +193,36 @@ fn files_whose_whole_upload_is_lost_in_a_hole_keep_their_media_objects() {
         assert_eq!(uploaded(&files[..2]), before);
     });
 }
+
+#[test]
+fn what_is_uploaded_once_more_is_not_uploaded_a_third_time_though_its_start_is_lost() {
+    in_every_mode(|mode| {
+        let server = Server::start();
+        let home = Home::new(mode, &server.url);
+        let film = Source::write(home.tree().join("take.mp4"), 2 * PART + 77, 1);
+        home.up(&[]).end().assert_code(0);
+        let first = home.session();
+        server.hold_part(3, 100);
+        let run = home.up(&["--again", "--parts", "1"]);
+        server.wait_until_held(1);
+        let session = home.session_besides(&[&first]);
+        wait_for("the receipts in the session", || {
+            let text = fs::read_to_string(&session).unwrap();
+            text.contains("\npart = 2\n").then_some(())
+        });
+        assert!(run.kill().0);
+        server.release();
+        server.wait_until_hung_up();
+        server.no_faults();
+        punch(&session, HOLES[5].1);
+        home.resume_session(&session, &[]).end().assert_code(0);
+        let report = server.report();
+        report.assert_nothing_twice();
+        let there = report.there();
+        assert_eq!(there.len(), 2, "{there:#?}");
+        for media in there {
+            assert_eq!(media.state, "ready", "{media:#?}");
+            assert_eq!(media.sha256.as_deref(), Some(&*film.sha256), "{media:#?}");
+        }
+    });
+}

@@ -352,6 +352,9 @@ impl Core {
         match decide(file, &candidates, &request.compared, &self.shifts) {
             Decision::New => self.insert(request, ""),
             Decision::Uploaded(_) if request.again => {
+                if let Some(row) = self.own_again(file)? {
+                    return self.take_over(request, row, None);
+                }
                 let random: String = std::iter::repeat_with(fastrand::alphanumeric)
                     .take(12)
                     .collect();
@@ -370,6 +373,31 @@ impl Core {
             }
             Decision::Compare(object) => self.compare(object),
         }
+    }
+
+    /// What this session has started to upload once more of this file, and no upload goes on with: its
+    /// session file may have lost that.
+    fn own_again(&mut self, file: &File) -> rusqlite::Result<Option<Started>> {
+        let rows = {
+            let sql = format!(
+                "SELECT {} WHERE s.size = ?1 AND s.account = ?2 AND s.slot != '' AND s.samples = ?3 \
+                 AND s.owner = ?4 AND s.state IN (0, 1)",
+                Started::COLUMNS
+            );
+            let size = signed(file.stat.identity.size);
+            let mut sql = self.sql(&sql)?;
+            let of_size = params![size, self.account, file.samples, self.owner];
+            sql.query_map(of_size, Started::of)?
+                .collect::<rusqlite::Result<Vec<_>>>()?
+        };
+        for row in rows {
+            let names = self.names(row.object)?;
+            let is_free = !self.uses.is_used(row.object);
+            if is_free && names.iter().any(|name| name.path == file.path) {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
     }
 
     /// The objects that may have been made from the file.
