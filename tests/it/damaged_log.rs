@@ -5,7 +5,7 @@ use std::{fs, ops::Range, os::unix::fs::FileExt as _, path::Path};
 
 use serde_json::json;
 
-use crate::support::{Ended, Home, Mode, PART, Server, Source, in_every_mode, wait_for};
+use crate::support::{Ended, Home, MIB, Mode, PART, Server, Source, in_every_mode, wait_for};
 
 /// A run of three files, killed when two of them have sent two of their three parts, and all that was
 /// answered is saved.
@@ -14,7 +14,7 @@ fn killed(mode: Mode) -> (Server, Home, Vec<Source>) {
     let home = Home::new(mode, &server.url);
     let file = |number| {
         let path = home.tree().join(format!("{number} take.mp4"));
-        Source::write(path, 2 * PART + 77, number)
+        Source::write(path, 2 * PART + MIB, number)
     };
     let files: Vec<_> = (0..3).map(file).collect();
     server.script(&json!([{ "fault": "hold", "on": "part", "part": 3, "times": 100 }]));
@@ -161,7 +161,7 @@ fn files_whose_whole_upload_is_lost_in_a_hole_keep_their_media_objects() {
     in_every_mode(|mode| {
         let server = Server::start();
         let home = Home::new(mode, &server.url);
-        let sizes = [PART / 2, PART / 3, 2 * PART + 77];
+        let sizes = [PART / 2, PART / 3, 2 * PART + MIB];
         let file = |(size, number)| {
             let path = home.tree().join(format!("{number} take.mp4"));
             Source::write(path, size, number)
@@ -199,7 +199,7 @@ fn what_is_uploaded_once_more_is_not_uploaded_a_third_time_though_its_start_is_l
     in_every_mode(|mode| {
         let server = Server::start();
         let home = Home::new(mode, &server.url);
-        let film = Source::write(home.tree().join("take.mp4"), 2 * PART + 77, 1);
+        let film = Source::write(home.tree().join("take.mp4"), 2 * PART + MIB, 1);
         home.up(&[]).end().assert_code(0);
         let first = home.session();
         server.hold_part(3, 100);
