@@ -147,6 +147,11 @@ pub trait Account: Send + Sync + fmt::Debug {
         None
     }
 
+    /// Whether its id is made of its key, so that an account whose key was replaced has another id.
+    fn has_id_of_its_key(&self) -> bool {
+        false
+    }
+
     /// A key by which tickets are encrypted wherever else than in a session's file they are kept, made
     /// from the account's secret; `None`: they are kept nowhere else.
     fn ticket_key(&self) -> Option<TicketKey> {

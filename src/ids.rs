@@ -108,6 +108,12 @@ impl AccountId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// What is the same in the ids of all accounts of this kind at this host and port.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.0.split_inclusive('/').next().unwrap_or_default()
+    }
 }
 
 impl From<String> for AccountId {

@@ -10,6 +10,7 @@ mod import;
 mod logs;
 mod report;
 mod run;
+mod same_account;
 mod screen;
 mod sessions;
 mod told;

@@ -56,7 +56,7 @@ use crate::secret::Secret;
 pub const SITE: &str = "Site0001";
 /// The JW Player API secret that is accepted unless [`Options::secret`] says otherwise.
 pub const SECRET: &str = "sandbox-secret";
-/// The api.video API key that is accepted unless [`Options::api_key`] says otherwise.
+/// The api.video API key that is accepted unless [`Options::api_keys`] says otherwise.
 pub const API_KEY: &str = "sandbox-key";
 
 /// What becomes of the bytes that arrive.
@@ -119,8 +119,8 @@ pub struct Options {
     pub site_id: String,
     /// The JW Player API secret that is accepted.
     pub secret: String,
-    /// The api.video API key that is accepted.
-    pub api_key: String,
+    /// The api.video API keys that are accepted: all of them open one workspace.
+    pub api_keys: Vec<String>,
 }
 
 impl Default for Options {
@@ -140,7 +140,7 @@ impl Default for Options {
             truncate_gaps: false,
             site_id: SITE.to_owned(),
             secret: SECRET.to_owned(),
-            api_key: API_KEY.to_owned(),
+            api_keys: vec![API_KEY.to_owned()],
         }
     }
 }

@@ -206,6 +206,10 @@ impl Account for ApiVideo {
         &self.limits
     }
 
+    fn has_id_of_its_key(&self) -> bool {
+        true
+    }
+
     fn ticket_key(&self) -> Option<TicketKey> {
         Some(self.ticket_key)
     }

@@ -8,9 +8,12 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{destinations::Chosen, sessions};
+use super::{
+    destinations::Chosen,
+    same_account::{Has, NEWEST, has_one},
+    sessions,
+};
 use crate::{
-    destination::MediaStatus,
     engine::queue::Queue,
     error::{Error, Kind, Result},
     ids::{AccountId, MediaId},
@@ -21,9 +24,6 @@ use crate::{
     session::{Kept, lock},
     state::State,
 };
-
-/// How many media objects of a session that does not name its account are asked for.
-const NEWEST: usize = 10;
 
 /// Takes in what these sessions made at the account, where the ledger lacks it. One that can't be read,
 /// or of which nothing shows that it was at this account, is passed over with a warning: its files are
@@ -75,7 +75,10 @@ async fn session(ledger: &Arc<Sqlite>, file: SessionFile, chosen: &Chosen) -> Re
     let (path, asked) = (file.path.clone(), Arc::clone(ledger));
     let read = blocking(move || read(&path, &asked)).await??;
     let Some(read) = read else { return Ok(()) };
-    let Some(found) = of_account(read.uploads, &read.name, &read.destination, chosen).await else {
+    let asked = Arc::clone(ledger);
+    let ours = blocking(move || asked.account_ids()).await??;
+    let found = of_account(read.uploads, &read.name, &read.destination, &ours, chosen);
+    let Some(found) = found.await else {
         return Ok(());
     };
     let count = found.len();
@@ -138,20 +141,26 @@ async fn of_account(
     uploads: Vec<Kept>,
     name: &str,
     destination: &str,
+    ours: &[AccountId],
     chosen: &Chosen,
 ) -> Option<Vec<Upload>> {
-    let ours: &AccountId = chosen.account.id();
-    let is_unsaid = |kept: &Kept| kept.account.is_none();
-    let mut unsaid: Vec<MediaId> = Vec::new();
-    if destination == chosen.name {
-        let newest_first = uploads.iter().rev().filter(|kept| is_unsaid(kept));
-        unsaid = newest_first.filter_map(media).take(NEWEST).collect();
-    }
+    let account = &chosen.account;
+    // Neither a session of the first edition nor one from before a new key says that it was here.
+    let is_unsaid = |kept: &Kept| match &kept.account {
+        None => destination == chosen.name,
+        Some(said) => {
+            let may_be = account.has_id_of_its_key() && said.host() == account.id().host();
+            may_be && !ours.contains(said)
+        }
+    };
+    let newest_first = uploads.iter().rev().filter(|kept| is_unsaid(kept));
+    let unsaid: Vec<MediaId> = newest_first.filter_map(media).take(NEWEST).collect();
     let is_proven = !unsaid.is_empty() && is_there(&unsaid, name, chosen).await?;
-    let of_account = uploads.into_iter().filter(|kept| match &kept.account {
-        Some(account) => account == ours,
-        None => is_proven,
-    });
+    let is_ours = |kept: &Kept| match &kept.account {
+        Some(said) if ours.contains(said) => true,
+        _ => is_proven && is_unsaid(kept),
+    };
+    let of_account = uploads.iter().filter(|kept| is_ours(kept)).cloned();
     Some(of_account.filter_map(upload).collect())
 }
 
@@ -162,26 +171,22 @@ fn media(kept: &Kept) -> Option<MediaId> {
 
 /// Whether the account has one of these media objects; `None` where it can't be asked.
 async fn is_there(media: &[MediaId], name: &str, chosen: &Chosen) -> Option<bool> {
-    let batch = chosen.account.status(media).await;
-    if batch.known().any(|status| *status != MediaStatus::Gone) {
-        return Some(true);
-    }
-    let why = match batch.outcome() {
-        Err(error) => error.to_string(),
-        Ok(()) if batch.known().count() < media.len() => "it did not answer for all".to_owned(),
-        Ok(()) => {
+    let account = chosen.account.describe();
+    let why = match has_one(&*chosen.account, media).await {
+        Has::One => return Some(true),
+        Has::None => {
             tracing::warn!(
-                "{} has none of the newest media objects of the session {name}: what that uploaded \
-                 is not skipped",
-                chosen.account.describe()
+                "{account} has none of the newest media objects of the session {name}: what that uploaded \
+                 is not skipped"
             );
             return Some(false);
         }
+        Has::Unknown(Some(error)) => error.to_string(),
+        Has::Unknown(None) => "it did not answer for all".to_owned(),
     };
     tracing::warn!(
-        "whether the session {name} uploaded to {} is not known ({why}): what that uploaded is not \
-         skipped",
-        chosen.account.describe()
+        "whether the session {name} uploaded to {account} is not known ({why}): what that uploaded is not \
+         skipped"
     );
     None
 }

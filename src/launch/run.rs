@@ -12,7 +12,7 @@ use super::{
     LEFT, Stopped, background,
     destinations::Chosen,
     farewell::{farewell, skipped},
-    import,
+    import, same_account,
     screen::{self, Seen, Shown},
     sessions,
     told::say,
@@ -169,6 +169,7 @@ async fn open_ledger(
         file: &session.path,
     };
     let ledger = ledger::open(folder, of, &*chosen.account).map_err(Stopped::usage)?;
+    same_account::in_ledger(&ledger, &*chosen.account).await?;
     if let Some(older) = older {
         let imported = import::sessions(&ledger, older.list(), chosen).await;
         imported.map_err(Stopped::usage)?;

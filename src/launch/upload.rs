@@ -10,13 +10,13 @@ use super::{
     destinations::{self, Chosen},
     load,
     run::{Work, run},
+    same_account,
     screen::Shown,
     sessions,
 };
 use crate::{
     cli::{self, Global, Tuning},
     config::{self, Config},
-    destination::MediaStatus,
     engine::{
         protocol::{Command, Filter, Show, State, Targets},
         queue::Queue,
@@ -130,7 +130,7 @@ async fn go_on(
     }
     let chosen = destinations::choose(config, Some(&name)).await?;
     reach(&chosen, &screen).await?;
-    same_account(&chosen, &session, &queue).await?;
+    same_account::of_session(&chosen, &session.header.id, &queue).await?;
     let mut commands = Vec::new();
     // What was in force when it was left may no longer be.
     session
@@ -190,45 +190,6 @@ async fn reach(chosen: &Chosen, screen: &Shown) -> Result<(), Stopped> {
         };
         tokio::time::sleep(wait).await;
     }
-}
-
-/// How many media objects of an account that is not known are asked for.
-const NEWEST: usize = 10;
-
-/// Refuses to resume uploads at another account than the one they were started at, which has none of
-/// what was sent. An account whose key was changed has another id and the same media objects: one that
-/// is found shows that.
-async fn same_account(chosen: &Chosen, session: &Open, queue: &Queue) -> Result<(), Stopped> {
-    let account = &chosen.account;
-    let started = queue.started_elsewhere(account.id(), NEWEST);
-    let Some((other, _)) = started.first() else {
-        return Ok(());
-    };
-    let media: Vec<_> = started.iter().map(|(_, media)| media.clone()).collect();
-    let batch = account.status(&media).await;
-    if batch.known().any(|status| *status != MediaStatus::Gone) {
-        return Ok(());
-    }
-    match batch.outcome() {
-        Err(error) if error.kind.retried() => {
-            tracing::warn!("whether {other} is the account of this session is not known: {error}");
-            return Ok(());
-        }
-        Err(error) => return Err(destinations::unusable(error)),
-        // One that is not known may be there.
-        Ok(()) if batch.known().count() < media.len() => return Ok(()),
-        Ok(()) => {}
-    }
-    Err(Stopped::usage(format!(
-        "the session {} was started at the account {other}, and the destination {} is {} now ({}), \
-         which has none of its media objects. Nothing was sent. Point {} back at that account, or start \
-         another session: reelhaul up",
-        session.header.id,
-        chosen.name,
-        account.id(),
-        account.describe(),
-        chosen.name,
-    )))
 }
 
 /// A part size that the destination does not take is not taken in silence.

@@ -12,7 +12,9 @@
 //! | `worker` | the thread, and what shares a commit |
 //! | `known` | what a scan asks |
 //! | `import` | what older sessions and those of a lost ledger made |
+//! | `accounts` | the ids of one account |
 
+mod accounts;
 mod core;
 mod import;
 mod known;

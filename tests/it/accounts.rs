@@ -6,7 +6,7 @@ use std::{
     fs,
     io::copy,
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -506,7 +506,7 @@ fn an_account_whose_key_was_changed_is_the_same_account() {
     drop(server);
     let server = Server::with(|options| {
         options.storage = storage();
-        options.api_key = "another-key".to_owned();
+        options.api_keys = vec!["another-key".to_owned()];
     });
     let config = Mode::ApiVideoBytes.config(&server.url);
     home.write_config(&config.replace(API_KEY, "another-key"));
@@ -514,6 +514,119 @@ fn an_account_whose_key_was_changed_is_the_same_account() {
     let report = server.report();
     assert_eq!(report.media.len(), 1);
     report.assert_holds(&[file]);
+}
+
+/// An account with two keys, and one with a library of its own at the same host; a tree of films, and what
+/// `up` of that tree makes under a key.
+struct TwoKeys {
+    server: Server,
+    home: Home,
+    films: Vec<Source>,
+}
+
+const NEW_KEY: &str = "another-key";
+
+impl TwoKeys {
+    fn new() -> Self {
+        let keys = [API_KEY, NEW_KEY].map(str::to_owned).to_vec();
+        let server = Server::with(|options| options.api_keys = keys);
+        let home = Home::new(Mode::ApiVideoBytes, &server.url);
+        let film = |number| {
+            let path = home.tree().join(format!("take {number}.mov"));
+            Source::write(path, PART + number * MIB, number)
+        };
+        let films = (0..3).map(film).collect();
+        Self {
+            server,
+            home,
+            films,
+        }
+    }
+
+    fn use_key(&self, key: &str) {
+        let config = Mode::ApiVideoBytes.config(&self.server.url);
+        self.home.write_config(&config.replace(API_KEY, key));
+    }
+
+    fn ledger(&self) -> PathBuf {
+        self.home.dir.path().join("state/reelhaul/ledger.db")
+    }
+
+    /// Nothing was sent, and each film is there once.
+    fn assert_skips_all(&self, run: Running) {
+        let ended = run.end();
+        ended.assert_code(0);
+        assert_eq!(ended.summary()["bytes"]["sent"], 0, "{}", ended.output());
+        let report = self.server.report();
+        assert_eq!(report.media.len(), self.films.len());
+        report.assert_holds(&self.films);
+    }
+}
+
+#[test]
+fn what_is_uploaded_is_known_under_a_new_key_and_under_the_old_one_again() {
+    let it = TwoKeys::new();
+    it.home.up(&[]).end().assert_code(0);
+    for key in [NEW_KEY, API_KEY, NEW_KEY] {
+        it.use_key(key);
+        it.assert_skips_all(it.home.up(&[]));
+    }
+    // What goes out under the new key is known under the old one.
+    let more = Source::write(it.home.tree().join("more.mov"), MIB, 9);
+    it.home.up(&[]).end().assert_code(0);
+    it.use_key(API_KEY);
+    let films = it.films.into_iter().chain([more]).collect();
+    let it = TwoKeys { films, ..it };
+    it.assert_skips_all(it.home.up(&[]));
+}
+
+#[test]
+fn sessions_from_before_a_new_key_are_taken_into_a_ledger_that_was_lost() {
+    let it = TwoKeys::new();
+    it.home.up(&[]).end().assert_code(0);
+    fs::remove_file(it.ledger()).unwrap();
+    it.use_key(NEW_KEY);
+    it.assert_skips_all(it.home.up(&[]));
+}
+
+#[test]
+fn nothing_is_started_under_a_new_key_while_it_is_not_known_whose_it_is() {
+    let it = TwoKeys::new();
+    it.home.up(&[]).end().assert_code(0);
+    it.use_key(NEW_KEY);
+    it.server
+        .script(&json!([{ "fault": "error-before", "on": "status", "times": 100 }]));
+    let ended = it.home.up(&[]).end();
+    ended.assert_code(2);
+    assert!(
+        ended.stderr.contains("nothing was started"),
+        "{}",
+        ended.stderr
+    );
+    it.server.no_faults();
+    it.assert_skips_all(it.home.up(&[]));
+}
+
+#[test]
+fn an_account_that_has_none_of_what_another_one_has_is_an_account_of_its_own() {
+    let it = TwoKeys::new();
+    it.home.up(&[]).end().assert_code(0);
+    // As if all of it had gone to another one at this host, and its session were gone.
+    fs::remove_dir_all(it.home.session().parent().unwrap()).unwrap();
+    let ledger = rusqlite::Connection::open(it.ledger()).unwrap();
+    let moved = ledger.execute("UPDATE accepted SET media = 'vi' || id", ());
+    assert_eq!(moved.unwrap(), it.films.len());
+    drop(ledger);
+    it.use_key(NEW_KEY);
+    it.home.up(&[]).end().assert_code(0);
+    assert_eq!(it.server.report().media.len(), 2 * it.films.len());
+    // What each of the two has is still known.
+    let before = it.server.report().media.len();
+    for key in [API_KEY, NEW_KEY] {
+        it.use_key(key);
+        it.home.up(&[]).end().assert_code(0);
+        assert_eq!(it.server.report().media.len(), before);
+    }
 }
 
 #[test]

@@ -936,6 +936,6 @@ fn account(connection: &Connection, account: &AccountId) -> rusqlite::Result<i64
         "INSERT INTO account (text) VALUES (?1) ON CONFLICT DO NOTHING",
         [account.as_str()],
     )?;
-    let find = "SELECT id FROM account WHERE text = ?1";
+    let find = "SELECT coalesce(same, id) FROM account WHERE text = ?1";
     connection.query_row(find, [account.as_str()], |row| row.get(0))
 }

@@ -5,7 +5,7 @@
 //! | `started` | objects that are not accepted: under way, failed, discarded |
 //! | `accepted` | objects that the account has taken in: written once, and short |
 //! | `name` | the names of both, those of an object side by side |
-//! | `account`, `owner`, `folder`, `file_system` | long values, by number |
+//! | `account`, `owner`, `folder`, `file_system` | long values, by number; an account may have several ids |
 //! | `imported` | session files whose uploads are in the ledger, as `stat` said of them then |
 //! | `forgotten` | media objects that a person had forgotten: no import takes them in again |
 //! | `meta` | the ledger's id |
@@ -37,7 +37,11 @@ const REBUILD: &str = "move it away: the next start makes it anew from the sessi
 
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE account (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
+CREATE TABLE account (
+    id INTEGER PRIMARY KEY,
+    text TEXT NOT NULL UNIQUE,
+    same INTEGER
+);
 CREATE TABLE owner (
     id INTEGER PRIMARY KEY,
     key TEXT NOT NULL UNIQUE,

@@ -57,8 +57,8 @@ pub(super) fn check(ask: &Ask) -> Result<(), Problem> {
         ));
     };
     if let Some(basic) = given.strip_prefix("Basic ") {
-        let wanted = BASE64_STANDARD.encode(format!("{}:", ask.house.options.api_key));
-        return if basic == wanted {
+        let keys = &mut ask.house.options.api_keys.iter();
+        return if keys.any(|key| basic == BASE64_STANDARD.encode(format!("{key}:"))) {
             Ok(())
         } else {
             Err(unauthorized(
@@ -99,7 +99,7 @@ fn tokens(ask: &Ask) -> Response {
 }
 
 pub(super) fn log_in(ask: &Ask, body: &[u8]) -> Result<Response, Problem> {
-    if text(body, "apiKey").is_some_and(|key| key == ask.house.options.api_key) {
+    if text(body, "apiKey").is_some_and(|key| ask.house.options.api_keys.contains(&key)) {
         Ok(tokens(ask))
     } else {
         Err(bad_credentials("apiKey"))
