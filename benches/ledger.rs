@@ -27,7 +27,7 @@ use reelhaul::{
         Claimed, Digest, File, Ledger, Request, Write,
         owner::Owner,
         samples::Samples,
-        sqlite::{Options, Sqlite},
+        sqlite::{Machine, Options, Sqlite},
     },
     plan::PartPlan,
 };
@@ -93,6 +93,7 @@ fn open(path: &Path) -> Sqlite {
         session: ("bench".into(), "/sessions/bench.toml".into()),
         account: AccountId::new("jwplayer", "api.jwplayer.com", 443, "AbCd1234"),
         ticket_key: Some([7; 32]),
+        machine: Machine::default(),
         now: || 1_764_000_000,
     })
     .unwrap()

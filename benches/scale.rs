@@ -195,6 +195,7 @@ fn engine(session: Open, queue: Queue, account: Arc<dyn Account>) -> Engine {
         owner: &session.header.owner,
         name: &session.header.id,
         file: &session.path,
+        adopts: false,
     };
     let folder = session.path.parent().unwrap();
     let parts = Parts {

@@ -60,6 +60,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         owner: &session.header.owner,
         name: &session.header.id,
         file: &session.path,
+        adopts: false,
     };
     let (handle, ended) = engine::spawn(engine::Parts {
         ledger: ledger::open(home.path(), of, &*account)?,

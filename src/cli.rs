@@ -112,6 +112,9 @@ pub struct Up {
     /// Don't wait for files that another session is uploading: end with exit code 1
     #[arg(long)]
     pub no_wait: bool,
+    /// Use a state folder that was made on another machine, and that no other machine uses any more
+    #[arg(long)]
+    pub adopt: bool,
     /// Only files that match: by name ("*.mov") or by path below PATH ("2019/**"); may be repeated
     #[arg(long, value_name = "GLOB")]
     pub include: Vec<String>,
@@ -154,6 +157,9 @@ pub struct Resume {
     /// Don't wait for files that another session is uploading: end with exit code 1
     #[arg(long)]
     pub no_wait: bool,
+    /// Use a state folder that was made on another machine, and that no other machine uses any more
+    #[arg(long)]
+    pub adopt: bool,
     /// How it goes out.
     #[command(flatten)]
     pub tuning: Tuning,

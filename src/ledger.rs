@@ -41,13 +41,14 @@ use async_trait::async_trait;
 use self::{
     owner::Owner,
     samples::Samples,
-    sqlite::{Options, Sqlite},
+    sqlite::{Machine, Options, Sqlite},
 };
 use crate::{
     destination::{Account, Md5, Ticket},
     error::{Error, Kind, Result},
     identity::FileStat,
     ids::{Claim, MediaId, ObjectId},
+    machine::machine_id,
     plan::{PartNumber, PartPlan},
 };
 
@@ -369,6 +370,8 @@ pub struct Session<'a> {
     pub name: &'a str,
     /// Its file.
     pub file: &'a Path,
+    /// Whether it adopts the ledger of another machine.
+    pub adopts: bool,
 }
 
 /// Opens the ledger in a folder for a session, at one account; makes it where there is none. The session
@@ -387,6 +390,10 @@ pub fn open(folder: &Path, session: Session<'_>, account: &dyn Account) -> Resul
         session: (session.name.to_owned(), session.file.to_owned()),
         account: account.id().clone(),
         ticket_key: account.ticket_key().map(|key| key.0),
+        machine: Machine {
+            id: machine_id(),
+            adopts: session.adopts,
+        },
         now: || jiff::Timestamp::now().as_second(),
     });
     Ok(Arc::new(ledger.map_err(|error| failed(&error))?))

@@ -78,6 +78,7 @@ pub mod journal;
 pub mod launch;
 pub mod ledger;
 pub mod limiter;
+pub mod machine;
 pub mod metadata;
 pub mod outlet;
 pub mod path;

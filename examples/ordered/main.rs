@@ -98,6 +98,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         owner: &session.header.owner,
         name: &session.header.id,
         file: &session.path,
+        adopts: false,
     };
     let folder = session.path.parent().unwrap_or(Path::new("."));
     let (handle, ended) = engine::spawn(engine::Parts {

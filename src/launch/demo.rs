@@ -67,6 +67,7 @@ pub(super) async fn demo(global: &Global, asked: cli::Demo) -> Result<u8, Stoppe
         queue: Queue::default(),
         ledger: sessions.path().to_owned(),
         older: None,
+        adopts: false,
         no_wait: false,
         commands: vec![Command::Add(add)],
         unnamed: false,

@@ -39,6 +39,8 @@ pub(super) struct Work {
     pub(super) ledger: PathBuf,
     /// The sessions whose uploads are taken into the ledger first, where it does not have them.
     pub(super) older: Option<Folder>,
+    /// Whether the ledger of another machine is adopted.
+    pub(super) adopts: bool,
     /// Whether the run ends without the files that other sessions upload.
     pub(super) no_wait: bool,
     /// What the engine is told first.
@@ -66,11 +68,19 @@ pub(super) async fn run(
         queue,
         ledger,
         older,
+        adopts,
         no_wait,
         commands,
         unnamed,
     } = work;
-    let opened = open_ledger(&ledger, &session, &chosen, older).await;
+    let name = sessions::name(&session.header.id, &session.path);
+    let of = ledger::Session {
+        owner: &session.header.owner,
+        name: &name,
+        file: &session.path,
+        adopts,
+    };
+    let opened = open_ledger(&ledger, of, &chosen, older).await;
     let ledger = opened.inspect_err(|_| {
         if unnamed {
             sessions::forget(&session.path);
@@ -158,17 +168,11 @@ pub(super) async fn run(
 /// Opens the ledger, and takes in what it lacks of the sessions that are saved.
 async fn open_ledger(
     folder: &Path,
-    session: &Open,
+    session: ledger::Session<'_>,
     chosen: &Chosen,
     older: Option<Folder>,
 ) -> Result<Arc<dyn Ledger>, Stopped> {
-    let name = sessions::name(&session.header.id, &session.path);
-    let of = ledger::Session {
-        owner: &session.header.owner,
-        name: &name,
-        file: &session.path,
-    };
-    let ledger = ledger::open(folder, of, &*chosen.account).map_err(Stopped::usage)?;
+    let ledger = ledger::open(folder, session, &*chosen.account).map_err(Stopped::usage)?;
     same_account::in_ledger(&ledger, &*chosen.account).await?;
     if let Some(older) = older {
         let imported = import::sessions(&ledger, older.list(), chosen).await;

@@ -52,6 +52,7 @@ pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
         let again = Again {
             commands: vec![Command::Add(add)],
             to: up.to.clone(),
+            adopts: up.adopt,
             no_wait: up.no_wait,
         };
         return go_on((global, &config), path, again, up.tuning, screen).await;
@@ -65,6 +66,7 @@ pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
         queue: Queue::default(),
         ledger: config::state_dir().map_err(Stopped::usage)?,
         older: Some(sessions::folder()?),
+        adopts: up.adopt,
         no_wait: up.no_wait,
         commands: vec![Command::Add(add)],
         unnamed: file.is_none(),
@@ -97,6 +99,7 @@ pub(super) async fn resume(global: &Global, resume: cli::Resume) -> Result<u8, S
     let again = Again {
         commands,
         to: None,
+        adopts: resume.adopt,
         no_wait: resume.no_wait,
     };
     go_on((global, &config), &path, again, resume.tuning, screen).await
@@ -108,6 +111,8 @@ struct Again {
     commands: Vec<Command>,
     /// The destination it has to have, where one was named.
     to: Option<String>,
+    /// Whether the ledger of another machine is adopted.
+    adopts: bool,
     /// Whether the run ends without the files that other sessions upload.
     no_wait: bool,
 }
@@ -153,6 +158,7 @@ async fn go_on(
         queue,
         ledger: config::state_dir().map_err(Stopped::usage)?,
         older: Some(sessions::folder()?),
+        adopts: again.adopts,
         no_wait: again.no_wait,
         commands,
         unnamed: false,

@@ -13,11 +13,13 @@
 //! | `known` | what a scan asks |
 //! | `import` | what older sessions and those of a lost ledger made |
 //! | `accounts` | the ids of one account |
+//! | `machine` | the machine that it belongs to |
 
 mod accounts;
 mod core;
 mod import;
 mod known;
+mod machine;
 mod schema;
 mod values;
 mod worker;
@@ -36,12 +38,12 @@ use std::{
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
-pub use self::schema::OpenFailed;
 use self::{
     core::Core,
     known::{IN_ONE_GO, Index},
     worker::{Job, Work, failed},
 };
+pub use self::{machine::Machine, schema::OpenFailed};
 use super::{Claimed, InUse, Ledger, Request, Uploaded, Uses, Wait, Write, owner::Owner, seal};
 use crate::{
     error::{Error, Kind, Result},
@@ -66,6 +68,8 @@ pub struct Options {
     pub account: AccountId,
     /// What tickets are encrypted with; `None`: none is kept.
     pub ticket_key: Option<[u8; seal::KEY]>,
+    /// The machine that opens it.
+    pub machine: Machine,
     /// The seconds since 1970.
     pub now: fn() -> i64,
 }

@@ -64,6 +64,7 @@ fn of_session(session: Open, queue: Queue) -> Actor {
         owner: &session.header.owner,
         name: &session.header.id,
         file: &session.path,
+        adopts: false,
     };
     // A scan of the engine before, which is about to end, may still have it.
     let opened = loop {

@@ -9,7 +9,7 @@ use std::{
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::{
-    Options,
+    Options, machine,
     schema::{self, OpenFailed},
     values::{self, Bytes, Time, mark, of_plan, signed, split, unsigned},
 };
@@ -127,6 +127,7 @@ impl Core {
     ) -> Result<(Self, owner::Owner), OpenFailed> {
         let connection = schema::open(options.file.as_deref(), patience)?;
         let path = options.file.unwrap_or_else(|| "in memory".into());
+        machine::check(&connection, &path, &options.machine)?;
         let (id, account, owner, is_new) = schema::in_transaction(&connection, || {
             let id = "SELECT value FROM meta WHERE key = 'id'";
             let id: String = connection.query_row(id, (), |row| row.get(0))?;

@@ -8,7 +8,7 @@
 //! | `account`, `owner`, `folder`, `file_system` | long values, by number; an account may have several ids |
 //! | `imported` | session files whose uploads are in the ledger, as `stat` said of them then |
 //! | `forgotten` | media objects that a person had forgotten: no import takes them in again |
-//! | `meta` | the ledger's id |
+//! | `meta` | the ledger's id, and that of its machine |
 //!
 //! An object has one number in both tables, which no other object ever gets, in this ledger or in the one
 //! that it is rebuilt from sessions of: those may name their old claims.
@@ -140,6 +140,13 @@ pub enum OpenFailed {
         /// Its edition.
         version: i64,
     },
+    /// It is of another machine, or a copy of one.
+    #[error(
+        "the ledger {0} was made on another machine: it knows nothing of what that has uploaded since it \
+         was copied or restored, and nothing was started. To go on with it here, say --adopt once; two \
+         machines need two state folders (XDG_STATE_HOME)"
+    )]
+    OtherMachine(PathBuf),
     /// It can't be read as a whole.
     #[error("the ledger {path} is damaged ({words}); {REBUILD}")]
     Damaged {
@@ -306,7 +313,7 @@ pub(super) fn roll_back(connection: &Connection) {
 }
 
 /// A new ledger's id: eight letters and digits.
-fn new_id() -> String {
+pub(super) fn new_id() -> String {
     let mut random = fastrand::Rng::new();
     (0..8)
         .map(|_| random.alphanumeric().to_ascii_lowercase())

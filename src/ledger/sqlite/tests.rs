@@ -44,6 +44,7 @@ impl Machine {
             ),
             account: AccountId::new("jwplayer", "api.jwplayer.com", 443, "site"),
             ticket_key: Some(KEY),
+            machine: crate::ledger::sqlite::Machine::default(),
             now: || NOW,
         }
     }

@@ -5,6 +5,7 @@ mod claims;
 mod crash;
 mod identity;
 mod import;
+mod machine;
 mod scenes;
 mod takeovers;
 

@@ -203,6 +203,7 @@ pub(crate) fn ledger(session: &Open, account: &dyn Account) -> Arc<dyn Ledger> {
         owner: &session.header.owner,
         name: &session.header.id,
         file: &session.path,
+        adopts: false,
     };
     ledger::open(session.path.parent().unwrap(), of, account).unwrap()
 }
