@@ -67,7 +67,7 @@ pub struct Global {
 pub enum Command {
     /// Queue files and folders, and upload what is media ("up" may be left out)
     Up(Up),
-    /// Go on with a session: the newest unfinished one when none is named
+    /// Go on with a session: the newest unfinished one that does not run when none is named
     Resume(Resume),
     /// List the sessions that are saved, and how far each is
     Sessions(Sessions),

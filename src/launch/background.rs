@@ -172,8 +172,7 @@ pub async fn go_on_in_background(
     places: &Places,
 ) -> Result<Background, Stopped> {
     let failed = |words: String| {
-        let stem = session_file.file_stem().unwrap_or_default();
-        let name = sessions::name(&stem.to_string_lossy(), session_file);
+        let name = sessions::name_of(session_file);
         Stopped::left(format!(
             "the session could not go on in the background: {words}\nit is saved; go on with: \
              reelhaul resume {name}"

@@ -42,6 +42,14 @@ pub(super) fn name(id: &str, file: &Path) -> String {
     }
 }
 
+/// The same, of a session that is known by its file alone.
+pub(super) fn name_of(file: &Path) -> String {
+    name(
+        &file.file_stem().unwrap_or_default().to_string_lossy(),
+        file,
+    )
+}
+
 /// Reads a session without opening it.
 pub(super) fn glance(path: &Path) -> Result<(Opened, Queue), Stopped> {
     let mut queue = Queue::default();
@@ -203,30 +211,48 @@ pub(super) fn list(json: bool) -> Result<u8, Stopped> {
     Ok(DONE)
 }
 
-/// The newest session with something left to do. One that runs is not passed over: whoever means it
-/// would go on with another one unawares.
+/// Of a session that something is left of: who has it open, if anyone does. `None` for a finished one,
+/// and for one that can't be read.
+fn unfinished(path: &Path) -> Option<Option<String>> {
+    let (_, queue) = glance(path).ok()?;
+    let holder = lock::holder(path);
+    let is_walking = holder.is_some() && queue.is_empty();
+    (queue.left() > 0 || is_walking).then_some(holder)
+}
+
+/// The newest session that something is left of and that does not run.
 pub(super) fn newest_unfinished() -> Result<PathBuf, Stopped> {
+    let mut running = Vec::new();
     for path in folder()?.list() {
-        let Ok((_, queue)) = glance(&path) else {
-            continue;
-        };
-        let holder = lock::holder(&path);
-        let walking = holder.is_some() && queue.is_empty();
-        if queue.left() == 0 && !walking {
-            continue;
+        match unfinished(&path) {
+            None => {}
+            Some(None) => return Ok(path),
+            Some(Some(holder)) => running.push((path, holder)),
         }
-        let Some(holder) = holder else {
-            return Ok(path);
-        };
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let name = name(&stem, &path);
-        return Err(Stopped::left(format!(
-            "the session {name} still runs ({}); see it with: reelhaul attach {name}\nto resume \
-             another one, name it: `reelhaul sessions` lists them",
-            process(&holder)
-        )));
     }
-    Err(Stopped::usage(
-        "no session is unfinished; `reelhaul sessions` lists what is saved",
-    ))
+    Err(nothing_to_resume(&running))
+}
+
+/// Why no session can be resumed, where these run.
+fn nothing_to_resume(running: &[(PathBuf, String)]) -> Stopped {
+    match running {
+        [] => Stopped::usage("no session is unfinished; `reelhaul sessions` lists what is saved"),
+        [(path, holder)] => {
+            let name = name_of(path);
+            Stopped::left(format!(
+                "the session {name} still runs ({}), and no other one is unfinished; see it with: \
+                 reelhaul attach {name}",
+                process(holder)
+            ))
+        }
+        several => {
+            let attach =
+                |(path, _): &(PathBuf, _)| format!("\n  reelhaul attach {}", name_of(path));
+            let attach: String = several.iter().map(attach).collect();
+            Stopped::left(format!(
+                "{} sessions still run, and no other one is unfinished; see one of them with:{attach}",
+                several.len()
+            ))
+        }
+    }
 }

@@ -240,8 +240,7 @@ async fn open(path: &Path) -> Result<(Open, Queue), Stopped> {
     let opening = tokio::task::spawn_blocking(move || Queue::open(&file));
     let opened = opening.await.map_err(Stopped::left)?;
     let (session, queue) = opened.map_err(|error| {
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let name = sessions::name(&stem, path);
+        let name = sessions::name_of(path);
         match error {
             folder::Failed::Locked(Locked::InUse(holder)) => Stopped::usage(format!(
                 "the session {name} is in use by {}; see it with: reelhaul attach {name}",

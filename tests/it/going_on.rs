@@ -5,7 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::support::{Home, Mode, PART, Server, Source, edited};
+use serde_json::json;
+
+use crate::support::{Home, Mode, PART, Running, Server, Source, edited};
 
 fn name(session: &Path) -> String {
     let stem = session.file_stem().unwrap();
@@ -35,30 +37,65 @@ fn what_a_person_left_paused_goes_on_where_nobody_watches() {
 }
 
 #[test]
-fn a_session_that_runs_is_not_passed_over_for_an_older_one() {
+fn resume_passes_over_a_session_that_runs_and_names_it_when_no_other_is_left() {
     let (server, home, file, older) = killed();
-    let other = Source::write(home.tree().join("other.mov"), 1000, 2);
+    let other = Source::write(home.dir.path().join("other/other.mov"), 1000, 2);
     server.no_faults();
-    server.hold_parts();
-    let run = home.up(&["--parts", "1"]);
+    server.script(&json!([{ "fault": "hold", "on": "part", "part": 1 }]));
+    let run = home.up_paths(&[&other.path], &[]);
     server.wait_until_held(1);
-    let sessions = home.sessions();
-    let newer = sessions.iter().find(|path| **path != older).unwrap();
+    let newer = home.session_besides(&[&older]);
+
+    // The newest runs: the one before it is resumed.
+    let ended = home.resume(&[]).end();
+    ended.assert_code(0);
+    assert_eq!(ended.summary()["session"], *name(&older));
+    server.report().assert_nothing_twice();
+
     let ended = home.resume(&[]).end();
     ended.assert_code(1);
-    let attach = format!("reelhaul attach {}", name(newer));
+    let attach = format!("reelhaul attach {}", name(&newer));
     for words in ["still runs (process ", &attach] {
         assert!(ended.stderr.contains(words), "{}", ended.stderr);
     }
-    let ended = home.resume(&[&name(newer)]).end();
+    let ended = home.resume(&[&name(&newer)]).end();
     ended.assert_code(2);
     assert!(ended.stderr.contains(&attach), "{}", ended.stderr);
     server.release();
     run.end().assert_code(0);
-    // Named, the older one goes on.
-    home.resume(&[&name(&older)]).end().assert_code(0);
     server.report().assert_holds(&[file, other]);
-    server.report().assert_nothing_twice();
+}
+
+#[test]
+fn resume_names_each_session_that_runs_when_all_unfinished_ones_do() {
+    let server = Server::start();
+    let home = Home::new(Mode::JwPlayer, &server.url);
+    server.hold_parts();
+    let film = |number: usize| {
+        let path = home.tree().join(format!("{number}.mov"));
+        Source::write(path, 1000 + number as u64, number as u64)
+    };
+    let films = [1, 2].map(film);
+    let runs: Vec<Running> = films
+        .iter()
+        .map(|film| home.up_paths(&[&film.path], &[]))
+        .collect();
+    server.wait_until_held(2);
+    let ended = home.resume(&[]).end();
+    ended.assert_code(1);
+    for session in home.sessions() {
+        let attach = format!("reelhaul attach {}", name(&session));
+        assert!(ended.stderr.contains(&attach), "{}", ended.stderr);
+    }
+    server.release();
+    for run in runs {
+        run.end().assert_code(0);
+    }
+    let ended = home.resume(&[]).end();
+    ended.assert_code(2);
+    let words = "no session is unfinished";
+    assert!(ended.stderr.contains(words), "{}", ended.stderr);
+    server.report().assert_holds(&films);
 }
 
 #[test]
