@@ -69,7 +69,7 @@ pub enum Command {
     Up(Up),
     /// Go on with a session: the newest unfinished one that does not run when none is named
     Resume(Resume),
-    /// List the sessions that are saved, and how far each is
+    /// List the sessions that are saved, and how far each is; or remove some
     Sessions(Sessions),
     /// Tell what became of each file of a session, and which media object it is
     Report(Report),
@@ -170,10 +170,45 @@ pub struct Resume {
 
 /// `reelhaul sessions`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Sessions {
     /// One JSON object a line on stdout
     #[arg(long)]
     pub json: bool,
+    /// What to do instead of listing them.
+    #[command(subcommand)]
+    pub action: Option<SessionsAction>,
+}
+
+/// What `reelhaul sessions` does but list them.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum SessionsAction {
+    /// Remove finished sessions that were not changed for a while; what they uploaded stays known
+    Prune(Prune),
+    /// Remove the sessions that are named; what they uploaded stays known
+    Rm(Rm),
+}
+
+/// `reelhaul sessions prune`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Prune {
+    /// Only those that were changed last so long ago: 30d, 12h
+    #[arg(long, value_name = "DURATION", default_value = "30d")]
+    pub older: humantime::Duration,
+    /// One JSON object a line on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `reelhaul sessions rm`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Rm {
+    /// The sessions, each by its name, the beginning of that, or its file
+    #[arg(value_name = "SESSION", required = true)]
+    pub sessions: Vec<PathBuf>,
+    /// Don't ask before an unfinished one is removed
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// `reelhaul report`.

@@ -83,7 +83,11 @@ pub async fn run(cli: Cli) -> Result<u8, Stopped> {
             Ok(DONE)
         }
         Command::Sandbox(options) => sandbox(&global, options).await,
-        Command::Sessions(asked) => sessions::list(asked.json),
+        Command::Sessions(asked) => match asked.action {
+            None => sessions::list(asked.json),
+            Some(cli::SessionsAction::Prune(asked)) => sessions::prune(&asked),
+            Some(cli::SessionsAction::Rm(asked)) => sessions::rm(&asked),
+        },
         Command::Report(asked) => report::report(&asked),
         Command::Check(check) => {
             logs::to_stderr(&global)?;

@@ -41,7 +41,7 @@ use async_trait::async_trait;
 use self::{
     owner::Owner,
     samples::Samples,
-    sqlite::{Machine, Options, Sqlite},
+    sqlite::{Machine, Options, Removal, Sqlite},
 };
 use crate::{
     destination::{Account, Md5, Ticket},
@@ -51,6 +51,12 @@ use crate::{
     machine::machine_id,
     plan::{PartNumber, PartPlan},
 };
+
+/// The ledger's file in its folder.
+const FILE: &str = "ledger.db";
+
+/// The folder of the owners' locks beside it.
+const OWNERS: &str = "owners";
 
 /// A local file, as a claim names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -380,11 +386,10 @@ pub struct Session<'a> {
 /// # Errors
 /// [`Kind::Storage`]: what is wrong with the ledger, and what to do.
 pub fn open(folder: &Path, session: Session<'_>, account: &dyn Account) -> Result<Arc<Sqlite>> {
-    let failed = |error: &dyn fmt::Display| Error::new(Kind::Storage, error.to_string());
-    let owners = folder.join("owners");
+    let owners = folder.join(OWNERS);
     let owner = Owner::take(&owners, session.owner).map_err(|error| failed(&error))?;
     let ledger = Sqlite::open(Options {
-        file: Some(folder.join("ledger.db")),
+        file: Some(folder.join(FILE)),
         owners,
         owner,
         session: (session.name.to_owned(), session.file.to_owned()),
@@ -397,6 +402,19 @@ pub fn open(folder: &Path, session: Session<'_>, account: &dyn Account) -> Resul
         now: || jiff::Timestamp::now().as_second(),
     });
     Ok(Arc::new(ledger.map_err(|error| failed(&error))?))
+}
+
+/// Opens the ledger in a folder to remove sessions. Blocks.
+///
+/// # Errors
+/// [`Kind::Storage`]: what is wrong with the ledger, and what to do.
+pub fn open_for_removal(folder: &Path) -> Result<Removal> {
+    let opened = Removal::open(&folder.join(FILE), folder.join(OWNERS));
+    opened.map_err(|error| failed(&error))
+}
+
+fn failed(error: &dyn fmt::Display) -> Error {
+    Error::new(Kind::Storage, error.to_string())
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::{ffi::OsString, os::unix::ffi::OsStringExt, path::Path, time::Duration};
 
+use clap::error::ErrorKind;
+
 use super::*;
 use crate::settings::{Concurrency, Settings};
 
@@ -178,4 +180,25 @@ fn completions_know_the_commands() {
     let mut text = Vec::new();
     completions(clap_complete::Shell::Bash, &mut text).unwrap();
     assert!(String::from_utf8(text).unwrap().contains("--retry-failed"));
+}
+
+#[test]
+fn sessions_are_listed_unless_some_are_to_be_removed() {
+    let sessions = |line: &str| match read(line).unwrap_or_else(|e| panic!("{e}")).command {
+        Command::Sessions(sessions) => sessions,
+        other => panic!("{line}: {other:?}"),
+    };
+    let listed = sessions("reelhaul sessions --json");
+    assert!(listed.json && listed.action.is_none());
+    let prune = |line: &str| match sessions(line).action {
+        Some(SessionsAction::Prune(prune)) => prune,
+        other => panic!("{line}: {other:?}"),
+    };
+    let pruned = prune("reelhaul --config c sessions prune");
+    assert_eq!(*pruned.older, Duration::from_hours(30 * 24));
+    let pruned = prune("reelhaul sessions prune --older 2h --json --config c");
+    assert_eq!(*pruned.older, Duration::from_hours(2));
+    assert!(pruned.json);
+    let error = read("reelhaul sessions rm --yes").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::MissingRequiredArgument);
 }

@@ -119,7 +119,7 @@ fn read(path: &Path, ledger: &Sqlite) -> Result<Option<Read>> {
         owner: header.owner,
         destination: header.destination,
         runs,
-        uploads: made(&queue),
+        uploads: made(&queue).collect(),
     }))
 }
 
@@ -129,10 +129,9 @@ fn passed_over(words: &str) -> Option<Read> {
 }
 
 /// The uploads that made something.
-fn made(queue: &Queue) -> Vec<Kept> {
+pub(super) fn made(queue: &Queue) -> impl Iterator<Item = Kept> + '_ {
     let kept = queue.kept();
     kept.filter(|kept| kept.unread.is_none() && kept.progress.is_some())
-        .collect()
 }
 
 /// What of these uploads was made at the account. `None`: that could not be asked, and is asked the next
@@ -192,7 +191,7 @@ async fn is_there(media: &[MediaId], name: &str, chosen: &Chosen) -> Option<bool
 }
 
 /// What the ledger takes in of an upload; `None` where nothing of it is to be found by others.
-fn upload(kept: Kept) -> Option<Upload> {
+pub(super) fn upload(kept: Kept) -> Option<Upload> {
     let progress = kept.progress?;
     let made = if kept.state == State::Done {
         Made::Accepted(progress.ticket?.media?)

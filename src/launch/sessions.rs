@@ -1,4 +1,8 @@
-//! The sessions that are saved: listing them, and finding the one to go on with.
+//! The sessions that are saved: listing them, finding the one to go on with, and removing some.
+
+mod prune;
+mod remove;
+mod rm;
 
 use std::path::{Path, PathBuf};
 
@@ -21,6 +25,8 @@ use crate::{
         record::Record,
     },
 };
+
+pub(super) use self::{prune::prune, rm::rm};
 
 /// The folder with all sessions.
 pub(super) fn folder() -> Result<Folder, Stopped> {
@@ -107,6 +113,11 @@ pub(super) fn process(holder: &str) -> &str {
         .map_or(holder, |(process, _)| process)
 }
 
+/// How many files a session has: what is skipped is none of them, nor is what could not be read.
+fn files(queue: &Queue) -> usize {
+    queue.len() - queue.counts().of(State::Skipped) - queue.unread()
+}
+
 /// What `reelhaul sessions` tells of one.
 #[derive(Debug, Serialize)]
 struct Listed {
@@ -153,7 +164,7 @@ impl Listed {
             destination: clean(&opened.header.destination),
             folder: queue.folder(),
             file: path,
-            files: queue.len() - counts.of(State::Skipped) - queue.unread(),
+            files: files(&queue),
             done: counts.of(State::Done),
             failed,
             bytes: queue.bytes().total,
@@ -211,13 +222,23 @@ pub(super) fn list(json: bool) -> Result<u8, Stopped> {
     Ok(DONE)
 }
 
-/// Of a session that something is left of: who has it open, if anyone does. `None` for a finished one,
-/// and for one that can't be read.
-fn unfinished(path: &Path) -> Option<Option<String>> {
+/// A session that something is left of.
+enum Unfinished {
+    /// Nobody has it open.
+    Idle,
+    /// This process has it open.
+    Running(String),
+}
+
+/// `None` for a finished session, and for one that can't be read.
+fn unfinished(path: &Path) -> Option<Unfinished> {
     let (_, queue) = glance(path).ok()?;
-    let holder = lock::holder(path);
-    let is_walking = holder.is_some() && queue.is_empty();
-    (queue.left() > 0 || is_walking).then_some(holder)
+    match lock::holder(path) {
+        // It may have found nothing yet.
+        Some(holder) if queue.left() > 0 || queue.is_empty() => Some(Unfinished::Running(holder)),
+        None if queue.left() > 0 => Some(Unfinished::Idle),
+        _ => None,
+    }
 }
 
 /// The newest session that something is left of and that does not run.
@@ -226,8 +247,8 @@ pub(super) fn newest_unfinished() -> Result<PathBuf, Stopped> {
     for path in folder()?.list() {
         match unfinished(&path) {
             None => {}
-            Some(None) => return Ok(path),
-            Some(Some(holder)) => running.push((path, holder)),
+            Some(Unfinished::Idle) => return Ok(path),
+            Some(Unfinished::Running(holder)) => running.push((path, holder)),
         }
     }
     Err(nothing_to_resume(&running))

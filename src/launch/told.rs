@@ -42,6 +42,17 @@ pub fn say(words: &str) {
     stderr.flush(A_MOMENT);
 }
 
+/// Asks the person for a yes on the terminal. Anything else is a no.
+pub(super) fn ask(words: &str) -> bool {
+    let stderr = stderr();
+    stderr.push(&format!("reelhaul: {words}"));
+    stderr.flush(A_MOMENT);
+    let mut answer = String::new();
+    let read = io::stdin().read_line(&mut answer);
+    let answer = answer.trim().to_lowercase();
+    read.is_ok() && ["y", "yes"].contains(&&*answer)
+}
+
 /// Prints what was asked for. A reader that went away has what it wanted.
 pub(super) fn print(words: &str) {
     let _ = writeln!(io::stdout(), "{words}");

@@ -14,12 +14,14 @@
 //! | `import` | what older sessions and those of a lost ledger made |
 //! | `accounts` | the ids of one account |
 //! | `machine` | the machine that it belongs to |
+//! | `removal` | what is left of a session whose file is removed |
 
 mod accounts;
 mod core;
 mod import;
 mod known;
 mod machine;
+mod removal;
 mod schema;
 mod values;
 mod worker;
@@ -43,7 +45,11 @@ use self::{
     known::{IN_ONE_GO, Index},
     worker::{Job, Work, failed},
 };
-pub use self::{machine::Machine, schema::OpenFailed};
+pub use self::{
+    machine::Machine,
+    removal::{InLedger, Removal},
+    schema::OpenFailed,
+};
 use super::{Claimed, InUse, Ledger, Request, Uploaded, Uses, Wait, Write, owner::Owner, seal};
 use crate::{
     error::{Error, Kind, Result},

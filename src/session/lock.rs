@@ -6,7 +6,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Seek, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -49,14 +49,20 @@ pub enum Locked {
 /// How a holder's name begins: a lock file that says anything else is not ours to write to.
 const OURS: &str = "process ";
 
+/// How often a lock is tried whose file its holder removes at that moment.
+const TRIES: u32 = 100;
+
 /// A held lock. It ends when this is dropped, and when the process dies.
 #[derive(Debug)]
-pub struct Lock(File);
+pub struct Lock {
+    file: File,
+    path: PathBuf,
+}
 
 impl Drop for Lock {
     /// Closing the file would not do: a process that is being started at that moment has it open too.
     fn drop(&mut self) {
-        let _ = self.0.unlock();
+        let _ = self.file.unlock();
     }
 }
 
@@ -108,8 +114,29 @@ impl Lock {
         Ok(lock)
     }
 
+    /// Ends the lock and removes its file, unless that is someone else's: its session is removed.
+    pub fn remove(mut self) {
+        if is_ours(&mut self.file) {
+            // Before the lock ends: whoever has opened the file meanwhile sees that it is gone.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+
     /// Takes the lock that this file is, which is made if need be.
     fn take_file(path: &Path) -> Result<Self, Locked> {
+        for _ in 1..TRIES {
+            let lock = Self::take_file_once(path)?;
+            let found = lock.file.metadata();
+            if found.is_ok_and(|found| found.nlink() > 0) {
+                return Ok(lock);
+            }
+            // Its holder removed it meanwhile: the next one would lock another file.
+        }
+        // Some file systems count no links at all.
+        Self::take_file_once(path)
+    }
+
+    fn take_file_once(path: &Path) -> Result<Self, Locked> {
         let io = |error| Locked::Io {
             path: path.to_owned(),
             error,
@@ -127,7 +154,8 @@ impl Lock {
             Ok(true) => {
                 // On a full disk the lock holds all the same, without a name on it.
                 drop(sign(&mut file));
-                Ok(Self(file))
+                let path = path.to_owned();
+                Ok(Self { file, path })
             }
             Ok(false) => Err(Locked::InUse(name(&mut file))),
             Err(error) => {
@@ -172,18 +200,22 @@ fn beside(session: &Path) -> PathBuf {
 
 /// Writes who holds it into a lock file.
 fn sign(file: &mut File) -> io::Result<()> {
-    let mut before = String::new();
-    let ours = match (&mut *file).take(200).read_to_string(&mut before) {
-        Ok(_) => before.is_empty() || before.starts_with(OURS),
-        Err(_) => false,
-    };
-    if !ours {
+    if !is_ours(file) {
         return Ok(());
     }
     let (process, now) = (std::process::id(), jiff::Timestamp::now());
     file.set_len(0)?;
     file.rewind()?;
     file.write_all(format!("{OURS}{process}, since {now}\n").as_bytes())
+}
+
+/// Whether a lock file, read from its beginning, is ours to write to and to remove.
+fn is_ours(file: &mut File) -> bool {
+    let mut text = String::new();
+    let read = file
+        .rewind()
+        .and_then(|()| file.take(200).read_to_string(&mut text));
+    read.is_ok() && (text.is_empty() || text.starts_with(OURS))
 }
 
 /// Who holds it, by what is in the lock file. That is a courtesy; that it is held is what counts.
@@ -227,10 +259,48 @@ mod tests {
         let (_folder, session) = session();
         let held = Lock::take(&session).unwrap();
         // What a child has of us until it runs its own program.
-        let childs = held.0.try_clone().unwrap();
+        let childs = held.file.try_clone().unwrap();
         drop(held);
         Lock::take(&session).unwrap();
         drop(childs);
+    }
+
+    #[test]
+    fn a_lock_is_removed_with_its_session_unless_its_file_is_someone_elses() {
+        let (folder, session) = session();
+        Lock::take(&session).unwrap().remove();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        std::fs::write(beside(&session), "version = 4\n").unwrap();
+        Lock::take(&session).unwrap().remove();
+        let there = std::fs::read_to_string(beside(&session)).unwrap();
+        assert_eq!(there, "version = 4\n");
+    }
+
+    #[test]
+    fn two_never_hold_a_lock_at_once_though_each_removes_its_file() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        const TURNS: usize = 300;
+        let (_folder, session) = session();
+        let (holders, turns) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while turns.load(Ordering::Relaxed) < TURNS {
+                        match Lock::take(&session) {
+                            Ok(lock) => {
+                                assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0);
+                                std::thread::yield_now();
+                                turns.fetch_add(1, Ordering::Relaxed);
+                                holders.fetch_sub(1, Ordering::SeqCst);
+                                lock.remove();
+                            }
+                            Err(Locked::InUse(_)) => std::thread::yield_now(),
+                            Err(other) => panic!("{other}"),
+                        }
+                    }
+                });
+            }
+        });
     }
 
     #[test]

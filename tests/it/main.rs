@@ -37,6 +37,7 @@ mod saving;
 mod schedule;
 mod second_names;
 mod session_file;
+mod sessions;
 mod support;
 mod terminal;
 mod tls;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     Sqlite,
@@ -167,18 +167,8 @@ impl Core {
             .query_row([key], |row| row.get(0))
     }
 
-    /// Whether the ledger has an object of this size and account already that is this media object or has
-    /// this marker, or was to forget it.
     fn has(&self, size: u64, media: Option<&MediaId>, marker: &str) -> rusqlite::Result<bool> {
-        let media = media.map(MediaId::as_str);
-        let mark = (!marker.is_empty()).then(|| mark(marker));
-        self.sql(
-            "SELECT 1 FROM accepted WHERE size = ?1 AND account = ?2 AND (media = ?3 OR mark = ?5) \
-             UNION ALL SELECT 1 FROM started WHERE size = ?1 AND account = ?2 \
-             AND (media = ?3 OR marker = ?4) \
-             UNION ALL SELECT 1 FROM forgotten WHERE account = ?2 AND media = ?3",
-        )?
-        .exists(params![signed(size), self.account, media, marker, mark])
+        has(&self.connection, self.account, size, media, marker)
     }
 
     fn import_accepted(&self, upload: &Upload, media: &MediaId) -> rusqlite::Result<bool> {
@@ -313,8 +303,29 @@ impl Core {
     }
 }
 
+/// Whether the ledger has an object of this size and account already that is this media object or has
+/// this marker, or was to forget it.
+pub(super) fn has(
+    connection: &Connection,
+    account: i64,
+    size: u64,
+    media: Option<&MediaId>,
+    marker: &str,
+) -> rusqlite::Result<bool> {
+    let media = media.map(MediaId::as_str);
+    let mark = (!marker.is_empty()).then(|| mark(marker));
+    connection
+        .prepare_cached(
+            "SELECT 1 FROM accepted WHERE size = ?1 AND account = ?2 AND (media = ?3 OR mark = ?5) \
+             UNION ALL SELECT 1 FROM started WHERE size = ?1 AND account = ?2 \
+             AND (media = ?3 OR marker = ?4) \
+             UNION ALL SELECT 1 FROM forgotten WHERE account = ?2 AND media = ?3",
+        )?
+        .exists(params![signed(size), account, media, marker, mark])
+}
+
 /// What a session without an id is known by as an owner.
-fn owner_of_file(file: &Path) -> String {
+pub(super) fn owner_of_file(file: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
 
     use md5::{Digest as _, Md5};

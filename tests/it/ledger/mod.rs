@@ -126,7 +126,7 @@ impl Account {
 
 /// Runs something that has nothing to do: it ends with 0, and nothing is created, sent or deleted.
 #[track_caller]
-fn assert_does_nothing(server: &Server, run: impl FnOnce() -> Ended) -> Ended {
+pub(crate) fn assert_does_nothing(server: &Server, run: impl FnOnce() -> Ended) -> Ended {
     let before = Account::of(server);
     let ended = run();
     ended.assert_code(0);
@@ -135,7 +135,7 @@ fn assert_does_nothing(server: &Server, run: impl FnOnce() -> Ended) -> Ended {
 }
 
 /// Films of every kind: of one part and of several, smaller and larger than what is sampled of them.
-fn films(folder: &Path) -> Vec<Source> {
+pub(crate) fn films(folder: &Path) -> Vec<Source> {
     let sizes = [1000, 700_000, 2 * PART + 77, 200_000, PART + 1, 3 * MIB];
     (0..)
         .zip(sizes)
@@ -152,7 +152,7 @@ fn modified(path: &Path) -> SystemTime {
 }
 
 /// Sets when a file was last modified.
-fn set_modified(path: &Path, time: SystemTime) {
+pub(crate) fn set_modified(path: &Path, time: SystemTime) {
     let file = fs::File::options().append(true).open(path).unwrap();
     file.set_modified(time).unwrap();
 }
@@ -165,7 +165,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// What a person calls a session.
-fn name(session: &Path) -> String {
+pub(crate) fn name(session: &Path) -> String {
     session.file_stem().unwrap().to_str().unwrap().to_owned()
 }
 
