@@ -109,12 +109,9 @@ pub struct Up {
     /// Upload once more what is uploaded already (skipped by default)
     #[arg(long)]
     pub again: bool,
-    /// Don't wait for files that another session is uploading: end with exit code 1
-    #[arg(long)]
-    pub no_wait: bool,
-    /// Use a state folder that was made on another machine, and that no other machine uses any more
-    #[arg(long)]
-    pub adopt: bool,
+    /// What the ledger is asked for.
+    #[command(flatten)]
+    pub ledger: Ledger,
     /// Only files that match: by name ("*.mov") or by path below PATH ("2019/**"); may be repeated
     #[arg(long, value_name = "GLOB")]
     pub include: Vec<String>,
@@ -142,24 +139,39 @@ impl Up {
     }
 }
 
-/// `reelhaul resume`.
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
-pub struct Resume {
-    /// The session, by its name, the beginning of that, or its file
-    #[arg(value_name = "SESSION")]
-    pub session: Option<PathBuf>,
-    /// Try again what failed
-    #[arg(long)]
-    pub retry_failed: bool,
-    /// Begin anew what failed or changed: the unfinished media object is removed first
-    #[arg(long, conflicts_with = "retry_failed")]
-    pub start_over: bool,
+/// What the ledger is asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
+pub struct Ledger {
     /// Don't wait for files that another session is uploading: end with exit code 1
     #[arg(long)]
     pub no_wait: bool,
     /// Use a state folder that was made on another machine, and that no other machine uses any more
     #[arg(long)]
     pub adopt: bool,
+}
+
+/// `reelhaul resume`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of its own on the command line"
+)]
+pub struct Resume {
+    /// The session, by its name, the beginning of that, or its file
+    #[arg(value_name = "SESSION")]
+    pub session: Option<PathBuf>,
+    /// All unfinished sessions that do not run, one after another, as lines
+    #[arg(long, conflicts_with_all = ["session", "no_mouse", "ascii", "background"])]
+    pub all: bool,
+    /// Try again what failed
+    #[arg(long)]
+    pub retry_failed: bool,
+    /// Begin anew what failed or changed: the unfinished media object is removed first
+    #[arg(long, conflicts_with = "retry_failed")]
+    pub start_over: bool,
+    /// What the ledger is asked for.
+    #[command(flatten)]
+    pub ledger: Ledger,
     /// How it goes out.
     #[command(flatten)]
     pub tuning: Tuning,

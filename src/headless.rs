@@ -74,73 +74,141 @@ impl Report {
 /// paused there stays with them when they leave.
 pub async fn run(
     handle: Handle,
-    mut events: mpsc::UnboundedReceiver<Event>,
-    mut stops: mpsc::Receiver<()>,
+    events: mpsc::UnboundedReceiver<Event>,
+    stops: mpsc::Receiver<()>,
     out: impl Write + Send + 'static,
     style: Style,
     screens: value::Receiver<usize>,
 ) -> Report {
-    let mut visits = Visits::new(screens);
-    let begun = Instant::now();
-    let mut lines = Lines::new(out, style);
-    let mut summary = handle.summary();
-    // What was told before may be older than the walk that was just asked for.
-    summary.borrow_and_update();
-    let mut trusted = false;
-    let grace = sleep(GRACE);
-    tokio::pin!(grace);
-    let mut tick = interval_at(begun + EVERY, EVERY);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut burst = Vec::new();
-    let (mut hearing, mut stoppable) = (true, true);
-    let (mut settled, mut wishes, mut interrupted) = (false, 0, false);
-    loop {
-        tokio::select! {
-            count = events.recv_many(&mut burst, BURST), if hearing => {
-                hearing = count > 0;
-                lines.events(burst.drain(..));
-            }
-            wish = stops.recv(), if stoppable => {
-                stoppable = wish.is_some();
-                if stoppable {
-                    wishes += 1;
-                    interrupted |= unfinished(&summary.borrow());
-                    lines.stopping(wishes == 1);
-                    tell(&handle, if wishes == 1 { Command::Stop } else { Command::StopNow });
-                }
-            }
-            changed = summary.changed() => {
-                trusted = true;
-                if changed.is_err() {
-                    break;
-                }
-            }
-            () = visits.changed() => {}
-            () = &mut grace, if !trusted => trusted = true,
-            _ = tick.tick() => lines.progress(&summary.borrow()),
-        }
-        let phase = summary.borrow().phase;
-        if phase == Phase::Stopped {
-            break;
-        }
-        let over = !unfinished(&summary.borrow()) && !visits.keep(&summary.borrow());
-        if trusted && !settled && wishes == 0 && over {
-            settled = true;
-            tell(&handle, Command::Stop);
-        }
-    }
-    // What was sent before the last summary is in the channel by now.
-    while let Ok(event) = events.try_recv() {
-        lines.events([event]);
-    }
-    let report = Report {
-        summary: summary.borrow().clone(),
-        interrupted,
-        took: begun.elapsed(),
-    };
-    lines.summary(&report);
-    written(lines, &mut stops, wishes > 0).await;
+    let mut console = Console::new(out, style, stops);
+    let report = console.run(handle, events, screens).await;
+    console.end().await;
     report
+}
+
+/// Where lines go and wishes to end come from, for several sessions one after another: a reader that
+/// stops holds up none of them, and no wish is missed between two.
+#[derive(Debug)]
+pub struct Console {
+    lines: Lines,
+    stops: mpsc::Receiver<()>,
+    /// How many wishes there were.
+    wishes: usize,
+}
+
+impl Console {
+    /// Lines of this style go to `out`; each message on `stops` is a wish to end.
+    pub fn new(out: impl Write + Send + 'static, style: Style, stops: mpsc::Receiver<()>) -> Self {
+        Self {
+            lines: Lines::new(out, style),
+            stops,
+            wishes: 0,
+        }
+    }
+
+    /// Whether the end was wished for.
+    pub fn is_stopped(&mut self) -> bool {
+        while self.stops.try_recv().is_ok() {
+            self.wishes += 1;
+        }
+        self.wishes > 0
+    }
+
+    /// Returns once the end is wished for.
+    pub async fn stopped(&mut self) {
+        if self.wishes > 0 {
+            return;
+        }
+        match self.stops.recv().await {
+            Some(()) => self.wishes += 1,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Writes that the lines of this session follow.
+    pub fn introduce(&mut self, session: &str) {
+        self.lines.session(session);
+    }
+
+    /// One session, as [`run`] has it.
+    pub async fn run(
+        &mut self,
+        handle: Handle,
+        mut events: mpsc::UnboundedReceiver<Event>,
+        screens: value::Receiver<usize>,
+    ) -> Report {
+        let Self {
+            lines,
+            stops,
+            wishes,
+        } = self;
+        lines.begin();
+        let mut visits = Visits::new(screens);
+        let begun = Instant::now();
+        let mut summary = handle.summary();
+        // What was told before may be older than the walk that was just asked for.
+        summary.borrow_and_update();
+        let mut trusted = false;
+        let grace = sleep(GRACE);
+        tokio::pin!(grace);
+        let mut tick = interval_at(begun + EVERY, EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut burst = Vec::new();
+        let (mut hearing, mut stoppable) = (true, true);
+        let (mut settled, mut interrupted) = (false, false);
+        loop {
+            tokio::select! {
+                count = events.recv_many(&mut burst, BURST), if hearing => {
+                    hearing = count > 0;
+                    lines.events(burst.drain(..));
+                }
+                wish = stops.recv(), if stoppable => {
+                    stoppable = wish.is_some();
+                    if stoppable {
+                        *wishes += 1;
+                        interrupted |= unfinished(&summary.borrow());
+                        lines.stopping(*wishes == 1);
+                        let command = if *wishes == 1 { Command::Stop } else { Command::StopNow };
+                        tell(&handle, command);
+                    }
+                }
+                changed = summary.changed() => {
+                    trusted = true;
+                    if changed.is_err() {
+                        break;
+                    }
+                }
+                () = visits.changed() => {}
+                () = &mut grace, if !trusted => trusted = true,
+                _ = tick.tick() => lines.progress(&summary.borrow()),
+            }
+            let phase = summary.borrow().phase;
+            if phase == Phase::Stopped {
+                break;
+            }
+            let over = !unfinished(&summary.borrow()) && !visits.keep(&summary.borrow());
+            if trusted && !settled && *wishes == 0 && over {
+                settled = true;
+                tell(&handle, Command::Stop);
+            }
+        }
+        // What was sent before the last summary is in the channel by now.
+        while let Ok(event) = events.try_recv() {
+            lines.events([event]);
+        }
+        let report = Report {
+            summary: summary.borrow().clone(),
+            interrupted,
+            took: begun.elapsed(),
+        };
+        lines.summary(&report);
+        report
+    }
+
+    /// Ends it once all lines are written.
+    pub async fn end(mut self) {
+        written(self.lines, &mut self.stops, self.wishes > 0).await;
+    }
 }
 
 /// Waits until all lines are written: as long as their reader takes, but a moment only once someone

@@ -9,6 +9,7 @@ mod farewell;
 mod import;
 mod logs;
 mod report;
+mod resume_all;
 mod run;
 mod same_account;
 mod screen;

@@ -183,6 +183,19 @@ fn completions_know_the_commands() {
 }
 
 #[test]
+fn all_sessions_are_resumed_as_lines_and_none_is_named_beside_them() {
+    assert!(read("reelhaul resume --all --json --retry-failed --parts 4").is_ok());
+    for line in [
+        "reelhaul resume --all s1",
+        "reelhaul resume --all --ascii",
+        "reelhaul resume --all --no-mouse",
+    ] {
+        let error = read(line).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ArgumentConflict, "{line}");
+    }
+}
+
+#[test]
 fn sessions_are_listed_unless_some_are_to_be_removed() {
     let sessions = |line: &str| match read(line).unwrap_or_else(|e| panic!("{e}")).command {
         Command::Sessions(sessions) => sessions,

@@ -57,6 +57,22 @@ impl Lines {
         }
     }
 
+    /// Writes that the lines of this session follow.
+    pub(super) fn session(&mut self, name: &str) {
+        let line = match self.style {
+            Style::Json => tagged("session", json!({ "session": name })),
+            Style::Human => format!("session     {name}"),
+        };
+        self.write(&(line + "\n"), false);
+    }
+
+    /// A session begins: what was told of the one before says nothing of it.
+    pub(super) fn begin(&mut self) {
+        self.skipped = 0;
+        self.running.clear();
+        self.told = None;
+    }
+
     /// Writes what happened.
     pub(super) fn events(&mut self, events: impl IntoIterator<Item = Event>) {
         for event in events {

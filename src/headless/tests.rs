@@ -614,3 +614,47 @@ async fn who_watches_is_done_when_all_is_done_and_waits_while_something_is_left(
     assert!(matches!(ended, Watched::Ended(_)), "{ended:?}");
     assert_eq!(ended.exit_code(), 0);
 }
+
+#[tokio::test]
+async fn lines_of_several_sessions_follow_the_name_of_each_and_count_for_themselves() {
+    let page = Page::default();
+    let (wish, stops) = mpsc::channel(4);
+    let mut console = Console::new(page.clone(), Style::Json, stops);
+    for name in ["first", "second"] {
+        console.introduce(name);
+        let (handle, engine) = Handle::pair();
+        let (events, heard) = mpsc::unbounded_channel();
+        if name == "first" {
+            let (path, reason) = (path(), "not media".to_owned());
+            events.send(Event::Skipped { path, reason }).unwrap();
+        }
+        engine.summary.send_modify(|summary| {
+            summary.session = name.to_owned();
+            summary.phase = Phase::Stopped;
+        });
+        let report = console.run(handle, heard, nobody()).await;
+        assert!(!report.interrupted);
+        assert!(!console.is_stopped());
+    }
+    // One that comes when no session runs is not missed.
+    wish.send(()).await.unwrap();
+    assert!(console.is_stopped());
+    console.stopped().await;
+    console.end().await;
+    let told = page.objects();
+    let names: Vec<_> = told
+        .iter()
+        .map(|line| (line["event"].as_str().unwrap(), line["session"].as_str()))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            ("session", Some("first")),
+            ("skipped", None),
+            ("summary", Some("first")),
+            ("session", Some("second")),
+            ("summary", Some("second")),
+        ]
+    );
+    assert_eq!([&told[2]["skipped"], &told[4]["skipped"]], [1, 0]);
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Stopped, destinations, load,
-    run::{Work, run},
+    run::{LedgerAt, Work, run},
     screen::Shown,
     told::say,
     upload::create,
@@ -65,12 +65,14 @@ pub(super) async fn demo(global: &Global, asked: cli::Demo) -> Result<u8, Stoppe
     let work = Work {
         session,
         queue: Queue::default(),
-        ledger: sessions.path().to_owned(),
-        older: None,
-        adopts: false,
+        ledger: LedgerAt {
+            folder: sessions.path().to_owned(),
+            older: None,
+            adopts: false,
+        },
         no_wait: false,
         commands: vec![Command::Add(add)],
         unnamed: false,
     };
-    run((global, &config), chosen, work, screen).await
+    run((global, &config), chosen, work, screen, None).await
 }

@@ -1,15 +1,11 @@
 //! A session from its opening to its end, on a screen or as lines.
 
-use std::{
-    io::stdout,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io::stdout, path::PathBuf, sync::Arc};
 
 use tokio::sync::mpsc;
 
 use super::{
-    LEFT, Stopped, background,
+    INTERRUPTED, LEFT, Stopped, background,
     destinations::Chosen,
     farewell::{farewell, skipped},
     import, same_account,
@@ -19,28 +15,44 @@ use super::{
 };
 use crate::{
     cli::{Global, OnHangup},
-    config::Config,
+    config::{self, Config},
     engine::{
         self, Timing,
         clock::Clock,
         protocol::{Command, Event, State, Summary},
         queue::Queue,
     },
-    headless,
+    headless::{self, Console, Style},
     ledger::{self, Ledger},
     session::{Folder, folder::Open},
 };
+
+/// Where the ledger is, and how it is opened.
+pub(super) struct LedgerAt {
+    /// Its folder.
+    pub(super) folder: PathBuf,
+    /// The sessions whose uploads are taken into it first, where it does not have them.
+    pub(super) older: Option<Folder>,
+    /// Whether that of another machine is adopted.
+    pub(super) adopts: bool,
+}
+
+impl LedgerAt {
+    /// The ledger in the state folder, with what the sessions there know.
+    pub(super) fn usual(adopts: bool) -> Result<Self, Stopped> {
+        Ok(Self {
+            folder: config::state_dir().map_err(Stopped::usage)?,
+            older: Some(sessions::folder()?),
+            adopts,
+        })
+    }
+}
 
 /// What is to be done.
 pub(super) struct Work {
     pub(super) session: Open,
     pub(super) queue: Queue,
-    /// Where the ledger is.
-    pub(super) ledger: PathBuf,
-    /// The sessions whose uploads are taken into the ledger first, where it does not have them.
-    pub(super) older: Option<Folder>,
-    /// Whether the ledger of another machine is adopted.
-    pub(super) adopts: bool,
+    pub(super) ledger: LedgerAt,
     /// Whether the run ends without the files that other sessions upload.
     pub(super) no_wait: bool,
     /// What the engine is told first.
@@ -55,37 +67,37 @@ fn had_nothing_to_do(summary: &Summary) -> bool {
     queued + summary.walks_left + summary.orphans == 0
 }
 
-/// Runs a session to its end, on a screen or as lines.
+/// Runs a session to its end, on a screen or as lines: those go to the console of several sessions,
+/// where it is one of them.
 pub(super) async fn run(
     (global, config): (&Global, &Config),
     chosen: Chosen,
     work: Work,
     screen: Shown,
+    mut console: Option<&mut Console>,
 ) -> Result<u8, Stopped> {
     let look = screen.options(config)?;
     let Work {
         session,
         queue,
         ledger,
-        older,
-        adopts,
         no_wait,
         commands,
         unnamed,
     } = work;
-    let name = sessions::name(&session.header.id, &session.path);
-    let of = ledger::Session {
-        owner: &session.header.owner,
-        name: &name,
-        file: &session.path,
-        adopts,
+    let opened = tokio::select! {
+        opened = open_ledger(ledger, &session, &chosen) => opened,
+        () = stopped(console.as_deref_mut()) => return Ok(INTERRUPTED),
     };
-    let opened = open_ledger(&ledger, of, &chosen, older).await;
-    let ledger = opened.inspect_err(|_| {
-        if unnamed {
-            sessions::forget(&session.path);
+    let ledger = match opened {
+        Ok(ledger) => ledger,
+        Err(stopped) => {
+            if unnamed {
+                discard(session);
+            }
+            return Err(stopped);
         }
-    })?;
+    };
     let timing = Timing::default();
     let id = session.header.id.clone();
     let file = session.path.clone();
@@ -102,10 +114,9 @@ pub(super) async fn run(
         no_wait,
         clock: Clock::default(),
     };
-    let hangup = screen.asked.on_hangup == Some(OnHangup::Stop);
-    let stops = match screen.lines {
-        Some(_) => Some(headless::stop_signals(hangup).map_err(Stopped::left)?),
-        None => None,
+    let mut own = match screen.lines {
+        Some(style) if console.is_none() => Some(open_console(&screen, style)?),
+        _ => None,
     };
     let (handle, ended) = engine::spawn(parts);
     let served = background::serve(&handle, &id, &file);
@@ -117,11 +128,14 @@ pub(super) async fn run(
             return Err(Stopped::usage(outcome.words));
         }
     }
-    let seen = match screen.lines.zip(stops) {
-        Some((style, stops)) => {
+    let seen = match console.or(own.as_mut()) {
+        Some(console) => {
             let screens = background::screens(served.as_ref());
-            let run = headless::run(handle.clone(), events, stops, stdout(), style, screens);
-            Ok(Seen::Over(run.await.exit_code()))
+            let report = console.run(handle.clone(), events, screens).await;
+            if let Some(own) = own {
+                own.end().await;
+            }
+            Ok(Seen::Over(report.exit_code()))
         }
         None => screen::show(handle.clone(), look, &file, served.as_ref()).await,
     };
@@ -165,16 +179,45 @@ pub(super) async fn run(
     }
 }
 
+/// A console for lines of this style on stdout, which the signals that end a process reach.
+pub(super) fn open_console(screen: &Shown, style: Style) -> Result<Console, Stopped> {
+    let hangup = screen.asked.on_hangup == Some(OnHangup::Stop);
+    let stops = headless::stop_signals(hangup).map_err(Stopped::left)?;
+    Ok(Console::new(stdout(), style, stops))
+}
+
+/// Returns once the end of several sessions is wished for.
+async fn stopped(console: Option<&mut Console>) {
+    match console {
+        Some(console) => console.stopped().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Removes a new session of which nothing came.
+fn discard(session: Open) {
+    let file = session.path.clone();
+    // As long as it is open, its file is put back when it is removed.
+    drop(session);
+    sessions::forget(&file);
+}
+
 /// Opens the ledger, and takes in what it lacks of the sessions that are saved.
 async fn open_ledger(
-    folder: &Path,
-    session: ledger::Session<'_>,
+    at: LedgerAt,
+    session: &Open,
     chosen: &Chosen,
-    older: Option<Folder>,
 ) -> Result<Arc<dyn Ledger>, Stopped> {
-    let ledger = ledger::open(folder, session, &*chosen.account).map_err(Stopped::usage)?;
+    let name = sessions::name(&session.header.id, &session.path);
+    let of = ledger::Session {
+        owner: &session.header.owner,
+        name: &name,
+        file: &session.path,
+        adopts: at.adopts,
+    };
+    let ledger = ledger::open(&at.folder, of, &*chosen.account).map_err(Stopped::usage)?;
     same_account::in_ledger(&ledger, &*chosen.account).await?;
-    if let Some(older) = older {
+    if let Some(older) = at.older {
         let imported = import::sessions(&ledger, older.list(), chosen).await;
         imported.map_err(Stopped::usage)?;
     }

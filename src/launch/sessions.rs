@@ -241,6 +241,11 @@ fn unfinished(path: &Path) -> Option<Unfinished> {
     }
 }
 
+/// Whether something is left of this session, and it does not run.
+pub(super) fn is_to_be_resumed(path: &Path) -> bool {
+    matches!(unfinished(path), Some(Unfinished::Idle))
+}
+
 /// The newest session that something is left of and that does not run.
 pub(super) fn newest_unfinished() -> Result<PathBuf, Stopped> {
     let mut running = Vec::new();

@@ -8,15 +8,15 @@ use std::{
 use super::{
     Stopped, background,
     destinations::{self, Chosen},
-    load,
-    run::{Work, run},
+    load, resume_all,
+    run::{LedgerAt, Work, run},
     same_account,
     screen::Shown,
     sessions,
 };
 use crate::{
     cli::{self, Global, Tuning},
-    config::{self, Config},
+    config::Config,
     engine::{
         protocol::{Command, Filter, Show, State, Targets},
         queue::Queue,
@@ -52,8 +52,7 @@ pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
         let again = Again {
             commands: vec![Command::Add(add)],
             to: up.to.clone(),
-            adopts: up.adopt,
-            no_wait: up.no_wait,
+            ledger: up.ledger,
         };
         return go_on((global, &config), path, again, up.tuning, screen).await;
     }
@@ -64,18 +63,19 @@ pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
     let work = Work {
         session: create(&chosen.name, settings, file.as_deref())?,
         queue: Queue::default(),
-        ledger: config::state_dir().map_err(Stopped::usage)?,
-        older: Some(sessions::folder()?),
-        adopts: up.adopt,
-        no_wait: up.no_wait,
+        ledger: LedgerAt::usual(up.ledger.adopt)?,
+        no_wait: up.ledger.no_wait,
         commands: vec![Command::Add(add)],
         unnamed: file.is_none(),
     };
-    run((global, &config), chosen, work, screen).await
+    run((global, &config), chosen, work, screen, None).await
 }
 
 /// `reelhaul resume`.
 pub(super) async fn resume(global: &Global, resume: cli::Resume) -> Result<u8, Stopped> {
+    if resume.all {
+        return resume_all::resume_all(global, resume).await;
+    }
     if resume.screen.background {
         background::leave_terminal_session()?;
     }
@@ -85,36 +85,40 @@ pub(super) async fn resume(global: &Global, resume: cli::Resume) -> Result<u8, S
         None => sessions::newest_unfinished()?,
         Some(named) => sessions::find(named)?,
     };
-    let mut commands = Vec::new();
-    if resume.retry_failed {
-        commands.push(Command::Retry(Targets::All));
-    }
-    if resume.start_over {
-        let failed = Filter {
-            show: Show::Failed,
-            text: String::new(),
-        };
-        commands.push(Command::StartOver(Targets::Filtered(failed)));
-    }
-    let again = Again {
-        commands,
-        to: None,
-        adopts: resume.adopt,
-        no_wait: resume.no_wait,
-    };
+    let again = Again::of(&resume);
     go_on((global, &config), &path, again, resume.tuning, screen).await
 }
 
 /// What else is wanted of a session that is gone on with.
-struct Again {
+#[derive(Debug, Clone)]
+pub(super) struct Again {
     /// What the engine is told first.
     commands: Vec<Command>,
     /// The destination it has to have, where one was named.
     to: Option<String>,
-    /// Whether the ledger of another machine is adopted.
-    adopts: bool,
-    /// Whether the run ends without the files that other sessions upload.
-    no_wait: bool,
+    /// What the ledger is asked for.
+    ledger: cli::Ledger,
+}
+
+impl Again {
+    pub(super) fn of(resume: &cli::Resume) -> Self {
+        let mut commands = Vec::new();
+        if resume.retry_failed {
+            commands.push(Command::Retry(Targets::All));
+        }
+        if resume.start_over {
+            let failed = Filter {
+                show: Show::Failed,
+                text: String::new(),
+            };
+            commands.push(Command::StartOver(Targets::Filtered(failed)));
+        }
+        Self {
+            commands,
+            to: None,
+            ledger: resume.ledger,
+        }
+    }
 }
 
 async fn go_on(
@@ -124,6 +128,18 @@ async fn go_on(
     tuning: Tuning,
     screen: Shown,
 ) -> Result<u8, Stopped> {
+    let (chosen, work) = prepare(config, path, again, &tuning, &screen).await?;
+    run((global, config), chosen, work, screen, None).await
+}
+
+/// Opens a session, and asks its destination whether it can be used.
+pub(super) async fn prepare(
+    config: &Config,
+    path: &Path,
+    again: Again,
+    tuning: &Tuning,
+    screen: &Shown,
+) -> Result<(Chosen, Work), Stopped> {
     let (mut session, queue) = open(path).await?;
     let name = session.header.destination.clone();
     if let Some(to) = again.to.filter(|to| *to != name) {
@@ -134,7 +150,7 @@ async fn go_on(
         return Err(Stopped::usage(words));
     }
     let chosen = destinations::choose(config, Some(&name)).await?;
-    reach(&chosen, &screen).await?;
+    reach(&chosen, screen).await?;
     same_account::of_session(&chosen, &session.header.id, &queue).await?;
     let mut commands = Vec::new();
     // What was in force when it was left may no longer be.
@@ -156,14 +172,12 @@ async fn go_on(
     let work = Work {
         session,
         queue,
-        ledger: config::state_dir().map_err(Stopped::usage)?,
-        older: Some(sessions::folder()?),
-        adopts: again.adopts,
-        no_wait: again.no_wait,
+        ledger: LedgerAt::usual(again.ledger.adopt)?,
+        no_wait: again.ledger.no_wait,
         commands,
         unnamed: false,
     };
-    run((global, config), chosen, work, screen).await
+    Ok((chosen, work))
 }
 
 /// How long to wait before the destination is asked again whether it can be used.

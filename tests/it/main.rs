@@ -32,6 +32,7 @@ mod readers;
 mod readme;
 mod removed;
 mod resume;
+mod resume_all;
 mod sandbox;
 mod saving;
 mod schedule;

@@ -9,7 +9,10 @@ use std::{
     process::{Child, ExitStatus, Stdio},
 };
 
-use crate::support::{Home, Mode, PART, Server, Source, wait_for};
+use crate::{
+    resume_all::killed,
+    support::{Home, Mode, PART, Server, Source, wait_for},
+};
 
 /// A place to write to that takes nothing more, and the end that nobody reads.
 fn stuck() -> (Stdio, UnixStream) {
@@ -131,4 +134,27 @@ fn a_reader_that_has_gone_is_no_failure() {
     // What went wrong is told by the code alone then.
     assert_eq!(run(&["resume"]), Some(2));
     assert_eq!(run(&["check"]), Some(2));
+}
+
+#[test]
+fn sessions_that_are_resumed_one_after_another_wait_for_no_reader() {
+    let server = Server::start();
+    let home = Home::new(Mode::JwPlayer, &server.url);
+    let (first, older) = killed(&server, &home, 1, &[]);
+    let (second, _) = killed(&server, &home, 2, &[&older]);
+    let (stdout, _nobody_reads) = stuck();
+    let mut command = home.command(["resume", "--all"]);
+    command.stdout(stdout).stderr(Stdio::null());
+    let mut process = Process(command.spawn().unwrap());
+    wait_for("the last session's end", || {
+        let listed = home.run(["sessions", "--json"]).events();
+        listed
+            .iter()
+            .all(|line| line["state"] != "unfinished" && line["done"] == 1)
+            .then_some(())
+    });
+    server.report().assert_holds(&[first, second]);
+    // Its reader is waited for at the end, until someone asks for that.
+    process.signal("INT");
+    process.end();
 }
