@@ -3,10 +3,11 @@
 //! `up` may be left out: what is no command is a path. A path that is named like a command is
 //! written `./demo`, `up demo` or `-- demo`; one with a leading dash `./-rf.mp4` or `-- -rf.mp4`.
 //!
-//! Here are the commands; `flags` has what several of them take, `sandbox` what that one takes, `read`
-//! how a line becomes a command.
+//! Here are the commands; `flags` has what several of them take, `ledger` and `sandbox` what those take,
+//! `read` how a line becomes a command.
 
 mod flags;
+mod ledger;
 mod read;
 mod sandbox;
 
@@ -15,6 +16,7 @@ use std::{io, path::PathBuf};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub use flags::{OnHangup, Screen, Tuning};
+pub use ledger::{Forget, Ledger, List};
 pub use read::meant;
 pub use sandbox::{Sandbox, Storage};
 
@@ -73,6 +75,9 @@ pub enum Command {
     Sessions(Sessions),
     /// Tell what became of each file of a session, and which media object it is
     Report(Report),
+    /// See and change what is known to be uploaded, over all sessions
+    #[command(subcommand)]
+    Ledger(Ledger),
     /// Ask a destination whether the credentials work: one call, clear words
     Check(Check),
     /// Watch and steer a session that runs in another process

@@ -7,6 +7,7 @@ mod demo;
 mod destinations;
 mod farewell;
 mod import;
+mod ledger;
 mod logs;
 mod report;
 mod run;
@@ -98,6 +99,7 @@ pub async fn run(cli: Cli) -> Result<u8, Stopped> {
                 Err(error) => Err(destinations::unusable(&error)),
             }
         }
+        Command::Ledger(asked) => ledger::run(&global, asked).await,
         Command::Up(up) => upload::up(&global, up).await,
         Command::Resume(resume) => upload::resume(&global, resume).await,
         Command::Demo(demo) => demo::demo(&global, demo).await,

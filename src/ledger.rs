@@ -41,7 +41,7 @@ use async_trait::async_trait;
 use self::{
     owner::Owner,
     samples::Samples,
-    sqlite::{Options, Sqlite},
+    sqlite::{Options, Sqlite, catalog::Catalog},
 };
 use crate::{
     destination::{Account, Md5, Ticket},
@@ -50,6 +50,12 @@ use crate::{
     ids::{Claim, MediaId, ObjectId},
     plan::{PartNumber, PartPlan},
 };
+
+/// The ledger's file in its folder.
+const FILE: &str = "ledger.db";
+
+/// The folder of the owners' locks, beside it.
+const OWNERS: &str = "owners";
 
 /// A local file, as a claim names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -378,10 +384,10 @@ pub struct Session<'a> {
 /// [`Kind::Storage`]: what is wrong with the ledger, and what to do.
 pub fn open(folder: &Path, session: Session<'_>, account: &dyn Account) -> Result<Arc<Sqlite>> {
     let failed = |error: &dyn fmt::Display| Error::new(Kind::Storage, error.to_string());
-    let owners = folder.join("owners");
+    let owners = folder.join(OWNERS);
     let owner = Owner::take(&owners, session.owner).map_err(|error| failed(&error))?;
     let ledger = Sqlite::open(Options {
-        file: Some(folder.join("ledger.db")),
+        file: Some(folder.join(FILE)),
         owners,
         owner,
         session: (session.name.to_owned(), session.file.to_owned()),
@@ -390,6 +396,16 @@ pub fn open(folder: &Path, session: Session<'_>, account: &dyn Account) -> Resul
         now: || jiff::Timestamp::now().as_second(),
     });
     Ok(Arc::new(ledger.map_err(|error| failed(&error))?))
+}
+
+/// The ledger in a folder for a person to look at, or to change; `None` where there is none. Blocks.
+///
+/// # Errors
+/// [`Kind::Storage`]: what is wrong with the ledger, and what to do.
+pub fn catalog(folder: &Path, is_changed: bool) -> Result<Option<Catalog>> {
+    let (file, owners) = (folder.join(FILE), folder.join(OWNERS));
+    let opened = Catalog::open(&file, &owners, is_changed);
+    opened.map_err(|error| Error::new(Kind::Storage, error.to_string()))
 }
 
 #[cfg(test)]

@@ -12,7 +12,9 @@
 //! | `worker` | the thread, and what shares a commit |
 //! | `known` | what a scan asks |
 //! | `import` | what older sessions and those of a lost ledger made |
+//! | `catalog` | what a person lists and forgets |
 
+pub mod catalog;
 mod core;
 mod import;
 mod known;

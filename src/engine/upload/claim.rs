@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{
@@ -25,6 +25,7 @@ use crate::{
     engine::record::Step,
     error::{Error, Kind, Result},
     fault_point::fault_point,
+    format,
     identity::Identity,
     ids::Claim,
     ledger::{
@@ -425,13 +426,7 @@ pub fn why_uploaded(uploaded: &Uploaded) -> String {
         let path = shown(path);
         return format!("same bytes as {path}, uploaded{as_media}; --again uploads it too");
     }
-    let at = Timestamp::from_second(uploaded.at).ok();
-    let day = at
-        .filter(|_| uploaded.at > 0)
-        .map_or_else(String::new, |at| {
-            format!(" {}", at.to_zoned(TimeZone::system()).date())
-        });
-    format!("uploaded{day}{as_media}")
+    format!("uploaded{}{as_media}", format::day(uploaded.at))
 }
 
 /// Whether a file has the bytes of an object, read part by part until the first that differs; `None`

@@ -7,7 +7,7 @@
 //! | `name` | the names of both, those of an object side by side |
 //! | `account`, `owner`, `folder`, `file_system` | long values, by number |
 //! | `imported` | session files whose uploads are in the ledger, as `stat` said of them then |
-//! | `forgotten` | media objects that a person had forgotten: no import takes them in again |
+//! | `forgotten` | media objects that a person had forgotten, and markers: no import takes them in again |
 //! | `meta` | the ledger's id |
 //!
 //! An object has one number in both tables, which no other object ever gets, in this ledger or in the one
@@ -204,8 +204,37 @@ pub(super) fn open(path: Option<&Path>, patience: Duration) -> Result<Connection
     Ok(connection)
 }
 
-/// Whether the file is a ledger of this edition, or is nothing yet. Changes nothing.
-fn check(connection: &Connection, path: &Path) -> Result<(), OpenFailed> {
+/// Opens the ledger at the path, to be read or changed by what is no session; `None` where there is none.
+pub(super) fn open_existing(
+    path: &Path,
+    patience: Duration,
+    is_changed: bool,
+) -> Result<Option<Connection>, OpenFailed> {
+    let failed = |error| OpenFailed::of(path, &error);
+    let io = |error| OpenFailed::Io {
+        path: path.to_owned(),
+        error,
+    };
+    if !path.try_exists().map_err(io)? {
+        return Ok(None);
+    }
+    if is_changed {
+        return open(Some(path), patience).map(Some);
+    }
+    // What a killed session has not finished writing is undone by whoever reads first: so it is opened
+    // for writing, where that is allowed, and changes nothing else.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    connection.busy_timeout(patience).map_err(failed)?;
+    connection
+        .execute_batch("PRAGMA query_only = ON")
+        .map_err(failed)?;
+    let is_made = check(&connection, path)?;
+    Ok(is_made.then_some(connection))
+}
+
+/// Whether the file is a ledger of this edition; `false`: it is nothing yet. Changes nothing.
+fn check(connection: &Connection, path: &Path) -> Result<bool, OpenFailed> {
     // All three at once: another session may make it at this moment.
     let read = reading(connection, || {
         let number = |sql| connection.query_row(sql, (), |row| row.get::<_, i64>(0));
@@ -216,12 +245,12 @@ fn check(connection: &Connection, path: &Path) -> Result<(), OpenFailed> {
         ))
     });
     match read.map_err(|error| OpenFailed::of(path, &error))? {
-        (0, 0, 0) => Ok(()),
+        (0, 0, 0) => Ok(false),
         (APPLICATION, version, _) if version > VERSION => Err(OpenFailed::Newer {
             path: path.to_owned(),
             version,
         }),
-        (APPLICATION, ..) => Ok(()),
+        (APPLICATION, ..) => Ok(true),
         _ => Err(OpenFailed::Foreign(path.to_owned())),
     }
 }

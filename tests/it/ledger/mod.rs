@@ -3,8 +3,10 @@
 mod chaos;
 mod claims;
 mod crash;
+mod forget;
 mod identity;
 mod import;
+mod list;
 mod scenes;
 mod takeovers;
 
