@@ -205,6 +205,7 @@ fn engine(session: Open, queue: Queue, account: Arc<dyn Account>) -> Engine {
         timing: Timing::default(),
         events: None,
         no_wait: false,
+        is_deep: false,
         clock: Clock::default(),
     };
     let (handle, ended) = engine::spawn(parts);

@@ -114,6 +114,9 @@ pub struct Up {
     /// Upload once more what is uploaded already (skipped by default)
     #[arg(long)]
     pub again: bool,
+    /// Compare whole files before they are skipped (with a warning where no checksums are known)
+    #[arg(long)]
+    pub deep: bool,
     /// Don't wait for files that another session is uploading: end with exit code 1
     #[arg(long)]
     pub no_wait: bool,
@@ -146,6 +149,10 @@ impl Up {
 
 /// `reelhaul resume`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of its own on the command line"
+)]
 pub struct Resume {
     /// The session, by its name, the beginning of that, or its file
     #[arg(value_name = "SESSION")]
@@ -156,6 +163,9 @@ pub struct Resume {
     /// Begin anew what failed or changed: the unfinished media object is removed first
     #[arg(long, conflicts_with = "retry_failed")]
     pub start_over: bool,
+    /// Compare whole files before they are skipped (with a warning where no checksums are known)
+    #[arg(long)]
+    pub deep: bool,
     /// Don't wait for files that another session is uploading: end with exit code 1
     #[arg(long)]
     pub no_wait: bool,

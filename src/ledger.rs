@@ -143,6 +143,8 @@ pub struct Request {
     pub started: Option<Started>,
     /// Whether it is uploaded once more, where it is uploaded already.
     pub again: bool,
+    /// Whether all of its bytes decide whether it is uploaded already, and not its names and samples.
+    pub is_deep: bool,
     /// Objects whose whole file was compared with this one, and whether the bytes are the same.
     pub compared: Vec<(ObjectId, bool)>,
 }
@@ -228,6 +230,8 @@ pub struct Uploaded {
     pub at: i64,
     /// The path that it was uploaded from, where that is another than was asked for.
     pub other_path: Option<PathBuf>,
+    /// Whether all bytes of the file were to decide, and could not, since none of its checksums are known.
+    pub is_unread: bool,
 }
 
 /// What has to end before it is known whether a file is to be uploaded.

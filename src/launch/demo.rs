@@ -68,6 +68,7 @@ pub(super) async fn demo(global: &Global, asked: cli::Demo) -> Result<u8, Stoppe
         ledger: sessions.path().to_owned(),
         older: None,
         no_wait: false,
+        is_deep: false,
         commands: vec![Command::Add(add)],
         unnamed: false,
     };

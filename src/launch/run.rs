@@ -41,6 +41,8 @@ pub(super) struct Work {
     pub(super) older: Option<Folder>,
     /// Whether the run ends without the files that other sessions upload.
     pub(super) no_wait: bool,
+    /// Whether all bytes of a file decide whether it is uploaded already.
+    pub(super) is_deep: bool,
     /// What the engine is told first.
     pub(super) commands: Vec<Command>,
     /// Whether the session is a new one that nobody has named.
@@ -67,6 +69,7 @@ pub(super) async fn run(
         ledger,
         older,
         no_wait,
+        is_deep,
         commands,
         unnamed,
     } = work;
@@ -90,6 +93,7 @@ pub(super) async fn run(
         events: events_wanted,
         ledger,
         no_wait,
+        is_deep,
         clock: Clock::default(),
     };
     let hangup = screen.asked.on_hangup == Some(OnHangup::Stop);

@@ -53,6 +53,7 @@ pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
             commands: vec![Command::Add(add)],
             to: up.to.clone(),
             no_wait: up.no_wait,
+            is_deep: up.deep,
         };
         return go_on((global, &config), path, again, up.tuning, screen).await;
     }
@@ -66,6 +67,7 @@ pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
         ledger: config::state_dir().map_err(Stopped::usage)?,
         older: Some(sessions::folder()?),
         no_wait: up.no_wait,
+        is_deep: up.deep,
         commands: vec![Command::Add(add)],
         unnamed: file.is_none(),
     };
@@ -98,6 +100,7 @@ pub(super) async fn resume(global: &Global, resume: cli::Resume) -> Result<u8, S
         commands,
         to: None,
         no_wait: resume.no_wait,
+        is_deep: resume.deep,
     };
     go_on((global, &config), &path, again, resume.tuning, screen).await
 }
@@ -110,6 +113,8 @@ struct Again {
     to: Option<String>,
     /// Whether the run ends without the files that other sessions upload.
     no_wait: bool,
+    /// Whether all bytes of a file decide whether it is uploaded already.
+    is_deep: bool,
 }
 
 async fn go_on(
@@ -154,6 +159,7 @@ async fn go_on(
         ledger: config::state_dir().map_err(Stopped::usage)?,
         older: Some(sessions::folder()?),
         no_wait: again.no_wait,
+        is_deep: again.is_deep,
         commands,
         unnamed: false,
     };

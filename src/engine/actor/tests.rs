@@ -81,6 +81,7 @@ fn of_session(session: Open, queue: Queue) -> Actor {
         timing: Timing::default(),
         events: None,
         no_wait: false,
+        is_deep: false,
         clock: Clock::default(),
     })
 }

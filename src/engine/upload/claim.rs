@@ -132,6 +132,7 @@ impl Task {
                 complete: progress.completed,
             }),
             again: self.again,
+            is_deep: self.shared.is_deep,
             compared: self.compared.clone(),
         })
     }
@@ -260,6 +261,9 @@ impl Task {
     async fn is_uploaded(&mut self, uploaded: &Uploaded) -> Result<End, End> {
         let before = self.record.progress.claim.map(|claim| claim.object);
         let reason = why_uploaded(uploaded);
+        if uploaded.is_unread {
+            tracing::warn!("{}: {reason}", self.name());
+        }
         if !self.record.made_nothing() && before != Some(uploaded.object) {
             tracing::warn!(
                 "{}: {reason}; what was created of it under this name is removed",
@@ -422,11 +426,16 @@ pub(super) fn same_bytes(file: &Identity) -> Change {
 pub fn why_uploaded(uploaded: &Uploaded) -> String {
     let media = uploaded.media.as_ref();
     let as_media = media.map_or_else(String::new, |media| format!(" as {media}"));
+    let unread = if uploaded.is_unread {
+        " (not compared: no checksums are known)"
+    } else {
+        ""
+    };
     if let Some(path) = &uploaded.other_path {
         let path = shown(path);
-        return format!("same bytes as {path}, uploaded{as_media}; --again uploads it too");
+        return format!("same bytes as {path}, uploaded{as_media}{unread}; --again uploads it too");
     }
-    format!("uploaded{}{as_media}", format::day(uploaded.at))
+    format!("uploaded{}{as_media}{unread}", format::day(uploaded.at))
 }
 
 /// Whether a file has the bytes of an object, read part by part until the first that differs; `None`

@@ -340,6 +340,7 @@ impl Core {
                 media,
                 at,
                 other_path: None,
+                is_unread: request.is_deep,
             })));
         }
         Ok(Some(self.own_accepted(request, before, plan, media)))
@@ -349,7 +350,8 @@ impl Core {
     fn claim_file(&mut self, request: &Request) -> rusqlite::Result<Claimed> {
         let file = &request.file;
         let candidates = self.candidates(file)?;
-        match decide(file, &candidates, &request.compared, &self.shifts) {
+        let is_deep = request.is_deep && !request.again;
+        match decide(file, &candidates, &request.compared, &self.shifts, is_deep) {
             Decision::New => self.insert(request, ""),
             Decision::Uploaded(_) if request.again => {
                 let random: String = std::iter::repeat_with(fastrand::alphanumeric)
@@ -357,7 +359,8 @@ impl Core {
                     .collect();
                 self.insert(request, &random)
             }
-            Decision::Uploaded(object) => self.uploaded(file, object),
+            Decision::Uploaded(object) => self.uploaded(file, object, false),
+            Decision::Unread(object) => self.uploaded(file, object, true),
             Decision::Wait(object) => {
                 let row = self.row(object)?;
                 self.wait(row)
@@ -458,7 +461,12 @@ impl Core {
         })
     }
 
-    fn uploaded(&mut self, file: &File, object: ObjectId) -> rusqlite::Result<Claimed> {
+    fn uploaded(
+        &mut self,
+        file: &File,
+        object: ObjectId,
+        is_unread: bool,
+    ) -> rusqlite::Result<Claimed> {
         let (media, at) = self
             .sql("SELECT media, at FROM accepted WHERE id = ?1")?
             .query_row([object], |row| Ok((media(row, 0)?, row.get(1)?)))?;
@@ -471,6 +479,7 @@ impl Core {
             media,
             at,
             other_path: identity::other_path(&names, &file.path),
+            is_unread,
         }))
     }
 

@@ -108,6 +108,7 @@ fn request(file: &File) -> Request {
         before: None,
         started: None,
         again: false,
+        is_deep: false,
         compared: Vec::new(),
     }
 }
@@ -183,6 +184,7 @@ async fn a_file_that_one_session_uploaded_is_uploaded_for_another() {
         media: Some("m1".into()),
         at: NOW,
         other_path: None,
+        is_unread: false,
     };
     assert_eq!(answer, wanted);
     let stat = file.stat;

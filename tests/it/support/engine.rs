@@ -192,6 +192,7 @@ fn spawn(
         account,
         timing,
         no_wait: false,
+        is_deep: false,
         events: None,
         clock: Clock::default(),
     })
@@ -246,6 +247,7 @@ impl World {
                 ..timing()
             },
             no_wait: false,
+            is_deep: false,
             clock: making.clock,
             events: None,
         });
