@@ -16,7 +16,7 @@ use std::{io, path::PathBuf};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub use flags::{OnHangup, Screen, Tuning};
-pub use ledger::{Forget, Ledger, List};
+pub use ledger::{Forget, Import, Ledger, List, Rebuild};
 pub use read::meant;
 pub use sandbox::{Sandbox, Storage};
 

@@ -41,7 +41,11 @@ use async_trait::async_trait;
 use self::{
     owner::Owner,
     samples::Samples,
-    sqlite::{Options, Sqlite, catalog::Catalog},
+    sqlite::{
+        OpenFailed, Options, Sqlite,
+        anew::{self, Anew},
+        catalog::Catalog,
+    },
 };
 use crate::{
     destination::{Account, Md5, Ticket},
@@ -381,25 +385,57 @@ pub struct Session<'a> {
     pub file: &'a Path,
 }
 
-/// Opens the ledger in a folder for a session, at one account; makes it where there is none. The session
-/// owns its claims as long as this lives. Blocks.
+/// Opens the ledger in a folder for a session, at one account; makes it where there is none, or a damaged
+/// one, which is moved aside. The session owns its claims as long as this lives. Blocks.
 ///
 /// # Errors
 /// [`Kind::Storage`]: what is wrong with the ledger, and what to do.
 pub fn open(folder: &Path, session: Session<'_>, account: &dyn Account) -> Result<Arc<Sqlite>> {
-    let failed = |error: &dyn fmt::Display| Error::new(Kind::Storage, error.to_string());
+    let (file, owners) = (folder.join(FILE), folder.join(OWNERS));
+    let options = || -> Result<Options> {
+        let owner = Owner::take(&owners, session.owner).map_err(failed)?;
+        Ok(Options {
+            file: Some(file.clone()),
+            owners: owners.clone(),
+            owner,
+            session: (session.name.to_owned(), session.file.to_owned()),
+            account: account.id().clone(),
+            ticket_key: account.ticket_key().map(|key| key.0),
+            now: || jiff::Timestamp::now().as_second(),
+        })
+    };
+    let ledger = match Sqlite::open(options()?) {
+        Err(damaged) if damaged.is_damage() => {
+            let options = options()?;
+            let aside = match anew::set_aside(&file, &owners, &options.owner, "damaged") {
+                Err(OpenFailed::InUse(_)) => Err(damaged),
+                aside => aside,
+            };
+            tracing::warn!(
+                "the ledger {} is damaged: it is {} now, and a new one is made from the saved sessions",
+                file.display(),
+                aside.map_err(failed)?.display()
+            );
+            Sqlite::open(options)
+        }
+        opened => opened,
+    };
+    Ok(Arc::new(ledger.map_err(failed)?))
+}
+
+fn failed(error: impl fmt::Display) -> Error {
+    Error::new(Kind::Storage, error.to_string())
+}
+
+/// Moves the ledger in a folder aside, and makes a new one there that knows nothing but what a person had
+/// forgotten. Blocks.
+///
+/// # Errors
+/// [`Kind::Storage`]: a session runs, or the old one is neither sound nor damaged.
+pub fn begin_anew(folder: &Path, owner: &str) -> Result<Anew> {
     let owners = folder.join(OWNERS);
-    let owner = Owner::take(&owners, session.owner).map_err(|error| failed(&error))?;
-    let ledger = Sqlite::open(Options {
-        file: Some(folder.join(FILE)),
-        owners,
-        owner,
-        session: (session.name.to_owned(), session.file.to_owned()),
-        account: account.id().clone(),
-        ticket_key: account.ticket_key().map(|key| key.0),
-        now: || jiff::Timestamp::now().as_second(),
-    });
-    Ok(Arc::new(ledger.map_err(|error| failed(&error))?))
+    let owner = Owner::take(&owners, owner).map_err(failed)?;
+    anew::begin(&folder.join(FILE), &owners, &owner).map_err(failed)
 }
 
 /// The ledger in a folder for a person to look at, or to change; `None` where there is none. Blocks.
@@ -408,8 +444,15 @@ pub fn open(folder: &Path, session: Session<'_>, account: &dyn Account) -> Resul
 /// [`Kind::Storage`]: what is wrong with the ledger, and what to do.
 pub fn catalog(folder: &Path, is_changed: bool) -> Result<Option<Catalog>> {
     let (file, owners) = (folder.join(FILE), folder.join(OWNERS));
-    let opened = Catalog::open(&file, &owners, is_changed);
-    opened.map_err(|error| Error::new(Kind::Storage, error.to_string()))
+    Catalog::open(&file, &owners, is_changed).map_err(failed)
+}
+
+/// The same of a ledger that was moved aside from this folder, to be looked at.
+///
+/// # Errors
+/// [`Kind::Storage`].
+pub fn moved_catalog(folder: &Path, file: &Path) -> Result<Option<Catalog>> {
+    Catalog::open(file, &folder.join(OWNERS), false).map_err(failed)
 }
 
 #[cfg(test)]

@@ -11,6 +11,10 @@ pub enum Ledger {
     List(List),
     /// Count files as not uploaded, so that the next upload sends them; nothing is deleted at the account
     Forget(Forget),
+    /// Take in what saved sessions uploaded, also of another machine
+    Import(Import),
+    /// Make the ledger anew from the saved sessions; the old one is kept beside it
+    Rebuild(Rebuild),
 }
 
 /// `reelhaul ledger list`.
@@ -39,6 +43,31 @@ pub struct Forget {
     /// Don't ask before several files below a folder are forgotten
     #[arg(long)]
     pub yes: bool,
+    /// One JSON object a line on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `reelhaul ledger import`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Import {
+    /// Sessions, by their names, the beginnings of those, or their files
+    #[arg(value_name = "SESSION", required = true)]
+    pub sessions: Vec<PathBuf>,
+    /// The destination they uploaded to, by its name in the config
+    #[arg(long, value_name = "NAME", env = "REELHAUL_TO")]
+    pub to: Option<String>,
+    /// One JSON object a line on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `reelhaul ledger rebuild`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Rebuild {
+    /// Ask only this destination now; the others are asked when they are next used
+    #[arg(long, value_name = "NAME")]
+    pub to: Option<String>,
     /// One JSON object a line on stdout
     #[arg(long)]
     pub json: bool,

@@ -79,6 +79,8 @@ fn every_command_takes_a_config_before_and_after_it() {
         "report",
         "ledger list",
         "ledger forget a",
+        "ledger import s",
+        "ledger rebuild",
         "check",
         "sandbox",
         "demo",

@@ -18,6 +18,7 @@ use crate::{
         import::{Import, Made, SessionFile, Upload},
         sqlite::Sqlite,
     },
+    path::shown,
     session::{Kept, lock},
     state::State,
 };
@@ -25,9 +26,32 @@ use crate::{
 /// How many media objects of a session that does not name its account are asked for.
 const NEWEST: usize = 10;
 
+/// What came of taking a session in.
+#[derive(Debug, Default)]
+pub(super) struct Imported {
+    /// How many of its uploads are in the ledger now, and how many of them were not before.
+    pub(super) uploads: usize,
+    pub(super) new: usize,
+    /// How many it made at other accounts.
+    pub(super) elsewhere: usize,
+    /// How many nothing shows of that they were made at this account.
+    pub(super) unproven: usize,
+    /// Why not all of it is taken in.
+    pub(super) why: Option<String>,
+}
+
+impl Imported {
+    fn nothing(why: impl Into<String>) -> Self {
+        Self {
+            why: Some(why.into()),
+            ..Self::default()
+        }
+    }
+}
+
 /// Takes in what these sessions made at the account, where the ledger lacks it. One that can't be read,
 /// or of which nothing shows that it was at this account, is passed over with a warning: its files are
-/// uploaded once more.
+/// uploaded once more. Returns what came of those that the ledger did not know.
 ///
 /// # Errors
 /// [`crate::error::Kind::Storage`] when the ledger can't be read or written.
@@ -35,13 +59,41 @@ pub(super) async fn sessions(
     ledger: &Arc<Sqlite>,
     files: Vec<PathBuf>,
     chosen: &Chosen,
-) -> Result<()> {
+) -> Result<Vec<Imported>> {
     let files = files.iter().filter_map(|path| stat(path)).collect();
     let asked = Arc::clone(ledger);
+    let mut all = Vec::new();
     for file in blocking(move || asked.not_imported(files)).await?? {
-        session(ledger, file, chosen).await?;
+        let imported = session(ledger, file, chosen, Trust::SameName).await?;
+        if let Some(why) = &imported.why {
+            tracing::warn!("{why}. What this session uploaded may be uploaded again");
+        }
+        all.push(imported);
     }
-    Ok(())
+    Ok(all)
+}
+
+/// Takes in what the session in this file made at the account, which a person says it uploaded to.
+///
+/// # Errors
+/// [`crate::error::Kind::Storage`] when the ledger can't be read or written.
+pub(super) async fn named(ledger: &Arc<Sqlite>, file: &Path, chosen: &Chosen) -> Result<Imported> {
+    match stat(file) {
+        Some(file) => session(ledger, file, chosen, Trust::AnyName).await,
+        None => Ok(Imported::nothing(format!(
+            "there is no session {}",
+            shown(file)
+        ))),
+    }
+}
+
+/// Which sessions that do not name their account may be asked about at this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// Those that uploaded to a destination of the same name.
+    SameName,
+    /// All.
+    AnyName,
 }
 
 /// A session's file by its one name, as `stat` says it is.
@@ -71,12 +123,21 @@ struct Read {
     uploads: Vec<Kept>,
 }
 
-async fn session(ledger: &Arc<Sqlite>, file: SessionFile, chosen: &Chosen) -> Result<()> {
+async fn session(
+    ledger: &Arc<Sqlite>,
+    file: SessionFile,
+    chosen: &Chosen,
+    trust: Trust,
+) -> Result<Imported> {
     let (path, asked) = (file.path.clone(), Arc::clone(ledger));
-    let read = blocking(move || read(&path, &asked)).await??;
-    let Some(read) = read else { return Ok(()) };
-    let Some(found) = of_account(read.uploads, &read.name, &read.destination, chosen).await else {
-        return Ok(());
+    let read = match blocking(move || read(&path, &asked)).await?? {
+        Ok(read) => read,
+        Err(imported) => return Ok(imported),
+    };
+    let asks = trust == Trust::AnyName || read.destination == chosen.name;
+    let (found, mut imported) = of_account(read.uploads, &read.name, asks, chosen).await;
+    let Some(found) = found else {
+        return Ok(imported);
     };
     let count = found.len();
     let name = read.name.clone();
@@ -92,37 +153,34 @@ async fn session(ledger: &Arc<Sqlite>, file: SessionFile, chosen: &Chosen) -> Re
     if taken > 0 {
         tracing::info!("{taken} of {count} uploads of the session {name} are new to the ledger");
     }
-    Ok(())
+    (imported.uploads, imported.new) = (count, taken);
+    Ok(imported)
 }
 
-/// Reads a session; `None` where that is not needed, or fails.
-fn read(path: &Path, ledger: &Sqlite) -> Result<Option<Read>> {
+/// Reads a session; or what came of it, where that is not needed or fails.
+fn read(path: &Path, ledger: &Sqlite) -> Result<std::result::Result<Read, Imported>> {
     // Before it is read: what a process writes after that is read the next time.
     let runs = lock::holder(path).is_some();
     let header = match crate::session::read::read_head(path) {
         Ok(header) => header,
-        Err(error) => return Ok(passed_over(&error.to_string())),
+        Err(error) => return Ok(Err(Imported::nothing(error.to_string()))),
     };
     if !header.owner.is_empty() && ledger.writes_here(&header.owner)? {
-        return Ok(None);
+        // Its file says nothing new.
+        return Ok(Err(Imported::default()));
     }
     let (opened, queue) = match sessions::glance(path) {
         Ok(read) => read,
-        Err(stopped) => return Ok(passed_over(&stopped.words)),
+        Err(stopped) => return Ok(Err(Imported::nothing(stopped.words))),
     };
     let header = opened.header;
-    Ok(Some(Read {
+    Ok(Ok(Read {
         name: sessions::name(&header.id, path),
         owner: header.owner,
         destination: header.destination,
         runs,
         uploads: made(&queue),
     }))
-}
-
-fn passed_over(words: &str) -> Option<Read> {
-    tracing::warn!("{words}. What this session uploaded is not known, and may be uploaded again");
-    None
 }
 
 /// The uploads that made something.
@@ -132,27 +190,44 @@ fn made(queue: &Queue) -> Vec<Kept> {
         .collect()
 }
 
-/// What of these uploads was made at the account. `None`: that could not be asked, and is asked the next
-/// time.
+/// What of these uploads was made at the account, and what is to be said of the others. `None`: that could
+/// not be asked, and is asked the next time. `asks`: those that do not say their account are asked for.
 async fn of_account(
     uploads: Vec<Kept>,
     name: &str,
-    destination: &str,
+    asks: bool,
     chosen: &Chosen,
-) -> Option<Vec<Upload>> {
+) -> (Option<Vec<Upload>>, Imported) {
     let ours: &AccountId = chosen.account.id();
     let is_unsaid = |kept: &Kept| kept.account.is_none();
-    let mut unsaid: Vec<MediaId> = Vec::new();
-    if destination == chosen.name {
-        let newest_first = uploads.iter().rev().filter(|kept| is_unsaid(kept));
-        unsaid = newest_first.filter_map(media).take(NEWEST).collect();
+    let count = uploads.iter().filter(|kept| is_unsaid(kept)).count();
+    let mut imported = Imported {
+        elsewhere: uploads
+            .iter()
+            .filter(|kept| kept.account.as_ref().is_some_and(|account| account != ours))
+            .count(),
+        unproven: count,
+        ..Imported::default()
+    };
+    let newest_first = uploads.iter().rev().filter(|kept| is_unsaid(kept));
+    let unsaid: Vec<MediaId> = newest_first.filter_map(media).take(NEWEST).collect();
+    let mut is_proven = false;
+    if asks && !unsaid.is_empty() {
+        match is_there(&unsaid, name, chosen).await {
+            Ok(()) => (is_proven, imported.unproven) = (true, 0),
+            Err((why, asked)) => {
+                imported.why = Some(why);
+                if !asked {
+                    return (None, imported);
+                }
+            }
+        }
     }
-    let is_proven = !unsaid.is_empty() && is_there(&unsaid, name, chosen).await?;
     let of_account = uploads.into_iter().filter(|kept| match &kept.account {
         Some(account) => account == ours,
         None => is_proven,
     });
-    Some(of_account.filter_map(upload).collect())
+    (Some(of_account.filter_map(upload).collect()), imported)
 }
 
 /// The media object of an upload.
@@ -160,30 +235,31 @@ fn media(kept: &Kept) -> Option<MediaId> {
     kept.progress.as_ref()?.ticket.as_ref()?.media.clone()
 }
 
-/// Whether the account has one of these media objects; `None` where it can't be asked.
-async fn is_there(media: &[MediaId], name: &str, chosen: &Chosen) -> Option<bool> {
+/// Asks whether the account has one of these media objects.
+///
+/// # Errors
+/// Why that is not so, and whether the account said it.
+async fn is_there(
+    media: &[MediaId],
+    name: &str,
+    chosen: &Chosen,
+) -> std::result::Result<(), (String, bool)> {
     let batch = chosen.account.status(media).await;
     if batch.known().any(|status| *status != MediaStatus::Gone) {
-        return Some(true);
+        return Ok(());
     }
+    let account = chosen.account.describe();
     let why = match batch.outcome() {
         Err(error) => error.to_string(),
         Ok(()) if batch.known().count() < media.len() => "it did not answer for all".to_owned(),
         Ok(()) => {
-            tracing::warn!(
-                "{} has none of the newest media objects of the session {name}: what that uploaded \
-                 is not skipped",
-                chosen.account.describe()
-            );
-            return Some(false);
+            let words =
+                format!("{account} has none of the newest media objects of the session {name}");
+            return Err((words, true));
         }
     };
-    tracing::warn!(
-        "whether the session {name} uploaded to {} is not known ({why}): what that uploaded is not \
-         skipped",
-        chosen.account.describe()
-    );
-    None
+    let words = format!("whether the session {name} uploaded to {account} is not known ({why})");
+    Err((words, false))
 }
 
 /// What the ledger takes in of an upload; `None` where nothing of it is to be found by others.

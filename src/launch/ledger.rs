@@ -1,24 +1,37 @@
 //! `reelhaul ledger`: what is known to be uploaded, over all sessions, seen and changed by a person.
 
 mod forget;
+mod import;
 mod list;
+mod rebuild;
 
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Stopped, destinations, load};
+use super::{
+    Stopped,
+    destinations::{self, Chosen},
+    load,
+};
 use crate::{
     cli::{self, Global},
     error::clean,
     format,
     ids::AccountId,
     ledger::{
-        ObjectState,
-        sqlite::catalog::{Entry, Filter},
+        self, ObjectState,
+        sqlite::{
+            Sqlite,
+            catalog::{Entry, Filter},
+        },
     },
-    path::shown,
+    path::{encode, shown},
+    session::folder::new_owner,
 };
 
 /// Does what the command line says.
@@ -26,6 +39,8 @@ pub(super) async fn run(global: &Global, asked: cli::Ledger) -> Result<u8, Stopp
     match asked {
         cli::Ledger::List(asked) => list::list(global, asked).await,
         cli::Ledger::Forget(asked) => forget::forget(global, asked).await,
+        cli::Ledger::Import(asked) => import::import(global, asked).await,
+        cli::Ledger::Rebuild(asked) => rebuild::rebuild(global, asked).await,
     }
 }
 
@@ -73,6 +88,27 @@ struct Listed {
     at: Option<Timestamp>,
 }
 
+/// The same, with what happened to it.
+#[derive(Debug, Serialize)]
+struct Happened {
+    event: &'static str,
+    #[serde(flatten)]
+    listed: Listed,
+    /// Another path that its object has still.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    also_at: Option<String>,
+}
+
+/// What happened to an entry, as a line of JSON.
+fn event(event: &'static str, entry: Entry, also_at: Option<&Path>) -> String {
+    let happened = Happened {
+        event,
+        listed: entry.into(),
+        also_at: also_at.map(encode),
+    };
+    serde_json::to_string(&happened).unwrap_or_default()
+}
+
 impl From<Entry> for Listed {
     fn from(entry: Entry) -> Self {
         let state = match (entry.state, &entry.session) {
@@ -86,7 +122,7 @@ impl From<Entry> for Listed {
         let at = Some(entry.at).filter(|at| *at > 0);
         Self {
             path: entry.path,
-            same_as: entry.same_as.as_deref().map(crate::path::encode),
+            same_as: entry.same_as.as_deref().map(encode),
             account: entry.account,
             media: entry.media.map(|media| media.as_str().to_owned()),
             state,
@@ -115,4 +151,15 @@ fn in_words(entry: &Entry) -> String {
         format!(", same bytes as {}", shown(path))
     });
     format!("{state} to {}{same}", clean(&entry.account.in_words()))
+}
+
+/// Opens the ledger for a command that takes sessions in, which is a session of its own meanwhile.
+fn open(folder: &Path, chosen: &Chosen) -> Result<Arc<Sqlite>, Stopped> {
+    let owner = new_owner(&mut fastrand::Rng::new());
+    let session = ledger::Session {
+        owner: &owner,
+        name: "reelhaul ledger",
+        file: Path::new(""),
+    };
+    ledger::open(folder, session, &*chosen.account).map_err(Stopped::usage)
 }

@@ -73,12 +73,7 @@ pub(super) async fn run(
         commands,
         unnamed,
     } = work;
-    let opened = open_ledger(&ledger, &session, &chosen, older).await;
-    let ledger = opened.inspect_err(|_| {
-        if unnamed {
-            sessions::forget(&session.path);
-        }
-    })?;
+    let (session, ledger) = with_ledger(session, &ledger, &chosen, older, unnamed).await?;
     let timing = Timing::default();
     let id = session.header.id.clone();
     let file = session.path.clone();
@@ -156,6 +151,28 @@ pub(super) async fn run(
             Ok(if lost { LEFT } else { code })
         }
         Seen::HungUp | Seen::Detached => background::hand_over(global, &id, &file).await,
+    }
+}
+
+/// Opens the ledger for a session; where that fails, nothing is left of a session that nobody has named.
+async fn with_ledger(
+    session: Open,
+    folder: &Path,
+    chosen: &Chosen,
+    older: Option<Folder>,
+    unnamed: bool,
+) -> Result<(Open, Arc<dyn Ledger>), Stopped> {
+    match open_ledger(folder, &session, chosen, older).await {
+        Ok(ledger) => Ok((session, ledger)),
+        Err(stopped) => {
+            let path = session.path.clone();
+            // While it is open, a file that is gone is put back.
+            drop(session);
+            if unnamed {
+                sessions::forget(&path);
+            }
+            Err(stopped)
+        }
     }
 }
 

@@ -108,6 +108,24 @@ pub fn is_alive(folder: &Path, id: &str) -> io::Result<bool> {
     }
 }
 
+/// Whether an owner lives besides this one. Where that can't be told, one does.
+#[must_use]
+pub fn others_live(folder: &Path, than: &Owner) -> bool {
+    let Ok(mut entries) = std::fs::read_dir(folder) else {
+        return true;
+    };
+    entries.any(|entry| {
+        let Ok(path) = entry.map(|entry| entry.path()) else {
+            return true;
+        };
+        path != than.path
+            && match File::open(&path) {
+                Ok(file) => flock::is_held(&file).unwrap_or(true),
+                Err(error) => error.kind() != io::ErrorKind::NotFound,
+            }
+    })
+}
+
 /// The file of an owner's lock.
 fn path_of(folder: &Path, id: &str) -> io::Result<PathBuf> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';

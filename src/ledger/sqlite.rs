@@ -13,7 +13,9 @@
 //! | `known` | what a scan asks |
 //! | `import` | what older sessions and those of a lost ledger made |
 //! | `catalog` | what a person lists and forgets |
+//! | `anew` | a ledger in the place of one that is damaged, or is to be made anew |
 
+pub mod anew;
 pub mod catalog;
 mod core;
 mod import;

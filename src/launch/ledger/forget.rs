@@ -2,9 +2,7 @@
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
-use serde_json::json;
-
-use super::{Listed, blocking, filter};
+use super::{blocking, event, filter};
 use crate::{
     cli::{self, Global},
     config,
@@ -42,7 +40,7 @@ pub(super) async fn forget(global: &Global, asked: cli::Forget) -> Result<u8, St
             for (entry, outcome) in done {
                 is_left |= matches!(outcome, Forgotten::Held(_));
                 print(&if asked.json {
-                    in_json(entry, &outcome)?
+                    in_json(entry, &outcome)
                 } else {
                     in_words(&entry, &outcome)
                 });
@@ -72,19 +70,12 @@ fn agrees(count: usize) -> Result<bool, Stopped> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-fn in_json(entry: Entry, outcome: &Forgotten) -> Result<String, Stopped> {
-    let (event, more) = match outcome {
-        Forgotten::Object => ("forgotten", None),
-        Forgotten::Name(other) => ("forgotten", Some(("also_at", crate::path::encode(other)))),
-        Forgotten::Held(_) => ("left", None),
-    };
-    let mut line = json!({ "event": event });
-    let listed = serde_json::to_value(Listed::from(entry)).map_err(Stopped::left)?;
-    if let (Some(line), serde_json::Value::Object(listed)) = (line.as_object_mut(), listed) {
-        line.extend(listed);
-        line.extend(more.map(|(key, value)| (key.to_owned(), value.into())));
+fn in_json(entry: Entry, outcome: &Forgotten) -> String {
+    match outcome {
+        Forgotten::Object => event("forgotten", entry, None),
+        Forgotten::Name(other) => event("forgotten", entry, Some(other)),
+        Forgotten::Held(_) => event("left", entry, None),
     }
-    Ok(line.to_string())
 }
 
 fn in_words(entry: &Entry, outcome: &Forgotten) -> String {

@@ -12,7 +12,7 @@ use std::{
 use rusqlite::{Connection, Row, params};
 
 use super::{
-    PATIENCE, import,
+    PATIENCE, core, import,
     known::IN_ONE_GO,
     schema::{self, OpenFailed, in_transaction, reading},
     values::{self, Bytes},
@@ -220,6 +220,16 @@ impl Catalog {
         done.map_err(|error| failed(&self.path, &error))
     }
 
+    /// What a person had forgotten: accounts, and media objects or markers there.
+    pub(super) fn forgotten(&self) -> rusqlite::Result<Vec<(AccountId, String)>> {
+        let sql = "SELECT a.text, f.media FROM forgotten f JOIN account a ON a.id = f.account";
+        let mut sql = self.connection.prepare(sql)?;
+        let rows = sql.query_map((), |row| {
+            Ok((AccountId::saved(row.get::<_, String>(0)?), row.get(1)?))
+        })?;
+        rows.collect()
+    }
+
     /// Reads all objects at the account that is meant, some at a time.
     fn each_object(
         &mut self,
@@ -322,17 +332,10 @@ fn forget(
         }
         (None, None) => {
             // A session's file names what it has not finished by its marker alone, at times.
-            let known_by = [
-                object.media.as_ref().map(MediaId::as_str),
-                object.marker.as_deref(),
-            ];
-            for name in known_by.into_iter().flatten() {
-                let sql = "INSERT OR IGNORE INTO forgotten (account, media) \
-                     SELECT id, ?2 FROM account WHERE text = ?1";
-                connection
-                    .prepare_cached(sql)?
-                    .execute([object.account.as_str(), name])?;
-            }
+            let media = object.media.as_ref().map(ToString::to_string);
+            let known_by = [media, object.marker.clone()].into_iter().flatten();
+            let rows: Vec<_> = known_by.map(|it| (object.account.clone(), it)).collect();
+            add_forgotten(connection, &rows)?;
             for sql in [
                 "DELETE FROM accepted WHERE id = ?1",
                 "DELETE FROM started WHERE id = ?1",
@@ -345,6 +348,20 @@ fn forget(
     };
     let meant = meant.into_iter().map(|path| object.entry(path));
     forgotten.extend(meant.map(|entry| (entry, outcome.clone())));
+    Ok(())
+}
+
+/// Has these media objects and markers forgotten, within a transaction.
+pub(super) fn add_forgotten(
+    connection: &Connection,
+    rows: &[(AccountId, String)],
+) -> rusqlite::Result<()> {
+    for (account, media) in rows {
+        let account = core::account(connection, account)?;
+        connection
+            .prepare_cached("INSERT OR IGNORE INTO forgotten (account, media) VALUES (?1, ?2)")?
+            .execute(params![account, media])?;
+    }
     Ok(())
 }
 

@@ -910,7 +910,7 @@ impl Core {
 }
 
 /// The number of an account, which it gets where it has none.
-fn account(connection: &Connection, account: &AccountId) -> rusqlite::Result<i64> {
+pub(super) fn account(connection: &Connection, account: &AccountId) -> rusqlite::Result<i64> {
     connection.execute(
         "INSERT INTO account (text) VALUES (?1) ON CONFLICT DO NOTHING",
         [account.as_str()],

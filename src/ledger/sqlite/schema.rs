@@ -32,8 +32,9 @@ const APPLICATION: i64 = 0x7265_656c;
 /// The edition of the tables.
 const VERSION: i64 = 1;
 
-/// What a lost ledger can be made of again.
-const REBUILD: &str = "move it away: the next start makes it anew from the sessions that are saved";
+/// What becomes of a ledger that can't be used.
+const REBUILD: &str = "once no session runs, the next `reelhaul up` moves it aside and makes it anew from \
+     the saved sessions";
 
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -123,8 +124,14 @@ pub enum OpenFailed {
     #[error("the disk of the ledger {0} is full; make room, then try again")]
     Full(PathBuf),
     /// It is something else.
-    #[error("{0} is not a ledger of reelhaul; move it away")]
+    #[error("{0} is not a ledger of reelhaul; {REBUILD}")]
     Foreign(PathBuf),
+    /// It is to be moved aside, and a session may be writing to it.
+    #[error(
+        "a session runs: the ledger {0} stays where it is, since what the session writes to it would be \
+         lost. End all sessions, then try again"
+    )]
+    InUse(PathBuf),
     /// It was written by a newer build.
     #[error(
         "the ledger {path} is of edition {version}, and this build knows edition {VERSION}; use the \
@@ -155,6 +162,12 @@ pub enum OpenFailed {
 }
 
 impl OpenFailed {
+    /// Whether nothing can be done with it but to make it anew.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::Foreign(_))
+    }
+
     /// Why SQLite could not open what is at the path.
     pub(super) fn of(path: &Path, error: &rusqlite::Error) -> Self {
         let path = path.to_owned();

@@ -17,7 +17,7 @@ fn lose_the_ledger(home: &Home) {
 
 /// Rewrites a session's file as the first edition of the program would have written it, which knew
 /// neither ledgers nor accounts.
-fn as_first_edition(session: &Path) {
+pub(super) fn as_first_edition(session: &Path) {
     let text = fs::read_to_string(session).unwrap();
     assert!(text.contains("\nformat = 2\n"), "{text}");
     let text = text.replace("\nformat = 2\n", "\nformat = 1\n");

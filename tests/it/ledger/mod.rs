@@ -7,6 +7,7 @@ mod forget;
 mod identity;
 mod import;
 mod list;
+mod rebuild;
 mod scenes;
 mod takeovers;
 
