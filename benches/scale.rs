@@ -198,7 +198,7 @@ fn engine(session: Open, queue: Queue, account: Arc<dyn Account>) -> Engine {
     };
     let folder = session.path.parent().unwrap();
     let parts = Parts {
-        ledger: ledger::open(folder, of, &*account).unwrap(),
+        ledger: ledger::open(&folder.join(ledger::FILE), of, &*account).unwrap(),
         session,
         queue,
         account,

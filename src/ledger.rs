@@ -55,11 +55,13 @@ use crate::{
     plan::{PartNumber, PartPlan},
 };
 
-/// The ledger's file in its folder.
-const FILE: &str = "ledger.db";
+/// The ledger's file in the state folder.
+pub const FILE: &str = "ledger.db";
 
-/// The folder of the owners' locks, beside it.
-const OWNERS: &str = "owners";
+/// The folder of the owners' locks, beside the ledger.
+fn owners_of(file: &Path) -> PathBuf {
+    file.with_file_name("owners")
+}
 
 /// A local file, as a claim names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -385,17 +387,17 @@ pub struct Session<'a> {
     pub file: &'a Path,
 }
 
-/// Opens the ledger in a folder for a session, at one account; makes it where there is none, or a damaged
+/// Opens the ledger in a file for a session, at one account; makes it where there is none, or a damaged
 /// one, which is moved aside. The session owns its claims as long as this lives. Blocks.
 ///
 /// # Errors
 /// [`Kind::Storage`]: what is wrong with the ledger, and what to do.
-pub fn open(folder: &Path, session: Session<'_>, account: &dyn Account) -> Result<Arc<Sqlite>> {
-    let (file, owners) = (folder.join(FILE), folder.join(OWNERS));
+pub fn open(file: &Path, session: Session<'_>, account: &dyn Account) -> Result<Arc<Sqlite>> {
+    let owners = owners_of(file);
     let options = || -> Result<Options> {
         let owner = Owner::take(&owners, session.owner).map_err(failed)?;
         Ok(Options {
-            file: Some(file.clone()),
+            file: Some(file.to_owned()),
             owners: owners.clone(),
             owner,
             session: (session.name.to_owned(), session.file.to_owned()),
@@ -407,7 +409,7 @@ pub fn open(folder: &Path, session: Session<'_>, account: &dyn Account) -> Resul
     let ledger = match Sqlite::open(options()?) {
         Err(damaged) if damaged.is_damage() => {
             let options = options()?;
-            let aside = match anew::set_aside(&file, &owners, &options.owner, "damaged") {
+            let aside = match anew::set_aside(file, &owners, &options.owner, "damaged") {
                 Err(OpenFailed::InUse(_)) => Err(damaged),
                 aside => aside,
             };
@@ -427,32 +429,23 @@ fn failed(error: impl fmt::Display) -> Error {
     Error::new(Kind::Storage, error.to_string())
 }
 
-/// Moves the ledger in a folder aside, and makes a new one there that knows nothing but what a person had
+/// Moves the ledger in a file aside, and makes a new one there that knows nothing but what a person had
 /// forgotten. Blocks.
 ///
 /// # Errors
 /// [`Kind::Storage`]: a session runs, or the old one is neither sound nor damaged.
-pub fn begin_anew(folder: &Path, owner: &str) -> Result<Anew> {
-    let owners = folder.join(OWNERS);
+pub fn begin_anew(file: &Path, owner: &str) -> Result<Anew> {
+    let owners = owners_of(file);
     let owner = Owner::take(&owners, owner).map_err(failed)?;
-    anew::begin(&folder.join(FILE), &owners, &owner).map_err(failed)
+    anew::begin(file, &owners, &owner).map_err(failed)
 }
 
-/// The ledger in a folder for a person to look at, or to change; `None` where there is none. Blocks.
+/// The ledger in a file for a person to look at, or to change; `None` where there is none. Blocks.
 ///
 /// # Errors
 /// [`Kind::Storage`]: what is wrong with the ledger, and what to do.
-pub fn catalog(folder: &Path, is_changed: bool) -> Result<Option<Catalog>> {
-    let (file, owners) = (folder.join(FILE), folder.join(OWNERS));
-    Catalog::open(&file, &owners, is_changed).map_err(failed)
-}
-
-/// The same of a ledger that was moved aside from this folder, to be looked at.
-///
-/// # Errors
-/// [`Kind::Storage`].
-pub fn moved_catalog(folder: &Path, file: &Path) -> Result<Option<Catalog>> {
-    Catalog::open(file, &folder.join(OWNERS), false).map_err(failed)
+pub fn catalog(file: &Path, is_changed: bool) -> Result<Option<Catalog>> {
+    Catalog::open(file, &owners_of(file), is_changed).map_err(failed)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::{
         protocol::{AddPaths, Command},
         queue::Queue,
     },
+    ledger,
     sandbox::{self, Storage},
     settings::{Concurrency, PartSize, Settings},
 };
@@ -65,7 +66,7 @@ pub(super) async fn demo(global: &Global, asked: cli::Demo) -> Result<u8, Stoppe
     let work = Work {
         session,
         queue: Queue::default(),
-        ledger: sessions.path().to_owned(),
+        ledger: sessions.path().join(ledger::FILE),
         older: None,
         no_wait: false,
         is_deep: false,

@@ -16,10 +16,10 @@ use serde::Serialize;
 use super::{
     Stopped,
     destinations::{self, Chosen},
-    load,
 };
 use crate::{
     cli::{self, Global},
+    config::Config,
     error::clean,
     format,
     ids::AccountId,
@@ -46,14 +46,13 @@ pub(super) async fn run(global: &Global, asked: cli::Ledger) -> Result<u8, Stopp
 
 /// Which uploads are meant by these paths, which need not be there, and this destination.
 async fn filter(
-    global: &Global,
+    config: &Config,
     paths: Vec<PathBuf>,
     to: Option<String>,
 ) -> Result<Filter, Stopped> {
     let account = match to {
-        // Without a destination the config is not needed.
         None => None,
-        Some(name) => Some(destinations::account(&load(global)?, &name).await?),
+        Some(name) => Some(destinations::account(config, &name).await?),
     };
     // As `up` names them.
     let paths = paths.into_iter().map(std::path::absolute).collect();
@@ -154,12 +153,12 @@ fn in_words(entry: &Entry) -> String {
 }
 
 /// Opens the ledger for a command that takes sessions in, which is a session of its own meanwhile.
-fn open(folder: &Path, chosen: &Chosen) -> Result<Arc<Sqlite>, Stopped> {
+fn open(file: &Path, chosen: &Chosen) -> Result<Arc<Sqlite>, Stopped> {
     let owner = new_owner(&mut fastrand::Rng::new());
     let session = ledger::Session {
         owner: &owner,
         name: "reelhaul ledger",
         file: Path::new(""),
     };
-    ledger::open(folder, session, &*chosen.account).map_err(Stopped::usage)
+    ledger::open(file, session, &*chosen.account).map_err(Stopped::usage)
 }

@@ -35,7 +35,7 @@ use crate::{
 pub(super) struct Work {
     pub(super) session: Open,
     pub(super) queue: Queue,
-    /// Where the ledger is.
+    /// The ledger's file.
     pub(super) ledger: PathBuf,
     /// The sessions whose uploads are taken into the ledger first, where it does not have them.
     pub(super) older: Option<Folder>,
@@ -157,12 +157,12 @@ pub(super) async fn run(
 /// Opens the ledger for a session; where that fails, nothing is left of a session that nobody has named.
 async fn with_ledger(
     session: Open,
-    folder: &Path,
+    file: &Path,
     chosen: &Chosen,
     older: Option<Folder>,
     unnamed: bool,
 ) -> Result<(Open, Arc<dyn Ledger>), Stopped> {
-    match open_ledger(folder, &session, chosen, older).await {
+    match open_ledger(file, &session, chosen, older).await {
         Ok(ledger) => Ok((session, ledger)),
         Err(stopped) => {
             let path = session.path.clone();
@@ -178,7 +178,7 @@ async fn with_ledger(
 
 /// Opens the ledger, and takes in what it lacks of the sessions that are saved.
 async fn open_ledger(
-    folder: &Path,
+    file: &Path,
     session: &Open,
     chosen: &Chosen,
     older: Option<Folder>,
@@ -189,7 +189,7 @@ async fn open_ledger(
         name: &name,
         file: &session.path,
     };
-    let ledger = ledger::open(folder, of, &*chosen.account).map_err(Stopped::usage)?;
+    let ledger = ledger::open(file, of, &*chosen.account).map_err(Stopped::usage)?;
     if let Some(older) = older {
         let imported = import::sessions(&ledger, older.list(), chosen).await;
         imported.map_err(Stopped::usage)?;

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     cli::{self, Global, Tuning},
-    config::{self, Config},
+    config::Config,
     destination::MediaStatus,
     engine::{
         protocol::{Command, Filter, Show, State, Targets},
@@ -64,7 +64,7 @@ pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
     let work = Work {
         session: create(&chosen.name, settings, file.as_deref())?,
         queue: Queue::default(),
-        ledger: config::state_dir().map_err(Stopped::usage)?,
+        ledger: config.ledger_file()?,
         older: Some(sessions::folder()?),
         no_wait: up.no_wait,
         is_deep: up.deep,
@@ -156,7 +156,7 @@ async fn go_on(
     let work = Work {
         session,
         queue,
-        ledger: config::state_dir().map_err(Stopped::usage)?,
+        ledger: config.ledger_file()?,
         older: Some(sessions::folder()?),
         no_wait: again.no_wait,
         is_deep: again.is_deep,

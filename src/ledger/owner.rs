@@ -24,7 +24,8 @@ pub enum NotTaken {
     /// The file system has no locks.
     #[error(
         "{path} can't be locked ({error}): this file system has no flock. Put the ledger on one \
-         that has it: move the state folder, and name it with XDG_STATE_HOME"
+         that has it: name another file as `path` under [ledger] in the config, or move the state \
+         folder, and name it with XDG_STATE_HOME"
     )]
     NoLocks {
         /// Which file.
@@ -303,7 +304,9 @@ mod tests {
             assert!(matches!(error, NotTaken::NoLocks { .. }), "{errno:?}");
             let words = error.to_string();
             assert!(
-                words.contains("/mnt/a.lock") && words.contains("XDG_STATE_HOME"),
+                words.contains("/mnt/a.lock")
+                    && words.contains("[ledger]")
+                    && words.contains("XDG_STATE_HOME"),
                 "{words}"
             );
         }

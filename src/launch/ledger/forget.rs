@@ -5,11 +5,10 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use super::{blocking, event, filter};
 use crate::{
     cli::{self, Global},
-    config,
     error::clean,
     format,
     launch::{
-        DONE, LEFT, Stopped,
+        DONE, LEFT, Stopped, load,
         told::{print, say},
     },
     ledger,
@@ -21,11 +20,12 @@ use crate::{
 const IN_ONE_GO: usize = 1000;
 
 pub(super) async fn forget(global: &Global, asked: cli::Forget) -> Result<u8, Stopped> {
-    let filter = filter(global, asked.paths, asked.to).await?;
-    let folder = config::state_dir()?;
+    let config = load(global)?;
+    let filter = filter(&config, asked.paths, asked.to).await?;
+    let file = config.ledger_file()?;
     blocking(move || {
         let nothing = || Stopped::left("nothing of that is uploaded, as far as the ledger knows");
-        let catalog = ledger::catalog(&folder, true).map_err(Stopped::usage)?;
+        let catalog = ledger::catalog(&file, true).map_err(Stopped::usage)?;
         let mut catalog = catalog.ok_or_else(nothing)?;
         let found = catalog.find(&filter).map_err(Stopped::usage)?;
         if found.objects.is_empty() {

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::open;
 use crate::{
     cli::{self, Global},
-    config, format,
+    format,
     launch::{
         DONE, LEFT, Stopped, destinations,
         import::{self, Imported},
@@ -23,7 +23,7 @@ pub(super) async fn import(global: &Global, asked: cli::Import) -> Result<u8, St
     let chosen = destinations::choose(&config, asked.to.as_deref()).await?;
     let account = chosen.account.check().await;
     account.map_err(|error| destinations::unusable(&error))?;
-    let ledger = open(&config::state_dir()?, &chosen)?;
+    let ledger = open(&config.ledger_file()?, &chosen)?;
     let mut is_left = false;
     for file in files {
         let imported = import::named(&ledger, &file, &chosen).await;

@@ -5,22 +5,22 @@ use std::io::{self, BufWriter, Write as _};
 use super::{Listed, blocking, filter, in_words};
 use crate::{
     cli::{self, Global},
-    config,
-    launch::{DONE, Stopped, told::say},
+    launch::{DONE, Stopped, load, told::say},
     ledger,
     path::shown,
 };
 
 pub(super) async fn list(global: &Global, asked: cli::List) -> Result<u8, Stopped> {
-    let filter = filter(global, asked.paths, asked.to).await?;
-    let folder = config::state_dir()?;
+    let config = load(global)?;
+    let filter = filter(&config, asked.paths, asked.to).await?;
+    let file = config.ledger_file()?;
     let json = asked.json;
     blocking(move || {
-        let catalog = ledger::catalog(&folder, false).map_err(Stopped::usage)?;
+        let catalog = ledger::catalog(&file, false).map_err(Stopped::usage)?;
         let Some(mut catalog) = catalog else {
             say(&format!(
-                "there is no ledger in {} yet: nothing was uploaded",
-                folder.display()
+                "there is no ledger {} yet: nothing was uploaded",
+                shown(&file)
             ));
             return Ok(DONE);
         };

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{blocking, event, in_words, open};
 use crate::{
     cli::{self, Global},
-    config::{self, Config},
+    config::Config,
     format,
     ids::AccountId,
     launch::{
@@ -36,16 +36,16 @@ pub(super) async fn rebuild(global: &Global, asked: cli::Rebuild) -> Result<u8, 
     logs::to_stderr(global)?;
     let config = load(global)?;
     let all = choose(&config, asked.to.as_deref()).await?;
-    let folder = config::state_dir()?;
-    let in_folder = folder.clone();
+    let file = config.ledger_file()?;
+    let in_file = file.clone();
     let anew = blocking(move || {
         let owner = new_owner(&mut fastrand::Rng::new());
-        ledger::begin_anew(&in_folder, &owner).map_err(Stopped::usage)
+        ledger::begin_anew(&in_file, &owner).map_err(Stopped::usage)
     });
     let anew = anew.await?;
     let (mut uploads, json) = (0, asked.json);
     for chosen in &all {
-        let ledger = open(&folder, chosen)?;
+        let ledger = open(&file, chosen)?;
         let imported = import::sessions(&ledger, sessions::folder()?.list(), chosen).await;
         let imported = imported.map_err(Stopped::left)?;
         uploads += imported.iter().map(|one| one.new).sum::<usize>();
@@ -53,7 +53,7 @@ pub(super) async fn rebuild(global: &Global, asked: cli::Rebuild) -> Result<u8, 
     let accounts: Vec<_> = all.iter().map(|it| it.account.id().clone()).collect();
     let old = anew.old.clone();
     let lost = blocking(move || match old {
-        Some(old) => say_what_is_lost(&folder, &old, &accounts, json),
+        Some(old) => say_what_is_lost(&file, &old, &accounts, json),
         None => Ok(Some(0)),
     });
     let lost = lost.await?;
@@ -94,7 +94,7 @@ async fn choose(config: &Config, to: Option<&str>) -> Result<Vec<Chosen>, Stoppe
 /// Says which names of uploads at these accounts the old ledger had and the new one has not; returns how
 /// many, `None` where the old one can't be read.
 fn say_what_is_lost(
-    folder: &Path,
+    file: &Path,
     old: &Path,
     accounts: &[AccountId],
     json: bool,
@@ -103,14 +103,14 @@ fn say_what_is_lost(
     let hash = |entry: &Entry| hasher.hash_one((&entry.account, &entry.media, &entry.path));
     let all = Filter::default();
     let mut known = HashSet::new();
-    if let Some(mut new) = ledger::catalog(folder, false).map_err(Stopped::left)? {
+    if let Some(mut new) = ledger::catalog(file, false).map_err(Stopped::left)? {
         let listed = new.list(&all, |entry| {
             known.insert(hash(&entry));
             true
         });
         listed.map_err(Stopped::left)?;
     }
-    let Ok(Some(mut old)) = ledger::moved_catalog(folder, old) else {
+    let Ok(Some(mut old)) = ledger::catalog(old, false) else {
         return Ok(None);
     };
     let mut lost = 0;

@@ -20,6 +20,13 @@ pub struct Anew {
     pub forgotten: Option<usize>,
 }
 
+/// The path of this file with something behind its name.
+fn behind(file: &Path, name: &str) -> PathBuf {
+    let mut path = file.as_os_str().to_owned();
+    path.push(name);
+    path.into()
+}
+
 /// Moves a ledger aside that is damaged, or is none, and returns where it is then.
 ///
 /// # Errors
@@ -33,25 +40,23 @@ pub(in crate::ledger) fn set_aside(
     if owner::others_live(owners, owner) {
         return Err(OpenFailed::InUse(file.to_owned()));
     }
-    let with = |behind: &str| {
-        let mut path = file.as_os_str().to_owned();
-        path.push(behind);
-        PathBuf::from(path)
-    };
     let mut names = (1_u32..).map(|number| format!(".{why}-{number}"));
-    let name = names.find(|name| !with(name).exists()).unwrap_or_default();
+    let name = names
+        .find(|name| !behind(file, name).exists())
+        .unwrap_or_default();
     let rename = |from: &Path, to: &Path| {
         std::fs::rename(from, to).map_err(|error| OpenFailed::Io {
             path: from.to_owned(),
             error,
         })
     };
-    let journal = with("-journal");
+    let journal = behind(file, "-journal");
     if journal.exists() {
-        rename(&journal, &with(&format!("{name}-journal")))?;
+        rename(&journal, &behind(file, &format!("{name}-journal")))?;
     }
-    rename(file, &with(&name))?;
-    Ok(with(&name))
+    let aside = behind(file, &name);
+    rename(file, &aside)?;
+    Ok(aside)
 }
 
 /// Makes a new ledger in the place of this one, which knows nothing but what a person had forgotten.
@@ -79,13 +84,16 @@ pub(in crate::ledger) fn begin(
         Err(error) => return Err(error),
     };
     // All that it knows is on disk before it takes the place of the old one.
-    let new = file.with_extension("new");
+    let new = behind(file, ".new");
     let io = |path: &Path, error| OpenFailed::Io {
         path: path.to_owned(),
         error,
     };
-    if new.exists() {
-        std::fs::remove_file(&new).map_err(|error| io(&new, error))?;
+    // What is left of one that was killed here, its journal first.
+    for left in [behind(&new, "-journal"), new.clone()] {
+        if left.exists() {
+            std::fs::remove_file(&left).map_err(|error| io(&left, error))?;
+        }
     }
     let connection = schema::open(Some(&new), PATIENCE)?;
     let rows = forgotten.as_deref().unwrap_or_default();

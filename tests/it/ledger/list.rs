@@ -117,3 +117,25 @@ fn with_a_destination_only_its_account_is_listed_and_a_site_takes_no_secret_for_
         assert_eq!(listed[0]["media"], *server.report().media[0].id);
     }
 }
+
+#[test]
+fn a_ledger_that_the_config_puts_elsewhere_is_the_one_of_all_commands() {
+    let server = Server::start();
+    let home = Home::new(Mode::JwPlayer, &server.url);
+    let film = Source::write(home.tree().join("take.mov"), 1000, 1);
+    let elsewhere = "\n[ledger]\npath = \"ours/films.db\"\n";
+    home.write_config(&(Mode::JwPlayer.config(&server.url) + elsewhere));
+    home.up(&[]).end().assert_code(0);
+    let folder = home.config_file().with_file_name("ours");
+    assert!(folder.join("films.db").exists() && folder.join("owners").exists());
+    assert!(!home.state().join("ledger.db").exists());
+    super::assert_does_nothing(&server, || home.up(&[]).end());
+    assert_eq!(paths(&list(&home, &["--json"])), [&*film.path]);
+    let path = film.path.to_str().unwrap();
+    home.run(["ledger", "forget", path]).assert_code(0);
+    let ended = home.run(["ledger", "rebuild"]);
+    ended.assert_code(0);
+    assert!(folder.join("films.db.old-1").exists(), "{}", ended.output());
+    home.up(&[]).end().assert_code(0);
+    super::assert_films(&server, &[film.clone(), film]);
+}

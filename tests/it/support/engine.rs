@@ -205,7 +205,7 @@ pub(crate) fn ledger(session: &Open, account: &dyn Account) -> Arc<dyn Ledger> {
         name: &session.header.id,
         file: &session.path,
     };
-    ledger::open(session.path.parent().unwrap(), of, account).unwrap()
+    ledger::open(&session.path.with_file_name(ledger::FILE), of, account).unwrap()
 }
 
 /// To walk this path.
