@@ -304,6 +304,7 @@ async fn upload(ledger: &dyn Ledger, number: u64) {
         before: None,
         started: None,
         again: false,
+        is_deep: false,
         compared: Vec::new(),
         file: file.clone(),
     };

@@ -199,13 +199,14 @@ fn engine(session: Open, queue: Queue, account: Arc<dyn Account>) -> Engine {
     };
     let folder = session.path.parent().unwrap();
     let parts = Parts {
-        ledger: ledger::open(folder, of, &*account).unwrap(),
+        ledger: ledger::open(&folder.join(ledger::FILE), of, &*account).unwrap(),
         session,
         queue,
         account,
         timing: Timing::default(),
         events: None,
         no_wait: false,
+        is_deep: false,
         clock: Clock::default(),
     };
     let (handle, ended) = engine::spawn(parts);

@@ -73,6 +73,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         },
         events: None,
         no_wait: false,
+        is_deep: false,
         clock: Clock::default(),
     });
     let add = AddPaths {

@@ -3,10 +3,11 @@
 //! `up` may be left out: what is no command is a path. A path that is named like a command is
 //! written `./demo`, `up demo` or `-- demo`; one with a leading dash `./-rf.mp4` or `-- -rf.mp4`.
 //!
-//! Here are the commands; `flags` has what several of them take, `sandbox` what that one takes, `read`
-//! how a line becomes a command.
+//! Here are the commands; `flags` has what several of them take, `ledger` and `sandbox` what those take,
+//! `read` how a line becomes a command.
 
 mod flags;
+mod ledger;
 mod read;
 mod sandbox;
 
@@ -15,6 +16,7 @@ use std::{io, path::PathBuf};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub use flags::{OnHangup, Screen, Tuning};
+pub use ledger::{Forget, Import, Ledger, List, Rebuild};
 pub use read::meant;
 pub use sandbox::{Sandbox, Storage};
 
@@ -73,6 +75,9 @@ pub enum Command {
     Sessions(Sessions),
     /// Tell what became of each file of a session, and which media object it is
     Report(Report),
+    /// See and change what is known to be uploaded, over all sessions
+    #[command(subcommand)]
+    Ledger(Ledger),
     /// Ask a destination whether the credentials work: one call, clear words
     Check(Check),
     /// Watch and steer a session that runs in another process
@@ -111,7 +116,7 @@ pub struct Up {
     pub again: bool,
     /// What the ledger is asked for.
     #[command(flatten)]
-    pub ledger: Ledger,
+    pub ledger: LedgerOptions,
     /// Only files that match: by name ("*.mov") or by path below PATH ("2019/**"); may be repeated
     #[arg(long, value_name = "GLOB")]
     pub include: Vec<String>,
@@ -141,7 +146,10 @@ impl Up {
 
 /// What the ledger is asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
-pub struct Ledger {
+pub struct LedgerOptions {
+    /// Compare whole files before they are skipped (with a warning where no checksums are known)
+    #[arg(long)]
+    pub deep: bool,
     /// Don't wait for files that another session is uploading: end with exit code 1
     #[arg(long)]
     pub no_wait: bool,
@@ -152,10 +160,6 @@ pub struct Ledger {
 
 /// `reelhaul resume`.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a flag of its own on the command line"
-)]
 pub struct Resume {
     /// The session, by its name, the beginning of that, or its file
     #[arg(value_name = "SESSION")]
@@ -171,7 +175,7 @@ pub struct Resume {
     pub start_over: bool,
     /// What the ledger is asked for.
     #[command(flatten)]
-    pub ledger: Ledger,
+    pub ledger: LedgerOptions,
     /// How it goes out.
     #[command(flatten)]
     pub tuning: Tuning,

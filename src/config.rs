@@ -20,6 +20,7 @@ use serde::Deserialize;
 pub use crate::secret::Source;
 use crate::{
     destination::{apivideo::ApiVideoConfig, jwplayer::JwPlayerConfig, options::CommonOptions},
+    ledger,
     path::shown,
     settings::Settings,
     state_dir,
@@ -88,6 +89,8 @@ pub struct Config {
     pub keys: toml::Table,
     /// `[ui]`.
     pub ui: Ui,
+    /// The ledger's file, where it is not in the state folder.
+    pub ledger: Option<PathBuf>,
     /// What the person should know, though it works.
     pub warnings: Vec<String>,
 }
@@ -217,6 +220,17 @@ impl Config {
     /// When it is no TOML, or says what can't be meant.
     pub fn parse(text: &str, file: &Path) -> Result<Self, BadConfig> {
         schema::parse(text, file)
+    }
+
+    /// The ledger's file.
+    ///
+    /// # Errors
+    /// When the state folder, where it is by default, can't be made.
+    pub fn ledger_file(&self) -> Result<PathBuf, BadConfig> {
+        match &self.ledger {
+            Some(file) => Ok(file.clone()),
+            None => Ok(state_dir()?.join(ledger::FILE)),
+        }
     }
 
     /// The destination named by `to`, else the default, else the only one.

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use jiff::{Timestamp, tz::TimeZone};
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
@@ -99,6 +100,15 @@ pub fn thousands(number: usize) -> String {
         out.push(digit);
     }
     out
+}
+
+/// The day of a time in seconds since 1970, here, with a space before it; nothing where it is 0, or none.
+#[must_use]
+pub fn day(at: i64) -> String {
+    let at = Timestamp::from_second(at).ok().filter(|_| at > 0);
+    at.map_or_else(String::new, |at| {
+        format!(" {}", at.to_zoned(TimeZone::system()).date())
+    })
 }
 
 /// How many columns a text takes.

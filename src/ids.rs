@@ -116,6 +116,40 @@ impl AccountId {
     }
 }
 
+/// The hosts that a vendor has: only another one is worth being named.
+const VENDORS: [(&str, &str, &str); 3] = [
+    ("jwplayer", "api.jwplayer.com:443", "JW Player site"),
+    ("apivideo", "ws.api.video:443", "api.video account"),
+    (
+        "apivideo",
+        "sandbox.api.video:443",
+        "api.video sandbox account",
+    ),
+];
+
+impl AccountId {
+    /// The account for people; of one that is known by the hash of its key, the beginning of that.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let parts = self.0.split_once(':');
+        let parts = parts.and_then(|(kind, rest)| Some((kind, rest.split_once('/')?)));
+        let Some((kind, (host, within))) = parts else {
+            return self.0.to_string();
+        };
+        let within = match kind {
+            "apivideo" => within.get(..8).unwrap_or(within),
+            _ => within,
+        };
+        let of_kind = || VENDORS.iter().filter(|(known, ..)| *known == kind);
+        let own = of_kind().find(|(_, known, _)| *known == host);
+        match (own, of_kind().next()) {
+            (Some((.., words)), _) => format!("{words} {within}"),
+            (None, Some((.., words))) => format!("{words} {within} at {host}"),
+            (None, None) => self.0.to_string(),
+        }
+    }
+}
+
 impl From<String> for AccountId {
     fn from(text: String) -> Self {
         Self(text.into())
@@ -131,5 +165,36 @@ impl From<AccountId> for String {
 impl fmt::Display for AccountId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_named_as_its_vendor_does_and_with_a_host_of_its_own() {
+        for (id, words) in [
+            (
+                "jwplayer:api.jwplayer.com:443/AbCd1234",
+                "JW Player site AbCd1234",
+            ),
+            (
+                "jwplayer:127.0.0.1:8080/Site0001",
+                "JW Player site Site0001 at 127.0.0.1:8080",
+            ),
+            (
+                "apivideo:ws.api.video:443/0a1b2c3d4e5f60718293a4b5c6d7e8f9",
+                "api.video account 0a1b2c3d",
+            ),
+            (
+                "apivideo:sandbox.api.video:443/0a1b2c3d4e5f60718293a4b5c6d7e8f9",
+                "api.video sandbox account 0a1b2c3d",
+            ),
+            ("s3:host:443/bucket", "s3:host:443/bucket"),
+            ("odd", "odd"),
+        ] {
+            assert_eq!(AccountId::saved(id).in_words(), words);
+        }
     }
 }

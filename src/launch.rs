@@ -7,6 +7,7 @@ mod demo;
 mod destinations;
 mod farewell;
 mod import;
+mod ledger;
 mod logs;
 mod report;
 mod resume_all;
@@ -86,8 +87,8 @@ pub async fn run(cli: Cli) -> Result<u8, Stopped> {
         Command::Sandbox(options) => sandbox(&global, options).await,
         Command::Sessions(asked) => match asked.action {
             None => sessions::list(asked.json),
-            Some(cli::SessionsAction::Prune(asked)) => sessions::prune(&asked),
-            Some(cli::SessionsAction::Rm(asked)) => sessions::rm(&asked),
+            Some(cli::SessionsAction::Prune(asked)) => sessions::prune(&load(&global)?, &asked),
+            Some(cli::SessionsAction::Rm(asked)) => sessions::rm(&load(&global)?, &asked),
         },
         Command::Report(asked) => report::report(&asked),
         Command::Check(check) => {
@@ -104,6 +105,7 @@ pub async fn run(cli: Cli) -> Result<u8, Stopped> {
                 Err(error) => Err(destinations::unusable(&error)),
             }
         }
+        Command::Ledger(asked) => ledger::run(&global, asked).await,
         Command::Up(up) => upload::up(&global, up).await,
         Command::Resume(resume) => upload::resume(&global, resume).await,
         Command::Demo(demo) => demo::demo(&global, demo).await,

@@ -41,7 +41,11 @@ use async_trait::async_trait;
 use self::{
     owner::Owner,
     samples::Samples,
-    sqlite::{Machine, Options, Removal, Sqlite},
+    sqlite::{
+        Machine, OpenFailed, Options, Removal, Sqlite,
+        anew::{self, Anew},
+        catalog::Catalog,
+    },
 };
 use crate::{
     destination::{Account, Md5, Ticket},
@@ -52,11 +56,13 @@ use crate::{
     plan::{PartNumber, PartPlan},
 };
 
-/// The ledger's file in its folder.
-const FILE: &str = "ledger.db";
+/// The ledger's file in the state folder.
+pub const FILE: &str = "ledger.db";
 
-/// The folder of the owners' locks beside it.
-const OWNERS: &str = "owners";
+/// The folder of the owners' locks, beside the ledger.
+fn owners_of(file: &Path) -> PathBuf {
+    file.with_file_name("owners")
+}
 
 /// A local file, as a claim names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,6 +150,8 @@ pub struct Request {
     pub started: Option<Started>,
     /// Whether it is uploaded once more, where it is uploaded already.
     pub again: bool,
+    /// Whether all of its bytes decide whether it is uploaded already, and not its names and samples.
+    pub is_deep: bool,
     /// Objects whose whole file was compared with this one, and whether the bytes are the same.
     pub compared: Vec<(ObjectId, bool)>,
 }
@@ -229,6 +237,8 @@ pub struct Uploaded {
     pub at: i64,
     /// The path that it was uploaded from, where that is another than was asked for.
     pub other_path: Option<PathBuf>,
+    /// Whether all bytes of the file were to decide, and could not, since none of its checksums are known.
+    pub is_unread: bool,
 }
 
 /// What has to end before it is known whether a file is to be uploaded.
@@ -380,41 +390,77 @@ pub struct Session<'a> {
     pub adopts: bool,
 }
 
-/// Opens the ledger in a folder for a session, at one account; makes it where there is none. The session
-/// owns its claims as long as this lives. Blocks.
+/// Opens the ledger in a file for a session, at one account; makes it where there is none, or a damaged
+/// one, which is moved aside. The session owns its claims as long as this lives. Blocks.
 ///
 /// # Errors
 /// [`Kind::Storage`]: what is wrong with the ledger, and what to do.
-pub fn open(folder: &Path, session: Session<'_>, account: &dyn Account) -> Result<Arc<Sqlite>> {
-    let owners = folder.join(OWNERS);
-    let owner = Owner::take(&owners, session.owner).map_err(|error| failed(&error))?;
-    let ledger = Sqlite::open(Options {
-        file: Some(folder.join(FILE)),
-        owners,
-        owner,
-        session: (session.name.to_owned(), session.file.to_owned()),
-        account: account.id().clone(),
-        ticket_key: account.ticket_key().map(|key| key.0),
-        machine: Machine {
-            id: machine_id(),
-            adopts: session.adopts,
-        },
-        now: || jiff::Timestamp::now().as_second(),
-    });
-    Ok(Arc::new(ledger.map_err(|error| failed(&error))?))
+pub fn open(file: &Path, session: Session<'_>, account: &dyn Account) -> Result<Arc<Sqlite>> {
+    let owners = owners_of(file);
+    let options = || -> Result<Options> {
+        let owner = Owner::take(&owners, session.owner).map_err(failed)?;
+        Ok(Options {
+            file: Some(file.to_owned()),
+            owners: owners.clone(),
+            owner,
+            session: (session.name.to_owned(), session.file.to_owned()),
+            account: account.id().clone(),
+            ticket_key: account.ticket_key().map(|key| key.0),
+            machine: Machine {
+                id: machine_id(),
+                adopts: session.adopts,
+            },
+            now: || jiff::Timestamp::now().as_second(),
+        })
+    };
+    let ledger = match Sqlite::open(options()?) {
+        Err(damaged) if damaged.is_damage() => {
+            let options = options()?;
+            let aside = match anew::set_aside(file, &owners, &options.owner, "damaged") {
+                Err(OpenFailed::InUse(_)) => Err(damaged),
+                aside => aside,
+            };
+            tracing::warn!(
+                "the ledger {} is damaged: it is {} now, and a new one is made from the saved sessions",
+                file.display(),
+                aside.map_err(failed)?.display()
+            );
+            Sqlite::open(options)
+        }
+        opened => opened,
+    };
+    Ok(Arc::new(ledger.map_err(failed)?))
 }
 
-/// Opens the ledger in a folder to remove sessions. Blocks.
-///
-/// # Errors
-/// [`Kind::Storage`]: what is wrong with the ledger, and what to do.
-pub fn open_for_removal(folder: &Path) -> Result<Removal> {
-    let opened = Removal::open(&folder.join(FILE), folder.join(OWNERS));
-    opened.map_err(|error| failed(&error))
-}
-
-fn failed(error: &dyn fmt::Display) -> Error {
+fn failed(error: impl fmt::Display) -> Error {
     Error::new(Kind::Storage, error.to_string())
+}
+
+/// Moves the ledger in a file aside, and makes a new one there that knows nothing but what a person had
+/// forgotten. Blocks.
+///
+/// # Errors
+/// [`Kind::Storage`]: a session runs, or the old one is neither sound nor damaged.
+pub fn begin_anew(file: &Path, owner: &str) -> Result<Anew> {
+    let owners = owners_of(file);
+    let owner = Owner::take(&owners, owner).map_err(failed)?;
+    anew::begin(file, &owners, &owner).map_err(failed)
+}
+
+/// The ledger in a file for a person to look at, or to change; `None` where there is none. Blocks.
+///
+/// # Errors
+/// [`Kind::Storage`]: what is wrong with the ledger, and what to do.
+pub fn catalog(file: &Path, is_changed: bool) -> Result<Option<Catalog>> {
+    Catalog::open(file, &owners_of(file), is_changed).map_err(failed)
+}
+
+/// Opens the ledger in a file to remove sessions. Blocks.
+///
+/// # Errors
+/// [`Kind::Storage`]: what is wrong with the ledger, and what to do.
+pub fn open_for_removal(file: &Path) -> Result<Removal> {
+    Removal::open(file, owners_of(file)).map_err(failed)
 }
 
 #[cfg(test)]

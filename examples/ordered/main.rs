@@ -109,6 +109,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         timing: Timing::default(),
         events: Some(sender),
         no_wait: false,
+        is_deep: false,
         clock: Clock::default(),
     });
     let add = AddPaths {

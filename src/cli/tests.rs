@@ -75,7 +75,19 @@ fn a_path_may_be_named_like_a_command_or_begin_with_a_dash_or_be_no_text() {
 #[test]
 fn every_command_takes_a_config_before_and_after_it() {
     for command in [
-        "up a", "resume", "sessions", "report", "check", "sandbox", "demo", "attach", "detach",
+        "up a",
+        "resume",
+        "sessions",
+        "report",
+        "ledger list",
+        "ledger forget a",
+        "ledger import s",
+        "ledger rebuild",
+        "check",
+        "sandbox",
+        "demo",
+        "attach",
+        "detach",
     ] {
         for line in [
             format!("reelhaul --config c {command}"),

@@ -1,7 +1,13 @@
 //! The config file's shape, and the way from text to [`Config`]; touches no file. What a
 //! destination's table may say is its kind's own business ([`options`]).
 
-use std::{collections::BTreeMap, fmt::Display, ops, path::Path, str::FromStr};
+use std::{
+    collections::BTreeMap,
+    fmt::Display,
+    ops,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use serde::{
     Deserialize, Deserializer,
@@ -34,7 +40,15 @@ struct File {
     defaults: Option<Spanned<Defaults>>,
     #[serde(default)]
     keys: toml::Table,
+    ledger: Option<LedgerFile>,
     ui: Option<Spanned<Ui>>,
+}
+
+/// `[ledger]`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LedgerFile {
+    path: PathBuf,
 }
 
 /// What a new session begins with, as a person writes it.
@@ -145,6 +159,7 @@ fn read(parsed: File, root: DeTable<'_>, file: &Path) -> Result<Config, Complain
             .unwrap_or_default()
             .settings(),
         keys: parsed.keys,
+        ledger: parsed.ledger.map(|ledger| in_home(&ledger.path, file)),
         ui: parsed.ui.map(Spanned::into_inner).unwrap_or_default(),
         warnings: Vec::new(),
     })
@@ -191,9 +206,9 @@ fn read_destination(
         }
         other => Err((table.span(), format!("kind = {other:?} has no options"))),
     }?;
-    let folder = file.parent().unwrap_or(Path::new(""));
+    let folder = folder_of(file);
     let home = etcetera::home_dir().ok();
-    common.ca = common.ca.map(|ca| resolve(&ca, folder, home.as_deref()));
+    common.ca = common.ca.map(|ca| in_home(&ca, file));
     let source = kind.source_mut();
     *source = source.clone().within(folder, home.as_deref());
     Ok(DestinationConfig {
@@ -201,6 +216,15 @@ fn read_destination(
         kind,
         common,
     })
+}
+
+/// A path in the config in this file: `~/…` from the home folder, what is relative from the file's folder.
+fn in_home(path: &Path, file: &Path) -> PathBuf {
+    resolve(path, folder_of(file), etcetera::home_dir().ok().as_deref())
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent().unwrap_or(Path::new(""))
 }
 
 /// What `kind` says: the name of one that there is.

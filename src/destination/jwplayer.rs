@@ -75,7 +75,7 @@ impl JwPlayer {
             ca: options.ca,
         })?;
         Ok(Self {
-            id: AccountId::new("jwplayer", http.host(), http.port(), &options.site_id),
+            id: options::account_id(http.host(), http.port(), &options.site_id),
             ticket_key: TicketKey::from_secret(&options.secret),
             metadata: options.metadata,
             api: Arc::new(Api {

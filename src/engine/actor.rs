@@ -74,6 +74,9 @@ pub struct Parts {
     pub ledger: Arc<dyn Ledger>,
     /// Whether a run ends without the files that other sessions upload, instead of waiting for them.
     pub no_wait: bool,
+    /// Whether all bytes of a file decide whether it is uploaded already, and not what `stat` and samples
+    /// show.
+    pub is_deep: bool,
     /// What a schedule goes by.
     pub clock: Clock,
 }
@@ -168,6 +171,7 @@ impl Actor {
             events,
             ledger,
             no_wait,
+            is_deep,
             clock,
         } = parts;
         let now = Instant::now();
@@ -182,6 +186,7 @@ impl Actor {
                 reading: Reading::default(),
                 cap: BandwidthLimiter::new(settings.bandwidth),
                 ledger,
+                is_deep,
             }),
             timing,
             events,

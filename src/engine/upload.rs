@@ -89,6 +89,8 @@ pub struct Shared {
     pub cap: BandwidthLimiter,
     /// What is uploaded where.
     pub ledger: Arc<dyn Ledger>,
+    /// Whether all bytes of a file decide whether it is uploaded already.
+    pub is_deep: bool,
 }
 
 /// The local file that parts are read from.

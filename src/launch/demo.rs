@@ -16,6 +16,7 @@ use crate::{
         protocol::{AddPaths, Command},
         queue::Queue,
     },
+    ledger,
     sandbox::{self, Storage},
     settings::{Concurrency, PartSize, Settings},
 };
@@ -66,11 +67,12 @@ pub(super) async fn demo(global: &Global, asked: cli::Demo) -> Result<u8, Stoppe
         session,
         queue: Queue::default(),
         ledger: LedgerAt {
-            folder: sessions.path().to_owned(),
+            file: sessions.path().join(ledger::FILE),
             older: None,
             adopts: false,
         },
         no_wait: false,
+        is_deep: false,
         commands: vec![Command::Add(add)],
         unnamed: false,
     };

@@ -18,6 +18,7 @@ use crate::{
         jwplayer::{JwPlayer, JwPlayerOptions},
     },
     error,
+    ids::AccountId,
     sandbox::{self, Sandbox, Storage},
     secret::Secret,
 };
@@ -55,6 +56,18 @@ pub(super) async fn choose(config: &Config, name: Option<&str>) -> Result<Chosen
             })
         }
     }
+}
+
+/// The account of the destination of this name, without asking it for anything. Only where a key alone
+/// says which account it is, that is fetched.
+pub(super) async fn account(config: &Config, name: &str) -> Result<AccountId, Stopped> {
+    if let Choice::Configured(configured) = config.choose(Some(name))?
+        && let Kind::JwPlayer(own) = &configured.kind
+        && let Some(account) = own.account(&configured.common)
+    {
+        return Ok(account);
+    }
+    Ok(choose(config, Some(name)).await?.account.id().clone())
 }
 
 /// Listens for the sandbox. With a line speed, what the kernels at both ends take ahead of the server

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     cli::{Global, OnHangup},
-    config::{self, Config},
+    config::Config,
     engine::{
         self, Timing,
         clock::Clock,
@@ -29,8 +29,8 @@ use crate::{
 
 /// Where the ledger is, and how it is opened.
 pub(super) struct LedgerAt {
-    /// Its folder.
-    pub(super) folder: PathBuf,
+    /// Its file.
+    pub(super) file: PathBuf,
     /// The sessions whose uploads are taken into it first, where it does not have them.
     pub(super) older: Option<Folder>,
     /// Whether that of another machine is adopted.
@@ -38,10 +38,10 @@ pub(super) struct LedgerAt {
 }
 
 impl LedgerAt {
-    /// The ledger in the state folder, with what the sessions there know.
-    pub(super) fn usual(adopts: bool) -> Result<Self, Stopped> {
+    /// The ledger that the config says, with what the saved sessions know.
+    pub(super) fn usual(config: &Config, adopts: bool) -> Result<Self, Stopped> {
         Ok(Self {
-            folder: config::state_dir().map_err(Stopped::usage)?,
+            file: config.ledger_file()?,
             older: Some(sessions::folder()?),
             adopts,
         })
@@ -55,6 +55,8 @@ pub(super) struct Work {
     pub(super) ledger: LedgerAt,
     /// Whether the run ends without the files that other sessions upload.
     pub(super) no_wait: bool,
+    /// Whether all bytes of a file decide whether it is uploaded already.
+    pub(super) is_deep: bool,
     /// What the engine is told first.
     pub(super) commands: Vec<Command>,
     /// Whether the session is a new one that nobody has named.
@@ -82,22 +84,15 @@ pub(super) async fn run(
         queue,
         ledger,
         no_wait,
+        is_deep,
         commands,
         unnamed,
     } = work;
     let opened = tokio::select! {
-        opened = open_ledger(ledger, &session, &chosen) => opened,
+        opened = with_ledger(session, ledger, &chosen, unnamed) => opened,
         () = stopped(console.as_deref_mut()) => return Ok(INTERRUPTED),
     };
-    let ledger = match opened {
-        Ok(ledger) => ledger,
-        Err(stopped) => {
-            if unnamed {
-                discard(session);
-            }
-            return Err(stopped);
-        }
-    };
+    let (session, ledger) = opened?;
     let timing = Timing::default();
     let id = session.header.id.clone();
     let file = session.path.clone();
@@ -112,6 +107,7 @@ pub(super) async fn run(
         events: events_wanted,
         ledger,
         no_wait,
+        is_deep,
         clock: Clock::default(),
     };
     let mut own = match screen.lines {
@@ -194,12 +190,25 @@ async fn stopped(console: Option<&mut Console>) {
     }
 }
 
-/// Removes a new session of which nothing came.
-fn discard(session: Open) {
-    let file = session.path.clone();
-    // As long as it is open, its file is put back when it is removed.
-    drop(session);
-    sessions::forget(&file);
+/// Opens the ledger for a session; where that fails, nothing is left of a session that nobody has named.
+async fn with_ledger(
+    session: Open,
+    at: LedgerAt,
+    chosen: &Chosen,
+    unnamed: bool,
+) -> Result<(Open, Arc<dyn Ledger>), Stopped> {
+    match open_ledger(at, &session, chosen).await {
+        Ok(ledger) => Ok((session, ledger)),
+        Err(stopped) => {
+            let path = session.path.clone();
+            // While it is open, a file that is gone is put back.
+            drop(session);
+            if unnamed {
+                sessions::forget(&path);
+            }
+            Err(stopped)
+        }
+    }
 }
 
 /// Opens the ledger, and takes in what it lacks of the sessions that are saved.
@@ -215,7 +224,7 @@ async fn open_ledger(
         file: &session.path,
         adopts: at.adopts,
     };
-    let ledger = ledger::open(&at.folder, of, &*chosen.account).map_err(Stopped::usage)?;
+    let ledger = ledger::open(&at.file, of, &*chosen.account).map_err(Stopped::usage)?;
     same_account::in_ledger(&ledger, &*chosen.account).await?;
     if let Some(older) = at.older {
         let imported = import::sessions(&ledger, older.list(), chosen).await;

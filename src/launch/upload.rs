@@ -63,8 +63,9 @@ pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
     let work = Work {
         session: create(&chosen.name, settings, file.as_deref())?,
         queue: Queue::default(),
-        ledger: LedgerAt::usual(up.ledger.adopt)?,
+        ledger: LedgerAt::usual(&config, up.ledger.adopt)?,
         no_wait: up.ledger.no_wait,
+        is_deep: up.ledger.deep,
         commands: vec![Command::Add(add)],
         unnamed: file.is_none(),
     };
@@ -97,7 +98,7 @@ pub(super) struct Again {
     /// The destination it has to have, where one was named.
     to: Option<String>,
     /// What the ledger is asked for.
-    ledger: cli::Ledger,
+    ledger: cli::LedgerOptions,
 }
 
 impl Again {
@@ -172,8 +173,9 @@ pub(super) async fn prepare(
     let work = Work {
         session,
         queue,
-        ledger: LedgerAt::usual(again.ledger.adopt)?,
+        ledger: LedgerAt::usual(config, again.ledger.adopt)?,
         no_wait: again.ledger.no_wait,
+        is_deep: again.ledger.deep,
         commands,
         unnamed: false,
     };

@@ -11,6 +11,10 @@
 //! | 3 | (no object with these samples: it is new) | 0.5 MiB |
 //! | 4 | samples that cover the whole file; or samples that are not weak, and a witness | 0.5 MiB |
 //! | 5 | all of its bytes, by the MD5s of the object's parts | the file, once |
+//!
+//! A file of an accepted object can be asked for *deep*: then steps 1 and 4 alone are not enough, and step
+//! 5 decides. Where the MD5s of the object are not known, it is the same by steps 1 and 4 as ever, and that
+//! it is unread is said.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -233,6 +237,8 @@ impl Candidate {
 pub enum Decision {
     /// It is uploaded.
     Uploaded(ObjectId),
+    /// It is uploaded by all that is known, but its bytes, which were to decide, could not.
+    Unread(ObjectId),
     /// Somebody uploads it, or one that may be the same.
     Wait(ObjectId),
     /// An upload of it was started that nobody continues.
@@ -249,13 +255,14 @@ pub enum Decision {
 }
 
 /// What follows for a file, by the objects of the same account, slot and size; `compared` are those that
-/// the whole file was compared with.
+/// the whole file was compared with. `is_deep`: all of its bytes decide whether it is uploaded.
 #[must_use]
 pub fn decide(
     file: &File,
     candidates: &[Candidate],
     compared: &[(ObjectId, bool)],
     shifts: &Shifts,
+    is_deep: bool,
 ) -> Decision {
     let was_compared = |object| {
         let found = compared.iter().find(|(other, _)| *other == object);
@@ -269,8 +276,18 @@ pub fn decide(
     let may_be = |one: &&Candidate| one.looks_like(file) && was_compared(one.object).is_none();
 
     let uploaded = candidates.iter().filter(accepted);
-    if let Some(one) = uploaded.clone().find(|one| same(one).is_some()) {
+    let known = uploaded.clone().filter(|one| same(one).is_some());
+    let has_all_bytes = |one: &&Candidate| {
+        was_compared(one.object).is_some() || (file.samples.whole && one.looks_like(file))
+    };
+    if let Some(one) = known.clone().find(|one| !is_deep || has_all_bytes(one)) {
         return Decision::Uploaded(one.object);
+    }
+    if let Some(one) = known.clone().find(|one| one.has_digest) {
+        return Decision::Compare(one.object);
+    }
+    if let Some(one) = known.clone().next() {
+        return Decision::Unread(one.object);
     }
     let started = candidates.iter().filter(under_way);
     for one in started.clone() {

@@ -24,7 +24,8 @@ pub enum NotTaken {
     /// The file system has no locks.
     #[error(
         "{path} can't be locked ({error}): this file system has no flock. Put the ledger on one \
-         that has it: move the state folder, and name it with XDG_STATE_HOME"
+         that has it: name another file as `path` under [ledger] in the config, or move the state \
+         folder, and name it with XDG_STATE_HOME"
     )]
     NoLocks {
         /// Which file.
@@ -106,6 +107,24 @@ pub fn is_alive(folder: &Path, id: &str) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Whether an owner lives besides this one. Where that can't be told, one does.
+#[must_use]
+pub fn others_live(folder: &Path, than: &Owner) -> bool {
+    let Ok(mut entries) = std::fs::read_dir(folder) else {
+        return true;
+    };
+    entries.any(|entry| {
+        let Ok(path) = entry.map(|entry| entry.path()) else {
+            return true;
+        };
+        path != than.path
+            && match File::open(&path) {
+                Ok(file) => flock::is_held(&file).unwrap_or(true),
+                Err(error) => error.kind() != io::ErrorKind::NotFound,
+            }
+    })
 }
 
 /// The file of an owner's lock.
@@ -285,7 +304,9 @@ mod tests {
             assert!(matches!(error, NotTaken::NoLocks { .. }), "{errno:?}");
             let words = error.to_string();
             assert!(
-                words.contains("/mnt/a.lock") && words.contains("XDG_STATE_HOME"),
+                words.contains("/mnt/a.lock")
+                    && words.contains("[ledger]")
+                    && words.contains("XDG_STATE_HOME"),
                 "{words}"
             );
         }

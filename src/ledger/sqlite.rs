@@ -15,8 +15,12 @@
 //! | `accounts` | the ids of one account |
 //! | `machine` | the machine that it belongs to |
 //! | `removal` | what is left of a session whose file is removed |
+//! | `catalog` | what a person lists and forgets |
+//! | `anew` | a ledger in the place of one that is damaged, or is to be made anew |
 
 mod accounts;
+pub mod anew;
+pub mod catalog;
 mod core;
 mod import;
 mod known;

@@ -126,6 +126,7 @@ fn engine(folder: &Path, account: Arc<dyn Account>) -> Handle {
         },
         events: None,
         no_wait: false,
+        is_deep: false,
         clock: Clock::default(),
     };
     engine::spawn(parts).0

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use url::Url;
 
 use super::answer;
 use crate::{
@@ -12,6 +13,7 @@ use crate::{
         Limits,
         options::{CommonOptions, KindOptions, filled},
     },
+    ids::AccountId,
     secret::{Secret, Source},
 };
 
@@ -36,6 +38,16 @@ impl KindOptions for JwPlayerConfig {
 }
 
 impl JwPlayerConfig {
+    /// The account that these keys point at, which no secret is needed for; `None` where the address has no
+    /// host.
+    #[must_use]
+    pub fn account(&self, common: &CommonOptions) -> Option<AccountId> {
+        let url = common.url.clone().map(String::from);
+        let url = Url::parse(url.as_deref().unwrap_or(JwPlayerOptions::URL)).ok()?;
+        let port = url.port_or_known_default()?;
+        Some(account_id(url.host_str()?, port, &self.site_id))
+    }
+
     /// The options of the site, with the secret that was fetched.
     #[must_use]
     pub fn options(&self, common: &CommonOptions, secret: Secret) -> JwPlayerOptions {
@@ -109,4 +121,9 @@ impl JwPlayerOptions {
             calls_per_minute: 60,
         }
     }
+}
+
+/// The account of a site at this host and port.
+pub(super) fn account_id(host: &str, port: u16, site: &str) -> AccountId {
+    AccountId::new(JwPlayerConfig::KIND, host, port, site)
 }

@@ -68,7 +68,7 @@ fn of_session(session: Open, queue: Queue) -> Actor {
     };
     // A scan of the engine before, which is about to end, may still have it.
     let opened = loop {
-        match ledger::open(session.path.parent().unwrap(), of, &account) {
+        match ledger::open(&session.path.with_file_name(ledger::FILE), of, &account) {
             Ok(opened) => break opened,
             Err(error) if error.message.contains("has this session open") => thread::yield_now(),
             Err(error) => panic!("{error}"),
@@ -82,6 +82,7 @@ fn of_session(session: Open, queue: Queue) -> Actor {
         timing: Timing::default(),
         events: None,
         no_wait: false,
+        is_deep: false,
         clock: Clock::default(),
     })
 }

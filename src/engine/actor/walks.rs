@@ -107,7 +107,13 @@ impl Walks {
 
     /// Begins one, on a thread of its own. Where a person waits for an answer, what it is to begin with
     /// is looked at there first: the disk of whatever is named may take its time.
-    fn start(&mut self, scan: Scan, run: Run, ledger: Arc<dyn Ledger>, asked: Option<Asked>) {
+    fn start(
+        &mut self,
+        scan: Scan,
+        run: Run,
+        ledger: Option<Arc<dyn Ledger>>,
+        asked: Option<Asked>,
+    ) {
         if !self.any() {
             let begun = self.begun;
             *self = Self {
@@ -117,7 +123,6 @@ impl Walks {
         }
         self.begun += 1;
         let id = self.begun;
-        let again = run.again;
         self.runs.insert(id, run);
         let (sender, _) = self.channel.get_or_insert_with(|| mpsc::channel(AHEAD));
         let to = sender.clone();
@@ -142,10 +147,9 @@ impl Walks {
             }
             let mut sink = |batch| {
                 fault_point("walk-batch");
-                let known = if again {
-                    Vec::new()
-                } else {
-                    uploaded(&*ledger, &batch)
+                let known = match &ledger {
+                    Some(ledger) => uploaded(&**ledger, &batch),
+                    None => Vec::new(),
                 };
                 match walking.to.blocking_send(Walked::Batch(id, batch, known)) {
                     Ok(()) => ControlFlow::Continue(()),
@@ -213,7 +217,9 @@ impl Actor {
     }
 
     fn start_walk(&mut self, scan: Scan, run: Run, asked: Option<Asked>) {
-        let ledger = Arc::clone(&self.shared.ledger);
+        // What `stat` alone shows is not asked for where it does not decide.
+        let shows = !run.again && !self.shared.is_deep;
+        let ledger = shows.then(|| Arc::clone(&self.shared.ledger));
         self.walks.start(scan, run, ledger, asked);
     }
 

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{
@@ -25,6 +25,7 @@ use crate::{
     engine::record::Step,
     error::{Error, Kind, Result},
     fault_point::fault_point,
+    format,
     identity::Identity,
     ids::Claim,
     ledger::{
@@ -131,6 +132,7 @@ impl Task {
                 complete: progress.completed,
             }),
             again: self.again,
+            is_deep: self.shared.is_deep,
             compared: self.compared.clone(),
         })
     }
@@ -277,6 +279,9 @@ impl Task {
     async fn is_uploaded(&mut self, uploaded: &Uploaded) -> Result<End, End> {
         let before = self.record.progress.claim.map(|claim| claim.object);
         let reason = why_uploaded(uploaded);
+        if uploaded.is_unread {
+            tracing::warn!("{}: {reason}", self.name());
+        }
         if !self.record.made_nothing() && before != Some(uploaded.object) {
             tracing::warn!(
                 "{}: {reason}; what was created of it under this name is removed",
@@ -439,17 +444,16 @@ pub(super) fn same_bytes(file: &Identity) -> Change {
 pub fn why_uploaded(uploaded: &Uploaded) -> String {
     let media = uploaded.media.as_ref();
     let as_media = media.map_or_else(String::new, |media| format!(" as {media}"));
+    let unread = if uploaded.is_unread {
+        " (not compared: no checksums are known)"
+    } else {
+        ""
+    };
     if let Some(path) = &uploaded.other_path {
         let path = shown(path);
-        return format!("same bytes as {path}, uploaded{as_media}; --again uploads it too");
+        return format!("same bytes as {path}, uploaded{as_media}{unread}; --again uploads it too");
     }
-    let at = Timestamp::from_second(uploaded.at).ok();
-    let day = at
-        .filter(|_| uploaded.at > 0)
-        .map_or_else(String::new, |at| {
-            format!(" {}", at.to_zoned(TimeZone::system()).date())
-        });
-    format!("uploaded{day}{as_media}")
+    format!("uploaded{}{as_media}{unread}", format::day(uploaded.at))
 }
 
 /// Whether a file has the bytes of an object, read part by part until the first that differs; `None`

@@ -12,14 +12,16 @@ use super::{
     remove::{Cleaner, Locking, Stays, changed},
 };
 use crate::{
-    cli, format,
+    cli,
+    config::Config,
+    format,
     launch::{DONE, LEFT, Stopped, told::print},
     session::lock,
 };
 
 /// Removes them, a line for each, and tells what stays. An unfinished or running one is never removed.
-pub(in crate::launch) fn prune(asked: &cli::Prune) -> Result<u8, Stopped> {
-    let cleaner = Cleaner::new()?;
+pub(in crate::launch) fn prune(config: &Config, asked: &cli::Prune) -> Result<u8, Stopped> {
+    let cleaner = Cleaner::new(config)?;
     let mut counts = Counts::default();
     let mut code = DONE;
     for path in folder()?.list().iter().rev() {

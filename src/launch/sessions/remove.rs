@@ -14,7 +14,7 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use super::{glance, name_of, process};
 use crate::{
-    config,
+    config::Config,
     engine::queue::Queue,
     error::{Error, clean},
     format,
@@ -172,8 +172,8 @@ impl Locking {
 pub(super) struct Cleaner(Removal);
 
 impl Cleaner {
-    pub(super) fn new() -> Result<Self, Stopped> {
-        let ledger = ledger::open_for_removal(&config::state_dir()?);
+    pub(super) fn new(config: &Config) -> Result<Self, Stopped> {
+        let ledger = ledger::open_for_removal(&config.ledger_file()?);
         ledger.map(Self).map_err(Stopped::usage)
     }
 

@@ -8,7 +8,9 @@ use super::{
     remove::{Cleaner, Locking},
 };
 use crate::{
-    cli, format,
+    cli,
+    config::Config,
+    format,
     launch::{
         DONE, LEFT, Stopped,
         told::{ask, print, say},
@@ -17,8 +19,8 @@ use crate::{
 };
 
 /// Removes them. All of them are locked first: where one can't be removed, none is.
-pub(in crate::launch) fn rm(asked: &cli::Rm) -> Result<u8, Stopped> {
-    let cleaner = Cleaner::new()?;
+pub(in crate::launch) fn rm(config: &Config, asked: &cli::Rm) -> Result<u8, Stopped> {
+    let cleaner = Cleaner::new(config)?;
     let mut sessions: Vec<Locking> = Vec::new();
     for named in &asked.sessions {
         let path = find(named)?;

@@ -47,7 +47,7 @@ fn object_of(file: &File) -> Candidate {
 
 /// What follows for a file, by one object alone.
 fn decision(file: &File, object: &Candidate, shifts: &Shifts) -> Decision {
-    decide(file, std::slice::from_ref(object), &[], shifts)
+    decide(file, std::slice::from_ref(object), &[], shifts, false)
 }
 
 /// Times on the file system are later by so many seconds: so many files show it.
@@ -484,9 +484,16 @@ fn bytes_that_were_read_decide_whatever_names_say() {
             &[object.clone()],
             &[(OBJECT, true)],
             &Shifts::default(),
+            false,
         );
         assert_eq!(same == SAME, counts, "{}", case.what);
-        let differs = decide(&file, &[object], &[(OBJECT, false)], &Shifts::default());
+        let differs = decide(
+            &file,
+            &[object],
+            &[(OBJECT, false)],
+            &Shifts::default(),
+            false,
+        );
         assert_eq!(differs, Decision::New, "{}", case.what);
     }
 }
@@ -601,8 +608,9 @@ fn a_file_exported_again_goes_out_once_it_was_compared() {
     let mut second = object_of(&film());
     second.object = 2;
     let objects = [object_of(&film()), second];
-    let next =
-        |compared: &[(ObjectId, bool)]| decide(&file, &objects, compared, &Shifts::default());
+    let next = |compared: &[(ObjectId, bool)]| {
+        decide(&file, &objects, compared, &Shifts::default(), false)
+    };
     assert_eq!(next(&[]), Decision::Compare(1));
     assert_eq!(next(&[(1, false)]), Decision::Compare(2));
     assert_eq!(next(&[(1, false), (2, false)]), Decision::New);
@@ -679,6 +687,7 @@ fn what_is_uploaded_now_is_waited_for_or_taken_over() {
                 std::slice::from_ref(&object),
                 &compared,
                 &Shifts::default(),
+                false,
             )
         };
         assert_eq!(
@@ -702,12 +711,15 @@ fn a_file_is_uploaded_though_another_session_uploads_one_like_it() {
     (like_it.object, like_it.state, like_it.holder) = (2, ObjectState::Open, Holder::OtherSession);
     let objects = [like_it.clone(), object_of(&film())];
     let shifts = Shifts::default();
-    assert_eq!(decide(&film(), &objects, &[], &shifts), SAME);
+    assert_eq!(decide(&film(), &objects, &[], &shifts, false), SAME);
     // Where it takes all bytes to tell, the one under way comes first: it may be accepted by then.
     let mut touched = film();
     touched.stat.identity.modified = at(SECONDS + 99_999, 1);
     touched.stat.changed = None;
-    assert_eq!(decide(&touched, &objects, &[], &shifts), Decision::Wait(2));
+    assert_eq!(
+        decide(&touched, &objects, &[], &shifts, false),
+        Decision::Wait(2)
+    );
     // And one's own continues whoever uploads one like it.
     let mut own = object_of(&film());
     (own.object, own.state) = (3, ObjectState::Open);
@@ -717,7 +729,7 @@ fn a_file_is_uploaded_though_another_session_uploads_one_like_it() {
         object: 3,
         evidence: Evidence::Certain,
     };
-    assert_eq!(decide(&film(), &[like_it, own], &[], &shifts), taken);
+    assert_eq!(decide(&film(), &[like_it, own], &[], &shifts, false), taken);
 }
 
 #[test]
@@ -734,4 +746,43 @@ fn a_second_name_shows_as_much_as_the_first() {
     assert_eq!(other_path(&object.names, &renamed.path), None);
     let other = other_path(&object.names, Path::new("/c.mov"));
     assert_eq!(other.as_deref(), Some(Path::new("/archive/a/film.mov")));
+}
+
+#[test]
+fn a_deep_look_takes_all_bytes_for_what_a_name_or_samples_show_otherwise() {
+    let unread = Decision::Unread(OBJECT);
+    let deep = |file: &File, object: &Candidate, compared: &[(ObjectId, bool)]| {
+        let objects = std::slice::from_ref(object);
+        decide(file, objects, compared, &Shifts::default(), true)
+    };
+    let all_sampled = |file: &mut File, object: &mut Candidate| {
+        file.samples.whole = true;
+        object.samples = Some(file.samples);
+    };
+    for case in cases() {
+        let (mut file, mut object) = (film(), object_of(&film()));
+        (case.file)(&mut file);
+        (case.object)(&mut object);
+        let what = case.what;
+        let wanted = match case.wanted {
+            SAME if object.samples.is_some_and(|it| it.whole) => SAME,
+            SAME if object.has_digest => READ,
+            SAME => unread,
+            other => other,
+        };
+        assert_eq!(deep(&file, &object, &[]), wanted, "{what}");
+        if object.state != ObjectState::Accepted {
+            continue;
+        }
+        let same = deep(&file, &object, &[(OBJECT, true)]);
+        assert_eq!(same, SAME, "{what}, all bytes are the same");
+        let differs = deep(&file, &object, &[(OBJECT, false)]);
+        assert_eq!(differs, Decision::New, "{what}, its bytes differ");
+    }
+    let (mut file, mut object) = (film(), object_of(&film()));
+    all_sampled(&mut file, &mut object);
+    assert_eq!(deep(&file, &object, &[]), SAME, "all of it is samples");
+    object.samples = None;
+    object.has_digest = false;
+    assert_eq!(deep(&file, &object, &[]), unread, "imported");
 }

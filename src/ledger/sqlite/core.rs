@@ -341,6 +341,7 @@ impl Core {
                 media,
                 at,
                 other_path: None,
+                is_unread: request.is_deep,
             })));
         }
         Ok(Some(self.own_accepted(request, before, plan, media)))
@@ -350,7 +351,8 @@ impl Core {
     fn claim_file(&mut self, request: &Request) -> rusqlite::Result<Claimed> {
         let file = &request.file;
         let candidates = self.candidates(file)?;
-        match decide(file, &candidates, &request.compared, &self.shifts) {
+        let is_deep = request.is_deep && !request.again;
+        match decide(file, &candidates, &request.compared, &self.shifts, is_deep) {
             Decision::New => self.insert(request, ""),
             Decision::Uploaded(_) if request.again => {
                 if let Some(row) = self.own_again(file)? {
@@ -361,7 +363,8 @@ impl Core {
                     .collect();
                 self.insert(request, &random)
             }
-            Decision::Uploaded(object) => self.uploaded(file, object),
+            Decision::Uploaded(object) => self.uploaded(file, object, false),
+            Decision::Unread(object) => self.uploaded(file, object, true),
             Decision::Wait(object) => {
                 let row = self.row(object)?;
                 self.wait(row)
@@ -487,7 +490,12 @@ impl Core {
         })
     }
 
-    fn uploaded(&mut self, file: &File, object: ObjectId) -> rusqlite::Result<Claimed> {
+    fn uploaded(
+        &mut self,
+        file: &File,
+        object: ObjectId,
+        is_unread: bool,
+    ) -> rusqlite::Result<Claimed> {
         let (media, at) = self
             .sql("SELECT media, at FROM accepted WHERE id = ?1")?
             .query_row([object], |row| Ok((media(row, 0)?, row.get(1)?)))?;
@@ -500,6 +508,7 @@ impl Core {
             media,
             at,
             other_path: identity::other_path(&names, &file.path),
+            is_unread,
         }))
     }
 
@@ -932,7 +941,7 @@ impl Core {
 }
 
 /// The number of an account, which it gets where it has none.
-fn account(connection: &Connection, account: &AccountId) -> rusqlite::Result<i64> {
+pub(super) fn account(connection: &Connection, account: &AccountId) -> rusqlite::Result<i64> {
     connection.execute(
         "INSERT INTO account (text) VALUES (?1) ON CONFLICT DO NOTHING",
         [account.as_str()],

@@ -299,7 +299,8 @@ impl Core {
             .sql(sql)
             .and_then(|mut sql| sql.query_row([key], |row| Ok(values::path(row.get(0)?))))
             .ok()?;
-        Some(file != self.session && lock::holder(&file).is_some())
+        let runs = runs_without_owner(key, &file)?;
+        Some(file != self.session && runs)
     }
 }
 
@@ -319,9 +320,14 @@ pub(super) fn has(
             "SELECT 1 FROM accepted WHERE size = ?1 AND account = ?2 AND (media = ?3 OR mark = ?5) \
              UNION ALL SELECT 1 FROM started WHERE size = ?1 AND account = ?2 \
              AND (media = ?3 OR marker = ?4) \
-             UNION ALL SELECT 1 FROM forgotten WHERE account = ?2 AND media = ?3",
+             UNION ALL SELECT 1 FROM forgotten WHERE account = ?2 AND media IN (?3, ?4)",
         )?
         .exists(params![signed(size), account, media, marker, mark])
+}
+
+/// Whether the session with this file runs, where its key as an owner is that of one without an id.
+pub(super) fn runs_without_owner(key: &str, file: &Path) -> Option<bool> {
+    key.starts_with(FILE).then(|| lock::holder(file).is_some())
 }
 
 /// What a session without an id is known by as an owner.

@@ -125,6 +125,7 @@ impl Core {
                         media: media.map(MediaId::from),
                         at: row.get(1)?,
                         other_path: None,
+                        is_unread: false,
                     })
                 })
                 .optional()

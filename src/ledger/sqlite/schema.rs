@@ -7,7 +7,7 @@
 //! | `name` | the names of both, those of an object side by side |
 //! | `account`, `owner`, `folder`, `file_system` | long values, by number; an account may have several ids |
 //! | `imported` | session files whose uploads are in the ledger, as `stat` said of them then |
-//! | `forgotten` | media objects that a person had forgotten: no import takes them in again |
+//! | `forgotten` | media objects that a person had forgotten, and markers: no import takes them in again |
 //! | `meta` | the ledger's id, and that of its machine |
 //!
 //! An object has one number in both tables, which no other object ever gets, in this ledger or in the one
@@ -32,8 +32,9 @@ const APPLICATION: i64 = 0x7265_656c;
 /// The edition of the tables.
 const VERSION: i64 = 1;
 
-/// What a lost ledger can be made of again.
-const REBUILD: &str = "move it away: the next start makes it anew from the sessions that are saved";
+/// What becomes of a ledger that can't be used.
+const REBUILD: &str = "once no session runs, the next `reelhaul up` moves it aside and makes it anew from \
+     the saved sessions";
 
 const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -127,8 +128,14 @@ pub enum OpenFailed {
     #[error("the disk of the ledger {0} is full; make room, then try again")]
     Full(PathBuf),
     /// It is something else.
-    #[error("{0} is not a ledger of reelhaul; move it away")]
+    #[error("{0} is not a ledger of reelhaul; {REBUILD}")]
     Foreign(PathBuf),
+    /// It is to be moved aside, and a session may be writing to it.
+    #[error(
+        "a session runs: the ledger {0} stays where it is, since what the session writes to it would be \
+         lost. End all sessions, then try again"
+    )]
+    InUse(PathBuf),
     /// It was written by a newer build.
     #[error(
         "the ledger {path} is of edition {version}, and this build knows edition {VERSION}; use the \
@@ -166,6 +173,12 @@ pub enum OpenFailed {
 }
 
 impl OpenFailed {
+    /// Whether nothing can be done with it but to make it anew.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::Foreign(_))
+    }
+
     /// Why SQLite could not open what is at the path.
     pub(super) fn of(path: &Path, error: &rusqlite::Error) -> Self {
         let path = path.to_owned();
@@ -215,8 +228,37 @@ pub(super) fn open(path: Option<&Path>, patience: Duration) -> Result<Connection
     Ok(connection)
 }
 
-/// Whether the file is a ledger of this edition, or is nothing yet. Changes nothing.
-fn check(connection: &Connection, path: &Path) -> Result<(), OpenFailed> {
+/// Opens the ledger at the path, to be read or changed by what is no session; `None` where there is none.
+pub(super) fn open_existing(
+    path: &Path,
+    patience: Duration,
+    is_changed: bool,
+) -> Result<Option<Connection>, OpenFailed> {
+    let failed = |error| OpenFailed::of(path, &error);
+    let io = |error| OpenFailed::Io {
+        path: path.to_owned(),
+        error,
+    };
+    if !path.try_exists().map_err(io)? {
+        return Ok(None);
+    }
+    if is_changed {
+        return open(Some(path), patience).map(Some);
+    }
+    // What a killed session has not finished writing is undone by whoever reads first: so it is opened
+    // for writing, where that is allowed, and changes nothing else.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    connection.busy_timeout(patience).map_err(failed)?;
+    connection
+        .execute_batch("PRAGMA query_only = ON")
+        .map_err(failed)?;
+    let is_made = check(&connection, path)?;
+    Ok(is_made.then_some(connection))
+}
+
+/// Whether the file is a ledger of this edition; `false`: it is nothing yet. Changes nothing.
+fn check(connection: &Connection, path: &Path) -> Result<bool, OpenFailed> {
     // All three at once: another session may make it at this moment.
     let read = reading(connection, || {
         let number = |sql| connection.query_row(sql, (), |row| row.get::<_, i64>(0));
@@ -227,12 +269,12 @@ fn check(connection: &Connection, path: &Path) -> Result<(), OpenFailed> {
         ))
     });
     match read.map_err(|error| OpenFailed::of(path, &error))? {
-        (0, 0, 0) => Ok(()),
+        (0, 0, 0) => Ok(false),
         (APPLICATION, version, _) if version > VERSION => Err(OpenFailed::Newer {
             path: path.to_owned(),
             version,
         }),
-        (APPLICATION, ..) => Ok(()),
+        (APPLICATION, ..) => Ok(true),
         _ => Err(OpenFailed::Foreign(path.to_owned())),
     }
 }

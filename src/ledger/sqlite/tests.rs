@@ -109,6 +109,7 @@ fn request(file: &File) -> Request {
         before: None,
         started: None,
         again: false,
+        is_deep: false,
         compared: Vec::new(),
     }
 }
@@ -184,6 +185,7 @@ async fn a_file_that_one_session_uploaded_is_uploaded_for_another() {
         media: Some("m1".into()),
         at: NOW,
         other_path: None,
+        is_unread: false,
     };
     assert_eq!(answer, wanted);
     let stat = file.stat;
@@ -1426,4 +1428,41 @@ async fn a_ledger_in_memory_is_one_as_well() {
     upload(&one, &file, "m1").await;
     uploaded(one.claim(request(&file)).await.unwrap());
     assert!(!machine.ledger().exists());
+}
+
+#[tokio::test]
+async fn objects_in_many_goes_are_each_listed_once_and_by_path() {
+    const COUNT: usize = 50_000;
+    let machine = Machine::new();
+    upload(&machine.session("one"), &film("/a/film.mp4", 1), "m").await;
+    let raw = machine.raw();
+    raw.execute_batch(&format!(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {COUNT} - 1) \
+         INSERT INTO accepted SELECT (SELECT max(id) FROM accepted) + i, 1, '', 7, NULL, 0, NULL, \
+         'm' || i, NULL, 1, 0 FROM n; \
+         INSERT INTO name SELECT id, 0, 1, CAST(printf('%06d', (id * 7919) % 1000003) AS BLOB), 0, \
+         NULL, 0, 0 FROM accepted WHERE id > (SELECT min(id) FROM accepted)"
+    ))
+    .unwrap();
+    drop(raw);
+    let owners = machine.0.path().join("owners");
+    let mut catalog = catalog::Catalog::open(&machine.ledger(), &owners, false)
+        .unwrap()
+        .unwrap();
+    let mut paths = Vec::new();
+    let all = catalog.list(&catalog::Filter::default(), |entry| {
+        paths.push(entry.path);
+        true
+    });
+    all.unwrap();
+    assert_eq!(paths.len(), COUNT);
+    assert!(paths.is_sorted_by(|a, b| a.as_os_str() < b.as_os_str()));
+
+    let mut first = 0;
+    let some = catalog.list(&catalog::Filter::default(), |_| {
+        first += 1;
+        first < 10
+    });
+    some.unwrap();
+    assert_eq!(first, 10, "it ends when it is told to");
 }

@@ -256,7 +256,9 @@ pub(super) fn failed(path: &Path, error: &rusqlite::Error) -> Error {
         Some(ErrorCode::ReadOnly) => format!("the ledger {path} is read-only"),
         Some(ErrorCode::DiskFull) => format!("the disk of the ledger {path} is full"),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            format!("the ledger {path} is damaged: {error}")
+            format!(
+                "the ledger {path} is damaged: {error}. End all sessions, then run: reelhaul ledger rebuild"
+            )
         }
         _ => format!("the ledger {path} can't be read or written: {error}"),
     };

@@ -399,3 +399,27 @@ fn a_file_that_was_sent_and_moved_away_and_another_put_in_its_place_are_two_film
     assert_eq!(reason(&ended, &moved), same_bytes(&film.path, &media));
     assert_films(&server, &[film, other]);
 }
+
+#[test]
+fn an_edit_in_place_that_keeps_size_time_and_samples_is_found_by_a_deep_look_alone() {
+    in_every_mode(|mode| {
+        let server = Server::start();
+        let home = Home::new(mode, &server.url);
+        let path = home.tree().join("take.mov");
+        let first = Source::write(&path, 2 * PART, 1);
+        let small = Source::write(home.tree().join("small.mp4"), 1000, 2);
+        home.up(&[]).end().assert_code(0);
+        // Nothing is different: nothing goes out.
+        assert_does_nothing(&server, || home.up(&["--deep"]).end());
+        // Between the first two blocks of any even spread of 16.
+        edit(&path, &[0x55; 100], 2 * PART / 16 + 1000);
+        let edited = Source::of(&path);
+        assert_does_nothing(&server, || home.up(&[]).end());
+
+        let ended = home.up(&["--deep"]).end();
+        ended.assert_code(0);
+        assert_uploaded_before(&ended, &small.path, &media_of(&server.report(), &small));
+        assert_films(&server, &[first, small, edited]);
+        assert_does_nothing(&server, || home.up(&["--deep"]).end());
+    });
+}

@@ -17,7 +17,7 @@ fn lose_the_ledger(home: &Home) {
 
 /// Rewrites a session's file as the first edition of the program would have written it, which knew
 /// neither ledgers nor accounts.
-fn as_first_edition(session: &Path) {
+pub(super) fn as_first_edition(session: &Path) {
     let text = edited(session);
     assert!(text.contains("\nformat = 2\n"), "{text}");
     let text = text.replace("\nformat = 2\n", "\nformat = 1\n");
@@ -233,4 +233,25 @@ fn a_session_is_read_again_only_when_it_was_written_since() {
         "{}",
         ended.stderr
     );
+}
+
+#[test]
+fn a_deep_look_skips_what_was_imported_without_checksums_and_says_that_it_was_not_compared() {
+    in_every_mode(|mode| {
+        let server = Server::start();
+        let home = Home::new(mode, &server.url);
+        let film = Source::write(home.tree().join("take.mov"), PART + 1, 1);
+        home.up(&[]).end().assert_code(0);
+        as_first_edition(&home.session());
+        lose_the_ledger(&home);
+        let ended = assert_does_nothing(&server, || home.up(&["--deep"]).end());
+        let media = media_of(&server.report(), &film);
+        let words = format!(" as {media} (not compared: no checksums are known)");
+        let reason = super::reason(&ended, &film.path);
+        assert!(reason.ends_with(&words), "{reason}");
+        let warned = ended.stderr.lines().any(|line| {
+            line.contains("WARN") && line.contains("take.mov") && line.contains(&words)
+        });
+        assert!(warned, "{}", ended.stderr);
+    });
 }

@@ -3,9 +3,12 @@
 mod chaos;
 mod claims;
 mod crash;
+mod forget;
 mod identity;
 mod import;
+mod list;
 mod machine;
+mod rebuild;
 mod scenes;
 mod takeovers;
 

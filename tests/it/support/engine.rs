@@ -192,6 +192,7 @@ fn spawn(
         account,
         timing,
         no_wait: false,
+        is_deep: false,
         events: None,
         clock: Clock::default(),
     })
@@ -205,7 +206,7 @@ pub(crate) fn ledger(session: &Open, account: &dyn Account) -> Arc<dyn Ledger> {
         file: &session.path,
         adopts: false,
     };
-    ledger::open(session.path.parent().unwrap(), of, account).unwrap()
+    ledger::open(&session.path.with_file_name(ledger::FILE), of, account).unwrap()
 }
 
 /// To walk this path.
@@ -247,6 +248,7 @@ impl World {
                 ..timing()
             },
             no_wait: false,
+            is_deep: false,
             clock: making.clock,
             events: None,
         });

@@ -165,6 +165,7 @@ fn a_program_that_panics() {
             timing: Timing::default(),
             events: None,
             no_wait: false,
+            is_deep: false,
             clock: Clock::default(),
         });
         let add = AddPaths {
