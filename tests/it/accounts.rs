@@ -571,6 +571,14 @@ fn what_is_uploaded_is_known_under_a_new_key_and_under_the_old_one_again() {
         it.use_key(key);
         it.assert_skips_all(it.home.up(&[]));
     }
+    let list = it.home.run(["ledger", "list", "--to", "it", "--json"]);
+    list.assert_code(0);
+    assert_eq!(
+        list.stdout.lines().count(),
+        it.films.len(),
+        "{}",
+        list.stdout
+    );
     // What goes out under the new key is known under the old one.
     let more = Source::write(it.home.tree().join("more.mov"), MIB, 9);
     it.home.up(&[]).end().assert_code(0);

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{
     PATIENCE, core, import,
@@ -34,8 +34,19 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn is_account(&self, account: &AccountId) -> bool {
-        self.account.as_ref().is_none_or(|only| only == account)
+    /// The id by which the ledger has the account that is meant.
+    fn account(&self, connection: &Connection) -> rusqlite::Result<Option<AccountId>> {
+        let Some(account) = &self.account else {
+            return Ok(None);
+        };
+        let first = "SELECT text FROM account WHERE id = \
+             (SELECT coalesce(same, id) FROM account WHERE text = ?1)";
+        let found: Option<String> = connection
+            .query_row(first, [account.as_str()], |row| row.get(0))
+            .optional()?;
+        Ok(Some(
+            found.map_or_else(|| account.clone(), AccountId::saved),
+        ))
     }
 
     fn is_path(&self, path: &Path) -> bool {
@@ -208,9 +219,10 @@ impl Catalog {
         let (alive, owners) = (&mut self.alive, &self.owners);
         let done = in_transaction(connection, || {
             let mut forgotten = Vec::new();
+            let only = filter.account(connection)?;
             for id in objects {
                 for object in read(connection, (id - 1, *id), alive, owners)? {
-                    if filter.is_account(&object.account) {
+                    if only.as_ref().is_none_or(|only| *only == object.account) {
                         forget(connection, filter, &object, &mut forgotten)?;
                     }
                 }
@@ -242,6 +254,7 @@ impl Catalog {
         let (mut after, last): (ObjectId, ObjectId) =
             self.connection
                 .query_row(range, (), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let only = filter.account(&self.connection)?;
         while after < last {
             let until = after + IN_ONE_GO;
             let (connection, owners) = (&self.connection, &self.owners);
@@ -249,7 +262,8 @@ impl Catalog {
             let objects = reading(connection, || {
                 read(connection, (after, until), alive, owners)
             })?;
-            let mut meant = objects.iter().filter(|it| filter.is_account(&it.account));
+            let is_meant = |object: &&Object| only.as_ref().is_none_or(|it| *it == object.account);
+            let mut meant = objects.iter().filter(is_meant);
             meant.try_for_each(&mut each)?;
             after = until;
         }

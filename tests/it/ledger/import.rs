@@ -8,7 +8,7 @@ use std::{
 use reelhaul::session::lock::Lock;
 
 use super::{assert_does_nothing, assert_films, assert_uploaded_before, films, media_of};
-use crate::support::{Ended, Home, Mode, PART, Server, Source, edited, in_every_mode};
+use crate::support::{Ended, Home, Mode, PART, Server, Source, edited, in_every_mode, path_of};
 
 /// The ledger is lost.
 fn lose_the_ledger(home: &Home) {
@@ -254,4 +254,50 @@ fn a_deep_look_skips_what_was_imported_without_checksums_and_says_that_it_was_no
         });
         assert!(warned, "{}", ended.stderr);
     });
+}
+
+/// The media objects that a session's text names.
+fn media_in(text: &str) -> Vec<&str> {
+    let behind = text.split("media = \"").skip(1);
+    behind
+        .filter_map(|it| Some(it.split_once('"')?.0))
+        .collect()
+}
+
+#[test]
+fn sessions_that_the_first_edition_wrote_are_taken_in() {
+    let takes = ["2019/take 1.mov", "2019/take 2.mov", "2019/take 3.mov"];
+    let clip = ["clip.mp4"];
+    let cases: [(&str, Mode, &[&str]); 3] = [
+        ("jwplayer", Mode::JwPlayer, &takes),
+        (
+            "apivideo",
+            Mode::ApiVideoBytes,
+            &[takes.as_slice(), &clip].concat(),
+        ),
+        ("done", Mode::JwPlayer, &clip),
+    ];
+    for (name, mode, files) in cases {
+        let server = Server::start();
+        let home = Home::new(mode, &server.url);
+        let film = Source::write(home.tree().join("take.mov"), 200_000, 1);
+        home.up(&[]).end().assert_code(0);
+        // It is proved by a media object that the account has.
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/sessions");
+        let text = fs::read_to_string(corpus.join(name).with_extension("toml")).unwrap();
+        let there = media_of(&server.report(), &film);
+        let proved = text.replace(media_in(&text)[0], &there);
+        let session = home.dir.path().join("first.toml");
+        for (text, taken) in [(text, 0), (proved, files.len())] {
+            fs::write(&session, text).unwrap();
+            home.run(["ledger", "import", session.to_str().unwrap()]);
+            let list = home.run(["ledger", "list", "/archive", "--json"]);
+            let paths: Vec<PathBuf> = list.events().iter().map(path_of).collect();
+            assert_eq!(paths.len(), taken, "{name}: {}", list.output());
+            for path in &paths {
+                let below = path.strip_prefix("/archive").unwrap();
+                assert!(files.contains(&below.to_str().unwrap()), "{name}: {path:?}");
+            }
+        }
+    }
 }
