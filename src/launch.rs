@@ -107,6 +107,7 @@ pub async fn run(cli: Cli) -> Result<u8, Stopped> {
         }
         Command::Ledger(asked) => ledger::run(&global, asked).await,
         Command::Up(up) => upload::up(&global, up).await,
+        Command::Resume(resume) if resume.all => resume_all::resume_all(&global, resume).await,
         Command::Resume(resume) => upload::resume(&global, resume).await,
         Command::Demo(demo) => demo::demo(&global, demo).await,
         Command::Attach(attach) => attach::attach(&global, attach).await,

@@ -8,7 +8,7 @@ use std::{
 use super::{
     Stopped, background,
     destinations::{self, Chosen},
-    load, resume_all,
+    load,
     run::{LedgerAt, Work, run},
     same_account,
     screen::Shown,
@@ -74,9 +74,6 @@ pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
 
 /// `reelhaul resume`.
 pub(super) async fn resume(global: &Global, resume: cli::Resume) -> Result<u8, Stopped> {
-    if resume.all {
-        return resume_all::resume_all(global, resume).await;
-    }
     if resume.screen.background {
         background::leave_terminal_session()?;
     }
