@@ -63,7 +63,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         adopts: false,
     };
     let (handle, ended) = engine::spawn(engine::Parts {
-        ledger: ledger::open(home.path(), of, &*account)?,
+        ledger: ledger::open(&home.path().join(ledger::FILE), of, &*account)?,
         session,
         queue: Queue::default(),
         account,

@@ -100,9 +100,8 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         file: &session.path,
         adopts: false,
     };
-    let folder = session.path.parent().unwrap_or(Path::new("."));
     let (handle, ended) = engine::spawn(engine::Parts {
-        ledger: ledger::open(folder, of, &account)?,
+        ledger: ledger::open(&session.path.with_file_name(ledger::FILE), of, &account)?,
         session,
         queue,
         account: Arc::new(account),

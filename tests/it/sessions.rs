@@ -14,7 +14,7 @@ use crate::{
         set_modified,
     },
     support::{
-        Ended, Home, Mode, PART, Server, Source, in_every_mode, program, terminal::Terminal,
+        Ended, Home, Mode, PART, Server, Source, edited, in_every_mode, program, terminal::Terminal,
     },
 };
 
@@ -23,10 +23,9 @@ fn age(session: &Path, days: u64) {
     set_modified(session, SystemTime::now() - Duration::from_hours(24 * days));
 }
 
-/// Appends tables to a session's file.
+/// Appends tables to a session's file, as a person does by hand.
 fn append(session: &Path, tables: &str) {
-    let mut file = fs::OpenOptions::new().append(true).open(session).unwrap();
-    file.write_all(tables.as_bytes()).unwrap();
+    fs::write(session, edited(session) + tables).unwrap();
 }
 
 /// All that lies in the folder with the sessions.
@@ -206,6 +205,37 @@ fn a_session_that_the_ledger_lacks_stays_until_it_is_imported() {
         assert_does_nothing(&server, again);
         assert_films(&server, &films);
     });
+}
+
+#[test]
+fn a_session_whose_log_is_damaged_stays_until_it_was_resumed() {
+    let server = Server::start();
+    let home = Home::new(Mode::JwPlayer, &server.url);
+    let (_, session) = finished(&home, &[]);
+    // A table without a checksum.
+    let mut file = fs::OpenOptions::new().append(true).open(&session).unwrap();
+    file.write_all(b"[[log]]\nupload = 1\nstate = \"done\"\n\n")
+        .unwrap();
+    age(&session, 31);
+    let stays = home.run(["sessions", "prune"]);
+    assert!(
+        stays.stdout.contains("its log is damaged"),
+        "{}",
+        stays.output()
+    );
+    let rm = home.run(["sessions", "rm", &name(&session)]);
+    rm.assert_code(2);
+    assert!(rm.stderr.contains("a damaged log"), "{}", rm.stderr);
+    assert!(session.exists());
+    home.resume_session(&session, &[]).end().assert_code(0);
+    age(&session, 31);
+    let pruned = home.run(["sessions", "prune"]);
+    assert!(
+        pruned.stdout.contains("1 session removed"),
+        "{}",
+        pruned.output()
+    );
+    assert_eq!(folder(&home), Vec::<PathBuf>::new());
 }
 
 #[test]

@@ -74,7 +74,10 @@ fn one(cleaner: &Cleaner, path: &Path, older: Duration) -> Result<Removed, Stays
         return Err(Stays::Running(process(&holder).to_owned()));
     }
     // One that stays is not locked for it: a person may want to resume it at this moment.
-    let (_, queue) = glance(path).map_err(|stopped| Stays::Failed(stopped.words))?;
+    let (opened, queue) = glance(path).map_err(|stopped| Stays::Failed(stopped.words))?;
+    if !opened.damage.is_empty() {
+        return Err(Stays::Damaged);
+    }
     if queue.left() > 0 {
         return Err(Stays::Unfinished);
     }
@@ -102,13 +105,15 @@ fn line(name: &str, outcome: &Result<Removed, Stays>) -> String {
             "files": removed.files,
             "finished": removed.finished,
         }),
-        Err(stays @ (Stays::Failed(_) | Stays::NotInLedger(_) | Stays::Orphans(_))) => json!({
+        Err(stays @ (Stays::Recent | Stays::Running(_) | Stays::Unfinished)) => {
+            json!({ "session": name, "removed": false, "reason": stays.word() })
+        }
+        Err(stays) => json!({
             "session": name,
             "removed": false,
             "reason": stays.word(),
             "message": stays.words(name),
         }),
-        Err(stays) => json!({ "session": name, "removed": false, "reason": stays.word() }),
     };
     line.to_string()
 }
@@ -130,7 +135,7 @@ impl Counts {
             Err(Stays::Running(_)) => &mut self.running,
             Err(Stays::Unfinished) => &mut self.unfinished,
             Err(Stays::Recent) => &mut self.recent,
-            Err(Stays::Orphans(_) | Stays::NotInLedger(_) | Stays::Failed(_)) => &mut self.others,
+            Err(_) => &mut self.others,
         };
         *count += 1;
     }

@@ -40,6 +40,8 @@ pub(super) enum Stays {
     Running(String),
     /// Something of it is left to do.
     Unfinished,
+    /// Its log is damaged: what is lost of it may be left to do.
+    Damaged,
     /// It lists media objects that may be left at the account.
     Orphans(usize),
     /// The ledger lacks what so many of its uploads made.
@@ -55,6 +57,7 @@ impl Stays {
             Self::Recent => "recent",
             Self::Running(_) => "running",
             Self::Unfinished => "unfinished",
+            Self::Damaged => "damaged",
             Self::Orphans(_) => "orphans",
             Self::NotInLedger(_) => "not_in_ledger",
             Self::Failed(_) => "failed",
@@ -68,6 +71,10 @@ impl Stays {
             Self::Running(process) => {
                 format!("{name} stays: it runs ({process}); see it with: reelhaul attach {name}")
             }
+            Self::Damaged => format!(
+                "{name} stays: its log is damaged, and what is lost of it may be left to do; resume it \
+                 first: reelhaul resume {name}"
+            ),
             Self::Orphans(count) => format!(
                 "{name} stays: its file alone lists {} that may be left at the account, as [[orphan]]",
                 format::count(*count, "media object")
@@ -124,6 +131,8 @@ pub(super) struct Locking {
     pub(super) destination: String,
     /// All that its file says.
     pub(super) queue: Queue,
+    /// Whether some of what its file said is lost.
+    pub(super) is_damaged: bool,
     /// How many of its uploads can be continued by another session.
     pub(super) started: usize,
     changed: Option<Timestamp>,
@@ -136,7 +145,8 @@ pub(super) struct Locking {
 impl Locking {
     /// Whether nothing of it is left to do, and nothing has to be remembered of it.
     pub(super) fn is_finished(&self) -> bool {
-        self.queue.left() == 0 && self.queue.orphans().next().is_none()
+        let is_done = self.queue.left() == 0 && self.queue.orphans().next().is_none();
+        is_done && !self.is_damaged
     }
 
     /// How many files it has.
@@ -201,6 +211,7 @@ impl Cleaner {
         Ok(Locking {
             name: name_of(&path),
             destination: opened.header.destination,
+            is_damaged: !opened.damage.is_empty(),
             queue,
             started: known.started,
             changed: time.and_then(|time: Timestamp| Timestamp::from_second(time.as_second()).ok()),
@@ -216,8 +227,10 @@ impl Cleaner {
     pub(super) fn remove(&self, session: Locking) -> Result<(), Stays> {
         self.0.give_back(&session.owner, &session.path)?;
         fs::remove_file(&session.path)?;
-        // It need not be there, and does no harm.
-        drop(fs::remove_file(beside(&session.path, "log")));
+        for name in ["log", "damaged"] {
+            // It need not be there, and does no harm.
+            drop(fs::remove_file(beside(&session.path, name)));
+        }
         session.lock.remove();
         Ok(())
     }

@@ -97,6 +97,9 @@ fn what_is_lost(session: &Locking) -> String {
             format::count(count, "media object")
         )),
     }
+    if session.is_damaged {
+        lost.push("a damaged log, so that not all is known that it had".to_owned());
+    }
     format!("{} has {}", session.name, lost.join(", and "))
 }
 
