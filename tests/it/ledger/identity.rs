@@ -4,6 +4,7 @@ use std::{
     fs,
     os::unix::fs::{FileExt as _, MetadataExt as _},
     path::Path,
+    process::Command,
     time::{Duration, SystemTime},
 };
 
@@ -12,7 +13,7 @@ use super::{
     reason, same_bytes, set_modified,
 };
 use crate::support::{
-    Home, MIB, Mode, PART, Running, Server, Source, an_hour_ago, in_every_mode, side_by_side,
+    Home, MIB, Mode, PART, Running, Server, Source, an_hour_ago, in_every_mode, side_by_side, skip,
 };
 
 /// The samples of a file that is no larger are all of it.
@@ -421,5 +422,51 @@ fn an_edit_in_place_that_keeps_size_time_and_samples_is_found_by_a_deep_look_alo
         assert_uploaded_before(&ended, &small.path, &media_of(&server.report(), &small));
         assert_films(&server, &[first, small, edited]);
         assert_does_nothing(&server, || home.up(&["--deep"]).end());
+    });
+}
+
+/// How many blocks of 32 KiB a run of `up` reads at a place of a file, by what the system was asked for; `None`
+/// where that can't be seen here.
+fn blocks_read(home: &Home) -> Option<usize> {
+    let seen = home.dir.path().join("strace");
+    let up = home.command(["up", home.tree().to_str().unwrap(), "--json"]);
+    let mut traced = Command::new("strace");
+    traced.args(["-f", "-e", "trace=pread64", "-o"]).arg(&seen);
+    traced.arg(up.get_program()).args(up.get_args());
+    for (name, value) in up.get_envs() {
+        match value {
+            Some(value) => traced.env(name, value),
+            None => traced.env_remove(name),
+        };
+    }
+    let Ok(ended) = traced.current_dir(home.dir.path()).output() else {
+        skip("there is no `strace`");
+        return None;
+    };
+    let words = String::from_utf8_lossy(&ended.stderr);
+    if words.contains("PTRACE") || words.contains("ptrace") {
+        skip("`strace` may not look at another process here");
+        return None;
+    }
+    assert!(ended.status.success(), "{words}");
+    let calls = fs::read_to_string(seen).unwrap();
+    Some(calls.matches(", 32768, ").count())
+}
+
+#[test]
+fn a_new_film_is_sampled_when_it_is_claimed_and_before_its_complete_and_a_known_one_not_at_all() {
+    in_every_mode(|mode| {
+        let server = Server::start();
+        let home = Home::new(mode, &server.url);
+        let film = Source::write(home.tree().join("take.mov"), 5 * MIB, 1);
+        // It rests.
+        set_modified(&film.path, modified(&film.path) - Duration::from_hours(1));
+        for blocks in [2 * 16, 0] {
+            let Some(read) = blocks_read(&home) else {
+                return;
+            };
+            assert_eq!(read, blocks);
+        }
+        assert_films(&server, &[film]);
     });
 }
