@@ -2,7 +2,7 @@
 //! that was changed last at the end.
 
 use super::{
-    DONE, INTERRUPTED, Stopped, load,
+    DONE, INTERRUPTED, LEFT, Stopped, load,
     run::{open_console, run},
     screen::Shown,
     sessions,
@@ -40,8 +40,14 @@ async fn each(
     let mut worst = None;
     for path in sessions::folder()?.list().into_iter().rev() {
         // At its turn: it may have been resumed or finished meanwhile.
-        if !sessions::is_to_be_resumed(&path) {
-            continue;
+        match sessions::is_to_be_resumed(&path) {
+            Ok(true) => {}
+            Ok(false) => continue,
+            Err(stopped) => {
+                say(&format!("{}. It is not resumed", stopped.words));
+                worst = worst.max(Some(LEFT));
+                continue;
+            }
         }
         if console.is_stopped() {
             say("not all sessions were resumed; continue with: reelhaul resume --all");

@@ -10,7 +10,10 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{DONE, Stopped, told::print};
+use super::{
+    DONE, Stopped,
+    told::{print, say},
+};
 use crate::{
     config,
     engine::{protocol::State, queue::Queue},
@@ -230,20 +233,23 @@ enum Unfinished {
     Running(String),
 }
 
-/// `None` for a finished session, and for one that can't be read.
-fn unfinished(path: &Path) -> Option<Unfinished> {
-    let (_, queue) = glance(path).ok()?;
-    match lock::holder(path) {
+/// `None` for a finished session.
+fn unfinished(path: &Path) -> Result<Option<Unfinished>, Stopped> {
+    let (_, queue) = glance(path)?;
+    Ok(match lock::holder(path) {
         // It may have found nothing yet.
         Some(holder) if queue.left() > 0 || queue.is_empty() => Some(Unfinished::Running(holder)),
         None if queue.left() > 0 => Some(Unfinished::Idle),
         _ => None,
-    }
+    })
 }
 
 /// Whether something is left of this session, and it does not run.
-pub(super) fn is_to_be_resumed(path: &Path) -> bool {
-    matches!(unfinished(path), Some(Unfinished::Idle))
+///
+/// # Errors
+/// When it can't be read: nobody knows then.
+pub(super) fn is_to_be_resumed(path: &Path) -> Result<bool, Stopped> {
+    Ok(matches!(unfinished(path)?, Some(Unfinished::Idle)))
 }
 
 /// The newest session that something is left of and that does not run.
@@ -251,9 +257,10 @@ pub(super) fn newest_unfinished() -> Result<PathBuf, Stopped> {
     let mut running = Vec::new();
     for path in folder()?.list() {
         match unfinished(&path) {
-            None => {}
-            Some(Unfinished::Idle) => return Ok(path),
-            Some(Unfinished::Running(holder)) => running.push((path, holder)),
+            Err(stopped) => say(&stopped.words),
+            Ok(None) => {}
+            Ok(Some(Unfinished::Idle)) => return Ok(path),
+            Ok(Some(Unfinished::Running(holder))) => running.push((path, holder)),
         }
     }
     Err(nothing_to_resume(&running))

@@ -109,7 +109,11 @@ impl Folder {
                 path.extension()
                     .is_some_and(|extension| extension == "toml")
             })
-            .filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path)))
+            .filter_map(|path| {
+                // A pipe would hold up whoever reads it.
+                let found = path.metadata().ok().filter(std::fs::Metadata::is_file)?;
+                Some((found.modified().ok()?, path))
+            })
             .collect();
         files.sort();
         files.into_iter().rev().map(|(_, path)| path).collect()

@@ -191,3 +191,17 @@ fn an_interrupt_while_the_account_of_a_session_is_asked_ends_all_at_once() {
     server.no_faults();
     home.resume_session(&session, &[]).end().assert_code(0);
 }
+
+#[test]
+fn a_session_that_can_not_be_read_is_said_and_is_no_success() {
+    let server = Server::start();
+    let home = Home::new(Mode::JwPlayer, &server.url);
+    let folder = home.state().join("sessions");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("broken.toml"), "this is no session").unwrap();
+    let ended = home.run(["resume", "--all"]);
+    ended.assert_code(1);
+    for words in ["broken.toml, line 1", "It is not resumed"] {
+        assert!(ended.stderr.contains(words), "{}", ended.stderr);
+    }
+}

@@ -208,6 +208,22 @@ fn a_session_that_the_ledger_lacks_stays_until_it_is_imported() {
 }
 
 #[test]
+fn what_is_no_file_among_the_sessions_holds_nobody_up() {
+    let server = Server::start();
+    let home = Home::new(Mode::JwPlayer, &server.url);
+    let (_, session) = finished(&home, &[]);
+    let pipe = session.with_file_name("pipe.toml");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    fs::create_dir(session.with_file_name("folder.toml")).unwrap();
+    let listed = home.run(["sessions"]);
+    listed.assert_code(0);
+    assert_eq!(listed.stdout.lines().count(), 1, "{}", listed.stdout);
+    home.run(["sessions", "prune"]).assert_code(0);
+    home.run(["resume", "--all"]).assert_code(0);
+}
+
+#[test]
 fn a_session_whose_log_is_damaged_stays_until_it_was_resumed() {
     let server = Server::start();
     let home = Home::new(Mode::JwPlayer, &server.url);
