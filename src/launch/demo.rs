@@ -48,7 +48,7 @@ pub(super) async fn demo(global: &Global, asked: cli::Demo) -> Result<u8, Stoppe
         processing: Duration::from_secs(2),
         ..sandbox::Options::default()
     };
-    let chosen = destinations::embedded(options).await?;
+    let chosen = destinations::embedded(options, 0).await?;
     let part_size = demo::PART_SIZE
         .try_into()
         .map_or(PartSize::Auto, PartSize::Fixed);

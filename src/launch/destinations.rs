@@ -37,12 +37,21 @@ pub(super) struct Chosen {
 pub(super) async fn choose(config: &Config, name: Option<&str>) -> Result<Chosen, Stopped> {
     match config.choose(name)? {
         Choice::Sandbox => {
-            let storage = Storage::Keep(config::state_dir()?.join("sandbox"));
-            embedded(sandbox::Options {
-                storage,
+            let folder = config::state_dir()?.join("sandbox");
+            let options = sandbox::Options {
+                storage: Storage::Keep(folder.clone()),
                 ..sandbox::Options::default()
-            })
-            .await
+            };
+            // The account is known by its port: what it keeps is found again under the one it had.
+            let remembered = folder.join("port");
+            let port = std::fs::read_to_string(&remembered).ok();
+            let port = port.and_then(|port| port.trim().parse().ok()).unwrap_or(0);
+            let chosen = embedded(options, port).await?;
+            if let Some(sandbox) = &chosen.sandbox {
+                // One that can't be remembered is another the next time.
+                let _ = std::fs::write(remembered, sandbox.addr().port().to_string());
+            }
+            Ok(chosen)
         }
         Choice::Configured(configured) => {
             let asked = configured.clone();
@@ -91,10 +100,11 @@ pub(super) fn listen(address: SocketAddr, speed: Option<u64>) -> io::Result<TcpL
 }
 
 /// The embedded sandbox as a destination of its JW Player kind.
-pub(super) async fn embedded(options: sandbox::Options) -> Result<Chosen, Stopped> {
+pub(super) async fn embedded(options: sandbox::Options, port: u16) -> Result<Chosen, Stopped> {
     let failed = |error| Stopped::left(format!("the embedded sandbox can't be started: {error}"));
-    let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let listener = listen(here, options.speed).map_err(failed)?;
+    let at = |port| listen((Ipv4Addr::LOCALHOST, port).into(), options.speed);
+    // Another program may have the port.
+    let listener = at(port).or_else(|_| at(0)).map_err(failed)?;
     let sandbox = Sandbox::start(listener, options).await.map_err(failed)?;
     let options = JwPlayerOptions {
         url: sandbox.url(),
