@@ -47,6 +47,8 @@ pub enum Kind {
     Changed,
     /// The state folder can't be written; the session can't promise anything.
     Storage,
+    /// The ledger is damaged, or was taken away while it was open. Nothing goes on until it is made anew.
+    Ledger,
 }
 
 impl Kind {
@@ -64,8 +66,8 @@ impl Kind {
     /// machine's failure.
     #[must_use]
     pub fn is_an_answer(self) -> bool {
-        use Kind::{Changed, Local, Offline, Storage};
-        !matches!(self, Offline | Local | Changed | Storage)
+        use Kind::{Changed, Ledger, Local, Offline, Storage};
+        !matches!(self, Offline | Local | Changed | Storage | Ledger)
     }
 
     /// Whether a retry is counted against the part's `retries`. A line that is down and a server
@@ -91,6 +93,7 @@ impl Kind {
             Kind::Refused => "mend what the destination names (metadata, size, format), then retry",
             Kind::Local => "make the file readable, then retry",
             Kind::Changed => "start this file over, or skip it",
+            Kind::Ledger => "resume the session: its start makes a ledger anew",
             Kind::Storage => "make room or make the state folder writable, then resume",
         }
     }

@@ -59,6 +59,10 @@ use crate::{
 /// The ledger's file in the state folder.
 pub const FILE: &str = "ledger.db";
 
+/// What a ledger that is made from the saved sessions lacks.
+pub const NOT_IN_SESSIONS: &str = "What was uploaded by sessions that are no longer saved, and files that \
+    were renamed, moved or copied since, are uploaded again; what was forgotten by hand may be known again";
+
 /// The folder of the owners' locks, beside the ledger.
 fn owners_of(file: &Path) -> PathBuf {
     file.with_file_name("owners")
@@ -359,6 +363,12 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// as the ledger is open.
     async fn write(&self, claim: Claim, write: Write) -> Result<bool>;
 
+    /// Whether the ledger has the object of a claim, whoever may act on it: the one with this marker.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Storage`].
+    async fn has(&self, claim: Claim, marker: &str) -> Result<bool>;
+
     /// Marks an object as one that an upload of this process continues: the account works on it.
     fn mark_in_use(&self, object: ObjectId) -> InUse;
 
@@ -397,6 +407,14 @@ pub struct Session<'a> {
 /// [`Kind::Storage`]: what is wrong with the ledger, and what to do.
 pub fn open(file: &Path, session: Session<'_>, account: &dyn Account) -> Result<Arc<Sqlite>> {
     let owners = owners_of(file);
+    let is_empty = std::fs::metadata(file).map_or(true, |found| found.len() == 0);
+    if is_empty && owners.exists() {
+        tracing::warn!(
+            "the ledger {} is missing or empty, though there was one; a new one is made from the saved \
+             sessions. {NOT_IN_SESSIONS}",
+            file.display()
+        );
+    }
     let options = || -> Result<Options> {
         let owner = Owner::take(&owners, session.owner).map_err(failed)?;
         Ok(Options {
@@ -421,7 +439,8 @@ pub fn open(file: &Path, session: Session<'_>, account: &dyn Account) -> Result<
                 aside => aside,
             };
             tracing::warn!(
-                "the ledger {} is damaged: it is {} now, and a new one is made from the saved sessions",
+                "the ledger {} is damaged: it is {} now, and a new one is made from the saved sessions. \
+                 {NOT_IN_SESSIONS}",
                 file.display(),
                 aside.map_err(failed)?.display()
             );

@@ -57,7 +57,7 @@ pub fn judge(
     match error.kind {
         Kind::AlreadySent => Verdict::Done,
         Kind::Offline | Kind::Throttled => Verdict::WhenOpen,
-        Kind::Credentials => Verdict::EndAll,
+        Kind::Credentials | Kind::Ledger => Verdict::EndAll,
         Kind::TicketGone | Kind::Local | Kind::Changed | Kind::Storage => Verdict::EndUpload,
         Kind::Refused => Verdict::Ask,
         Kind::Broken | Kind::Server | Kind::Corrupt | Kind::Conflict | Kind::LinkExpired => {

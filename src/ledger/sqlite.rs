@@ -272,6 +272,12 @@ impl Ledger for Sqlite {
         self.read(|core| core.unaccepted()).await
     }
 
+    async fn has(&self, claim: Claim, marker: &str) -> Result<bool> {
+        let marker = marker.to_owned();
+        self.read(move |core| core.has_object(claim.object, &marker))
+            .await
+    }
+
     fn mark_in_use(&self, object: ObjectId) -> InUse {
         self.uses.mark(object)
     }

@@ -598,6 +598,24 @@ fn sessions_from_before_a_new_key_are_taken_into_a_ledger_that_was_lost() {
 }
 
 #[test]
+fn what_was_forgotten_under_the_old_key_is_uploaded_under_the_new_one() {
+    for all in [true, false] {
+        let it = TwoKeys::new();
+        it.home.up(&[]).end().assert_code(0);
+        let (tree, film) = (it.home.tree(), it.films[0].path.clone());
+        let forgotten = if all { &tree } else { &film };
+        let forget = ["ledger", "forget", "--yes", forgotten.to_str().unwrap()];
+        it.home.run(forget).assert_code(0);
+        it.use_key(NEW_KEY);
+        it.home.run(["ledger", "rebuild"]).assert_code(0);
+        let ended = it.home.up(&[]).end();
+        ended.assert_code(0);
+        let sent = if all { it.films.len() } else { 1 };
+        assert_eq!(ended.named("done").len(), sent, "{}", ended.output());
+    }
+}
+
+#[test]
 fn nothing_is_started_under_a_new_key_while_it_is_not_known_whose_it_is() {
     let it = TwoKeys::new();
     it.home.up(&[]).end().assert_code(0);

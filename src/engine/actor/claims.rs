@@ -23,7 +23,6 @@ use crate::{
     ids::{Claim, MediaId, ObjectId},
     ledger::{InUse, Wait, Write},
     path::shown,
-    session::Change,
 };
 
 /// How long what is to be written to the ledger is waited for at the end.
@@ -208,21 +207,28 @@ impl Actor {
     pub(super) fn were_completed(&mut self, ids: Vec<UploadId>) {
         for id in ids {
             let progress = self.queue.begun(id).map(|begun| &begun.progress);
-            let row = progress.and_then(|it| Some((it.claim?, complete_row(it)?)));
-            let Some((claim, complete)) = row else {
+            let row =
+                progress.and_then(|it| Some((it.claim?, complete_row(it)?, it.marker.clone())));
+            let Some((claim, complete, marker)) = row else {
                 self.process(id);
                 continue;
             };
             let in_use = self.shared.ledger.mark_in_use(claim.object);
             self.claims.in_use.insert(id, in_use);
-            let (ledger, told) = (Arc::clone(&self.shared.ledger), self.told.0.clone());
+            let (ledger, actor) = (Arc::clone(&self.shared.ledger), self.told.0.clone());
             self.claims.writes.spawn(async move {
-                let is_ours = ledger.write(claim, complete).await.unwrap_or_else(|error| {
+                let told = ledger.write(claim, complete).await;
+                // A ledger that lacks it was lost, and nobody has continued what it does not know.
+                let is_ours = match told {
+                    Ok(false) => ledger.has(claim, &marker).await.map(|has| !has),
+                    told => told,
+                };
+                let is_ours = is_ours.unwrap_or_else(|error| {
                     tracing::warn!("{error}");
                     true
                 });
                 // Without an actor nobody wants to know.
-                let _ = told.send(Message::WasCompleted(id, is_ours));
+                let _ = actor.send(Message::WasCompleted(id, is_ours));
             });
         }
     }
@@ -230,16 +236,18 @@ impl Actor {
     /// The ledger knows that the account works on this upload; or else another session has continued it
     /// since, and the ledger is asked for the file again: what this session made may be deleted by now.
     pub(super) fn was_completed(&mut self, id: UploadId, is_ours: bool) {
-        let Some(upload) = self.queue.get(id).filter(|_| self.is_processing(id)) else {
+        if !self.is_processing(id) {
             return;
-        };
+        }
         if is_ours {
             return self.process(id);
         }
-        tracing::info!("{}: it continued in another session", self.place(id, None));
-        let forgotten = Change::Fresh(upload.identity);
+        tracing::info!("{}: another session went on with it", self.place(id, None));
         self.claims.in_use.remove(&id);
-        self.keep(id, &forgotten);
+        // Its task asks for the file as for one that was left before it was complete.
+        self.queue
+            .with_begun(id, |begun| begun.progress.completed = false);
+        self.queue.look_again_from(id);
     }
 
     /// Asks for what the ledger may not know to be accepted.

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     body::Reading,
     destination::{Md5, Ticket},
-    engine::record::Step,
+    engine::{record::Step, retry::Way},
     error::{Error, Kind, Result},
     fault_point::fault_point,
     format,
@@ -395,6 +395,11 @@ impl Task {
 
     /// The ledger can't be used now: nothing new is started meanwhile.
     async fn wait_for_ledger(&mut self, error: Error) -> Result<(), End> {
+        if error.kind == Kind::Ledger {
+            // It will not be well again by itself, and the whole run ends.
+            self.failed(None, 1, &error, Way::Calls);
+            return Err(End::Stopped);
+        }
         tracing::warn!("{}: {error}", self.name());
         let until = Instant::now() + LEFT_ALONE;
         self.wait(StepWait { until, error }).await

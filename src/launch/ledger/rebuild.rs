@@ -137,16 +137,16 @@ fn summary(uploads: usize, anew: &Anew, lost: Option<usize>) -> String {
     let mut words = vec![format!(
         "the ledger is made anew from the saved sessions: {uploads}"
     )];
-    words.extend(
-        anew.old
-            .as_ref()
-            .map(|old| format!("the old one is kept as {}", shown(old))),
-    );
+    words.extend(anew.old.as_ref().map(|old| {
+        format!(
+            "the old one is kept as {}, and used again when it is moved back",
+            shown(old)
+        )
+    }));
     match (anew.forgotten, lost) {
         (Some(_), Some(0)) => {}
         (Some(_), Some(lost)) => words.push(format!(
-            "{} no longer known, since no saved session has them: they are uploaded again unless their \
-             bytes are known by another name",
+            "{} no longer known, since no saved session has them: they are uploaded again",
             match lost {
                 1 => "1 file is".to_owned(),
                 lost => format!("{} files are", format::thousands(lost)),
@@ -158,5 +158,10 @@ fn summary(uploads: usize, anew: &Anew, lost: Option<usize>) -> String {
                 .to_owned(),
         ),
     }
+    words.push(
+        "a file that was renamed, moved or copied since it was uploaded is uploaded again, unless it is seen \
+         by its old path first"
+            .to_owned(),
+    );
     words.join("; ")
 }

@@ -50,6 +50,8 @@ pub(in crate::ledger) fn set_aside(
             error,
         })
     };
+    // What was wrong with it says nothing of the next.
+    let _ = std::fs::remove_file(schema::suspicion(file));
     let journal = behind(file, "-journal");
     if journal.exists() {
         rename(&journal, &behind(file, &format!("{name}-journal")))?;

@@ -464,9 +464,10 @@ impl Core {
         };
         let sealed = ticket.and_then(|ticket| self.sealed(&request.marker, ticket));
         let media = ticket.and_then(|ticket| ticket.media.as_ref());
+        let epoch = first_epoch();
         self.sql(
             "INSERT INTO started (account, slot, size, samples, state, marker, plan, media, ticket, \
-             owner, epoch, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 1, ?11)",
+             owner, epoch, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?
         .execute(params![
             self.account,
@@ -479,12 +480,13 @@ impl Core {
             media.map(MediaId::as_str),
             sealed,
             self.owner,
+            epoch,
             (self.now)(),
         ])?;
         let object = self.connection.last_insert_rowid();
         self.add_name(object, &Name::of(file))?;
         Ok(Claimed::Granted {
-            claim: Claim { object, epoch: 1 },
+            claim: Claim { object, epoch },
             in_use: self.uses.mark(object),
             samples: Some(file.samples),
         })
@@ -733,6 +735,9 @@ impl Core {
         .execute(params![object, mark(marker), media.as_str(), (self.now)()])?;
         self.sql("DELETE FROM started WHERE id = ?1")?
             .execute([object])?;
+        // What is uploaded after it was forgotten is to be known again.
+        self.sql("DELETE FROM forgotten WHERE media IN (?1, ?2)")?
+            .execute([media.as_str(), marker])?;
         Ok(())
     }
 
@@ -924,6 +929,13 @@ impl Core {
         Ok(changed)
     }
 
+    /// Whether there is an object with this number and marker.
+    pub(super) fn has_object(&self, object: ObjectId, marker: &str) -> rusqlite::Result<bool> {
+        let sql = "SELECT 1 FROM started WHERE id = ?1 AND marker = ?2 \
+             UNION ALL SELECT 1 FROM accepted WHERE id = ?1 AND mark = ?3";
+        self.sql(sql)?.exists(params![object, marker, mark(marker)])
+    }
+
     /// What this session has claimed, is complete and not known to be accepted.
     pub(super) fn unaccepted(&self) -> rusqlite::Result<Vec<(Claim, MediaId)>> {
         let mut sql = self.sql(
@@ -938,6 +950,12 @@ impl Core {
         })?;
         rows.collect()
     }
+}
+
+/// The epoch that an object begins with. A ledger that was restored from a backup gives the numbers of
+/// objects out again that it made since: claims from before it was restored must match none of them.
+pub(super) fn first_epoch() -> Epoch {
+    fastrand::u32(1..1 << 30)
 }
 
 /// The number of an account, which it gets where it has none.

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     Sqlite,
-    core::Core,
+    core::{Core, first_epoch},
     schema::in_transaction,
     values::{self, Bytes, Time, mark, of_plan, signed, unsigned},
 };
@@ -180,7 +180,7 @@ impl Core {
             .query_row((), |row| row.get(0))?;
         self.sql(
             "INSERT INTO accepted (id, account, slot, size, mark, media, epoch, at) \
-             VALUES (?1, ?2, '', ?3, ?4, ?5, 1, ?6)",
+             VALUES (?1, ?2, '', ?3, ?4, ?5, ?7, ?6)",
         )?
         .execute(params![
             object,
@@ -188,7 +188,8 @@ impl Core {
             signed(upload.identity.size),
             mark(""),
             media.as_str(),
-            upload.at
+            upload.at,
+            first_epoch(),
         ])?;
         self.add_name(object, &name_of(upload))?;
         Ok(true)
@@ -219,7 +220,7 @@ impl Core {
             .and_then(|ticket| self.sealed(marker, ticket));
         self.sql(
             "INSERT INTO started (account, slot, size, state, marker, plan, media, ticket, owner, \
-             epoch, at) VALUES (?1, '', ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1, ?9)",
+             epoch, at) VALUES (?1, '', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?10, ?9)",
         )?
         .execute(params![
             self.account,
@@ -231,6 +232,7 @@ impl Core {
             sealed,
             owner,
             upload.at,
+            first_epoch(),
         ])?;
         let object = self.connection.last_insert_rowid();
         self.add_name(object, &name_of(upload))?;
@@ -320,7 +322,7 @@ pub(super) fn has(
             "SELECT 1 FROM accepted WHERE size = ?1 AND account = ?2 AND (media = ?3 OR mark = ?5) \
              UNION ALL SELECT 1 FROM started WHERE size = ?1 AND account = ?2 \
              AND (media = ?3 OR marker = ?4) \
-             UNION ALL SELECT 1 FROM forgotten WHERE account = ?2 AND media IN (?3, ?4)",
+             UNION ALL SELECT 1 FROM forgotten WHERE media IN (?3, ?4)",
         )?
         .exists(params![signed(size), account, media, marker, mark])
 }

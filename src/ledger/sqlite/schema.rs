@@ -24,7 +24,10 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use crate::state_dir::{make_private, sync_folder};
+use crate::{
+    ledger::FILE,
+    state_dir::{make_private, sync_folder},
+};
 
 /// What marks a file as a ledger of ours: `reel`.
 const APPLICATION: i64 = 0x7265_656c;
@@ -103,7 +106,7 @@ CREATE TABLE imported (
 CREATE TABLE forgotten (
     account INTEGER NOT NULL,
     media TEXT NOT NULL,
-    PRIMARY KEY (account, media)
+    PRIMARY KEY (media, account)
 ) WITHOUT ROWID;
 ";
 
@@ -176,7 +179,7 @@ impl OpenFailed {
     /// Whether nothing can be done with it but to make it anew.
     #[must_use]
     pub fn is_damage(&self) -> bool {
-        matches!(self, Self::Damaged { .. } | Self::Foreign(_))
+        matches!(self, Self::Damaged { .. })
     }
 
     /// Why SQLite could not open what is at the path.
@@ -186,8 +189,9 @@ impl OpenFailed {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked(path),
             Some(ErrorCode::ReadOnly) => Self::ReadOnly(path),
             Some(ErrorCode::DiskFull) => Self::Full(path),
-            Some(ErrorCode::NotADatabase) => Self::Foreign(path),
-            Some(ErrorCode::DatabaseCorrupt) => Self::Damaged {
+            // Nothing in it says that it was a ledger: its name has to.
+            Some(ErrorCode::NotADatabase) if !path.ends_with(FILE) => Self::Foreign(path),
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::Damaged {
                 path,
                 words: error.to_string(),
             },
@@ -205,6 +209,9 @@ pub(super) fn open(path: Option<&Path>, patience: Duration) -> Result<Connection
     let failed = |error| OpenFailed::of(shown, &error);
     let connection = match path {
         None => Connection::open_in_memory().map_err(failed)?,
+        Some(path) if path.exists() && !path.is_file() => {
+            return Err(OpenFailed::Foreign(path.to_owned()));
+        }
         Some(path) => {
             make_private_file(path).map_err(|error| {
                 let path = path.to_owned();
@@ -221,11 +228,49 @@ pub(super) fn open(path: Option<&Path>, patience: Duration) -> Result<Connection
     connection.busy_timeout(patience).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(64);
     check(&connection, shown)?;
+    if let Some(path) = path {
+        keep_private(path);
+        check_suspect(&connection, path)?;
+    }
     set_up(&connection, path.is_none_or(syncs_folder)).map_err(failed)?;
     if connection.is_readonly("main").map_err(failed)? {
         return Err(OpenFailed::ReadOnly(shown.to_owned()));
     }
     Ok(connection)
+}
+
+/// The file that says that the ledger in this file was found to be damaged while it was open.
+pub(super) fn suspicion(path: &Path) -> PathBuf {
+    let mut suspicion = path.as_os_str().to_owned();
+    suspicion.push("-suspect");
+    suspicion.into()
+}
+
+/// The ledger was found to be damaged: the next one to open it looks at all of it.
+pub(super) fn suspect(path: &Path) {
+    // Where that can't be written, the damage is met once more.
+    let _ = std::fs::write(suspicion(path), "");
+}
+
+/// Looks at all of a ledger that was found to be damaged while it was open.
+fn check_suspect(connection: &Connection, path: &Path) -> Result<(), OpenFailed> {
+    let suspicion = suspicion(path);
+    if !suspicion.exists() {
+        return Ok(());
+    }
+    let found = "PRAGMA quick_check(1)";
+    let found: rusqlite::Result<String> = connection.query_row(found, (), |row| row.get(0));
+    match found {
+        Ok(words) if words == "ok" => {
+            let _ = std::fs::remove_file(suspicion);
+            Ok(())
+        }
+        Ok(words) => Err(OpenFailed::Damaged {
+            path: path.to_owned(),
+            words,
+        }),
+        Err(error) => Err(OpenFailed::of(path, &error)),
+    }
 }
 
 /// Opens the ledger at the path, to be read or changed by what is no session; `None` where there is none.
@@ -375,14 +420,19 @@ fn make_private_file(path: &Path) -> io::Result<()> {
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let mut options = OpenOptions::new();
     match options.write(true).create_new(true).mode(0o600).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let mode = std::fs::metadata(path)?.permissions().mode();
-            if mode & 0o077 != 0 {
-                // Somebody else's file can't be changed, and SQLite says whether it can be used.
-                let _ = std::fs::set_permissions(path, Permissions::from_mode(mode & 0o700));
-            }
-            Ok(())
-        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => made.map(drop),
+    }
+}
+
+/// Keeps others from reading a ledger that they could.
+fn keep_private(path: &Path) {
+    let Ok(found) = std::fs::metadata(path) else {
+        return;
+    };
+    let mode = found.permissions().mode();
+    if mode & 0o077 != 0 {
+        // Somebody else's file can't be changed, and SQLite says whether it can be used.
+        let _ = std::fs::set_permissions(path, Permissions::from_mode(mode & 0o700));
     }
 }

@@ -1312,7 +1312,7 @@ async fn a_damaged_ledger_says_so_when_it_is_opened_or_used() {
             Err(error) => error.to_string(),
             Ok(one) => match one.claim(request(&film("/a/3.mp4", 3))).await {
                 Err(error) => {
-                    assert_eq!(error.kind, Kind::Storage);
+                    assert_eq!(error.kind, Kind::Ledger);
                     error.message
                 }
                 Ok(answer) => {

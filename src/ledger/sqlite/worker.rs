@@ -7,12 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 use tokio::sync::oneshot;
 
 use super::{
     core::{Core, Done},
-    schema::roll_back,
+    schema::{self, roll_back},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -246,21 +246,30 @@ fn is_everybodys(error: &rusqlite::Error) -> bool {
     damaged || is_away(error)
 }
 
-/// An error of SQLite in words.
+/// An error of SQLite in words. Where it shows damage, the next start looks for that.
 pub(super) fn failed(path: &Path, error: &rusqlite::Error) -> Error {
-    let path = path.display();
+    if error.sqlite_extended_error_code() == Some(ffi::SQLITE_READONLY_DBMOVED) {
+        let path = path.display();
+        let words = format!("the ledger {path} was removed or replaced while it was open");
+        return Error::new(Kind::Ledger, words);
+    }
     let words = match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            format!("the ledger {path} is locked by another program")
-        }
-        Some(ErrorCode::ReadOnly) => format!("the ledger {path} is read-only"),
-        Some(ErrorCode::DiskFull) => format!("the disk of the ledger {path} is full"),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            format!(
-                "the ledger {path} is damaged: {error}. End all sessions, then run: reelhaul ledger rebuild"
-            )
+            schema::suspect(path);
+            let words = format!("the ledger {} is damaged: {error}", path.display());
+            return Error::new(Kind::Ledger, words);
         }
-        _ => format!("the ledger {path} can't be read or written: {error}"),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "is locked by another program",
+        Some(ErrorCode::ReadOnly) => "is read-only",
+        Some(ErrorCode::DiskFull) => "can't be written: its disk is full",
+        _ => {
+            let path = path.display();
+            let words = format!("the ledger {path} can't be read or written: {error}");
+            return Error::new(Kind::Storage, words);
+        }
     };
-    Error::new(Kind::Storage, words)
+    Error::new(
+        Kind::Storage,
+        format!("the ledger {} {words}", path.display()),
+    )
 }
