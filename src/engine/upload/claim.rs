@@ -303,7 +303,7 @@ impl Task {
     /// Whether the file has the bytes of this object, all of them; `None` where it changed meanwhile.
     async fn compare_whole(&mut self, file: &File, with: &Compare) -> Result<Option<bool>, End> {
         tracing::info!(
-            "{}: read as a whole, and compared with {}",
+            "{}: all of it is read, to compare it with what was uploaded from {}",
             self.name(),
             shown(&with.path)
         );

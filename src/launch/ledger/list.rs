@@ -19,7 +19,7 @@ pub(super) async fn list(global: &Global, asked: cli::List) -> Result<u8, Stoppe
         let catalog = ledger::catalog(&file, false).map_err(Stopped::usage)?;
         let Some(mut catalog) = catalog else {
             say(&format!(
-                "there is no ledger {} yet: nothing was uploaded",
+                "there is no ledger {} yet; `reelhaul ledger rebuild` makes one from the saved sessions",
                 shown(&file)
             ));
             return Ok(DONE);

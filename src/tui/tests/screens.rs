@@ -136,6 +136,20 @@ fn the_header_says_how_it_ended() {
 }
 
 #[test]
+fn the_summary_says_how_many_files_were_uploaded_before() {
+    let mut screen = busy(80, 24);
+    screen.press("e");
+    assert!(!screen.text().contains("uploaded before"));
+    let mut world = World::busy();
+    world.summary.uploaded_before = 13;
+    let mut screen = Screen::flat(world, 80, 24);
+    screen.press("e");
+    let text = screen.text();
+    let words = "known         13 files uploaded before: nothing was sent of them";
+    assert!(text.contains(words), "{text}");
+}
+
+#[test]
 fn the_help() {
     let mut screen = busy(80, 24);
     screen.press("?");

@@ -131,6 +131,12 @@ fn told(app: &App, room: usize) -> Vec<(&'static str, String, Style)> {
         ),
         ("", String::new(), theme.text),
     ];
+    if summary.uploaded_before > 0 {
+        let before = files(summary.uploaded_before);
+        let words = format!("{before} uploaded before: nothing was sent of them");
+        let behind_skipped = 1 + told.iter().position(|row| row.0 == "skipped").unwrap_or(0);
+        told.insert(behind_skipped, ("known", words, theme.text));
+    }
     if let Some(file) = &app.session_file {
         told.push((
             "kept in",

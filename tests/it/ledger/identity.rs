@@ -237,7 +237,7 @@ fn a_film_is_known_again_whatever_happens_to_its_name_and_time() {
         assert_eq!(reason(&ended, &other), same_bytes(&film.path, &media));
         // Where neither its samples are all of it, nor its time is the same.
         let is_read = size > SAMPLED && (how.contains("touched") || how.contains("without"));
-        let told = ended.stderr.contains("read as a whole");
+        let told = ended.stderr.contains("all of it is read");
         assert_eq!(told, is_read, "{}", ended.stderr);
         // Known by this name now; nothing has to be read.
         assert_does_nothing(&server, || home.up_paths(&[&other], &[]).end());
