@@ -369,6 +369,12 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// [`crate::error::Kind::Storage`].
     async fn has(&self, claim: Claim, marker: &str) -> Result<bool>;
 
+    /// What became of the object of a claim, the one with this marker, where the account has taken it in.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Storage`].
+    async fn accepted(&self, claim: Claim, marker: &str) -> Result<Option<Uploaded>>;
+
     /// Marks an object as one that an upload of this process continues: the account works on it.
     fn mark_in_use(&self, object: ObjectId) -> InUse;
 

@@ -281,7 +281,8 @@ impl Client {
         command
             .arg("--config")
             .arg(self.folder.path().join("config.toml"))
-            .args(["up", "--json", "--to", to, "--session"])
+            // The same file goes out many times.
+            .args(["up", "--again", "--json", "--to", to, "--session"])
             .arg(session)
             .args(options)
             .arg(file)

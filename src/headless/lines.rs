@@ -173,7 +173,9 @@ impl Lines {
             Event::Queued { path, size, .. } => {
                 format!("queued      {} ({})", shown(path), ByteSize(*size))
             }
-            Event::Skipped { path, reason } => format!("skipped     {}: {reason}", shown(path)),
+            Event::Skipped { path, reason, .. } => {
+                format!("skipped     {}: {reason}", shown(path))
+            }
             Event::Waiting { path, reason, .. } => {
                 format!("waiting     {}: {reason}", shown(path))
             }

@@ -146,6 +146,7 @@ fn all_events() -> Vec<Event> {
         Event::Skipped {
             path: path.clone(),
             reason: "not media".to_owned(),
+            media: None,
         },
         Event::Unreadable {
             path: path.clone(),
@@ -268,6 +269,7 @@ async fn all_done_is_a_success_and_what_was_skipped_is_no_failure() {
     stage.say(Event::Skipped {
         path: path(),
         reason: "empty".to_owned(),
+        media: None,
     });
     stage.show(Phase::Settled, &[State::Done, State::Skipped]);
     assert_eq!(stage.told().await, Command::Stop);
@@ -625,8 +627,13 @@ async fn lines_of_several_sessions_follow_the_name_of_each_and_count_for_themsel
         let (handle, engine) = Handle::pair();
         let (events, heard) = mpsc::unbounded_channel();
         if name == "first" {
-            let (path, reason) = (path(), "not media".to_owned());
-            events.send(Event::Skipped { path, reason }).unwrap();
+            let (path, reason, media) = (path(), "not media".to_owned(), None);
+            let skipped = Event::Skipped {
+                path,
+                reason,
+                media,
+            };
+            events.send(skipped).unwrap();
         }
         engine.summary.send_modify(|summary| {
             summary.session = name.to_owned();

@@ -278,6 +278,12 @@ impl Ledger for Sqlite {
             .await
     }
 
+    async fn accepted(&self, claim: Claim, marker: &str) -> Result<Option<Uploaded>> {
+        let marker = marker.to_owned();
+        self.read(move |core| core.accepted_as(claim.object, &marker))
+            .await
+    }
+
     fn mark_in_use(&self, object: ObjectId) -> InUse {
         self.uses.mark(object)
     }

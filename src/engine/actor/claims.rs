@@ -17,11 +17,11 @@ use crate::{
     engine::{
         protocol::{Event, State, UploadId},
         record::Phase,
-        upload::{Message, complete_row},
+        upload::{Message, complete_row, why_uploaded},
     },
     error::{Error, Kind, Result},
     ids::{Claim, MediaId, ObjectId},
-    ledger::{InUse, Wait, Write},
+    ledger::{InUse, Uploaded, Wait, Write},
     path::shown,
 };
 
@@ -161,13 +161,18 @@ impl Actor {
         }
     }
 
-    /// The file is uploaded already, as these words say.
-    pub(super) fn skip_uploaded(&mut self, id: UploadId, reason: String) {
+    /// The file is uploaded already.
+    pub(super) fn skip_uploaded(&mut self, id: UploadId, uploaded: Uploaded) {
+        let (reason, media) = (why_uploaded(&uploaded), uploaded.media);
         tracing::info!("{} is skipped: {reason}", self.place(id, None));
         self.claims.uploaded_before += 1;
         let path = self.path_of(id);
         self.leave_out(id, Error::new(Kind::Local, &reason));
-        self.happened(|| Event::Skipped { path, reason });
+        self.happened(|| Event::Skipped {
+            path,
+            reason,
+            media,
+        });
     }
 
     /// The account works on what this upload has sent.

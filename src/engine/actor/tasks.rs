@@ -449,7 +449,7 @@ impl Actor {
             // What was held meanwhile, and goes on by now, is begun again from the record.
             _ if task.is_some_and(|task| task.dismissed) => self.queue.look_again_from(id),
             End::Failed(error) => self.end_upload(id, &error),
-            End::Uploaded(reason) => self.skip_uploaded(id, reason),
+            End::Uploaded(uploaded) => self.skip_uploaded(id, uploaded),
             End::Waits(wait) => self.wait_for_another(id, wait),
             End::Unsettled(file, at) => self.let_settle(id, &file, at),
             End::Complete | End::Stopped => self.queue.look_again_from(id),

@@ -20,7 +20,7 @@ use crate::{
     },
     error::{Error, Kind},
     fault_point::fault_point,
-    ids::{MOST_UPLOADS, WalkId},
+    ids::{MOST_UPLOADS, MediaId, WalkId},
     ledger::{Ledger, Uploaded},
     scan::{self, Batch, Found, Scan, Skipped, Unreadable},
     session::{self, Change, record, walks},
@@ -299,7 +299,7 @@ impl Actor {
             self.append(text);
         }
         for skipped in batch.skipped {
-            self.left_out(skipped);
+            self.left_out(skipped, None);
         }
     }
 
@@ -307,20 +307,26 @@ impl Actor {
         let run = self.walks.runs.get(&run);
         let again = run.is_some_and(|run| run.again);
         if run.is_some_and(|run| self.queue.stays_out(&found.path, run.walk)) {
-            return self.left_out(Skipped {
-                path: found.path,
-                reason: "it was taken out of the queue".to_owned(),
-            });
+            return self.left_out(
+                Skipped {
+                    path: found.path,
+                    reason: "it was taken out of the queue".to_owned(),
+                },
+                None,
+            );
         }
         let identity = found.stat.identity;
         if let Some(uploaded) = uploaded
             && self.queue.find(&found.path).is_none()
         {
             self.claims.uploaded_before += 1;
-            return self.left_out(Skipped {
-                path: found.path,
-                reason: why_uploaded(uploaded),
-            });
+            return self.left_out(
+                Skipped {
+                    path: found.path,
+                    reason: why_uploaded(uploaded),
+                },
+                uploaded.media.clone(),
+            );
         }
         // What could not be read and is a file now takes its own place.
         if let Some(id) = self.unread_at(&found.path) {
@@ -330,10 +336,13 @@ impl Actor {
             let reason = format!(
                 "this session has given out all its {MOST_UPLOADS} upload ids: add it in another session"
             );
-            return self.left_out(Skipped {
-                path: found.path,
-                reason,
-            });
+            return self.left_out(
+                Skipped {
+                    path: found.path,
+                    reason,
+                },
+                None,
+            );
         }
         let Some(mut kept) = self.queue.add(found.path, identity, again) else {
             return;
@@ -408,13 +417,14 @@ impl Actor {
         }
     }
 
-    fn left_out(&mut self, skipped: Skipped) {
+    fn left_out(&mut self, skipped: Skipped, media: Option<MediaId>) {
         self.walks.skipped += 1;
         let path = crate::path::shown(&skipped.path);
         tracing::info!("{path} is left out: {}", skipped.reason);
         self.happened(|| Event::Skipped {
             path: skipped.path,
             reason: skipped.reason,
+            media,
         });
     }
 }

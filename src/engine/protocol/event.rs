@@ -31,6 +31,9 @@ pub enum Event {
         path: PathBuf,
         /// Why.
         reason: String,
+        /// The media object that it was uploaded as, where that is why.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        media: Option<MediaId>,
     },
     /// A file waits for another upload of the same file.
     Waiting {

@@ -50,7 +50,10 @@ impl Task {
     /// How the upload ended instead.
     pub(super) async fn claim_file(&mut self) -> Result<Source, End> {
         loop {
-            let file = self.sampled_file().await?;
+            let file = match self.sampled_file().await {
+                Ok(file) => file,
+                Err(end) => return Err(self.uploaded_before(end).await),
+            };
             let is_new = self.record.made_nothing();
             if is_new {
                 self.refresh_identity(file.stat.identity)?;
@@ -83,7 +86,7 @@ impl Task {
                 }
                 Claimed::TakenOver(taken) => return self.take_over(*taken, &file).await,
                 Claimed::Wait(wait) => return Err(End::Waits(wait)),
-                Claimed::Uploaded(uploaded) => return Err(self.is_uploaded(&uploaded).await?),
+                Claimed::Uploaded(uploaded) => return Err(self.is_uploaded(uploaded).await?),
                 Claimed::Compare(compare) => {
                     let same = self.compare_whole(&file, &compare).await?;
                     self.compared
@@ -274,11 +277,25 @@ impl Task {
         Ok(true)
     }
 
+    /// The file can't be read any more: it may have moved, and gone out under its new name, inside the very
+    /// object that was started here.
+    async fn uploaded_before(&self, end: End) -> End {
+        let progress = &self.record.progress;
+        let (End::Failed(error), Some(claim)) = (&end, progress.claim) else {
+            return end;
+        };
+        let asked = self.shared.ledger.accepted(claim, &progress.marker).await;
+        match asked {
+            Ok(Some(uploaded)) if error.kind == Kind::Local => End::Uploaded(uploaded),
+            _ => end,
+        }
+    }
+
     /// The account has the file already. What was started of it under this name is deleted, unless it is
     /// that very object.
-    async fn is_uploaded(&mut self, uploaded: &Uploaded) -> Result<End, End> {
+    async fn is_uploaded(&mut self, uploaded: Uploaded) -> Result<End, End> {
         let before = self.record.progress.claim.map(|claim| claim.object);
-        let reason = why_uploaded(uploaded);
+        let reason = why_uploaded(&uploaded);
         if uploaded.is_unread {
             tracing::warn!("{}: {reason}", self.name());
         }
@@ -290,7 +307,7 @@ impl Task {
             self.keep(vec![Change::Clearing]);
             self.start_over().await?;
         }
-        Ok(End::Uploaded(reason))
+        Ok(End::Uploaded(uploaded))
     }
 
     /// Another marker: what was created under the one before is not used again.

@@ -18,7 +18,7 @@ use crate::{
     error::{Error, Result},
     identity::Identity,
     ids::{Claim, MediaId, ObjectId},
-    ledger::{InUse, Wait},
+    ledger::{InUse, Uploaded, Wait},
     plan::PartNumber,
     session::{Change, Orphan},
     settings::PartSize,
@@ -214,8 +214,8 @@ pub enum End {
     Stopped,
     /// The person has to do something first.
     Failed(Error),
-    /// The file is uploaded already, as these words say.
-    Uploaded(String),
+    /// The file is uploaded already.
+    Uploaded(Uploaded),
     /// Another upload sends the same file, in this session or another.
     Waits(Wait),
     /// The file may still be written to: it is looked at again then.

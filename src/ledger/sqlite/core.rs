@@ -936,6 +936,31 @@ impl Core {
         self.sql(sql)?.exists(params![object, marker, mark(marker)])
     }
 
+    /// The accepted object with this number and marker, under the path that it was seen at last.
+    pub(super) fn accepted_as(
+        &self,
+        object: ObjectId,
+        marker: &str,
+    ) -> rusqlite::Result<Option<Uploaded>> {
+        let sql = "SELECT media, at FROM accepted WHERE id = ?1 AND mark = ?2 AND account = ?3";
+        let found = self
+            .sql(sql)?
+            .query_row(params![object, mark(marker), self.account], |row| {
+                Ok((media(row, 0)?, row.get(1)?))
+            })
+            .optional()?;
+        let Some((media, at)) = found else {
+            return Ok(None);
+        };
+        Ok(Some(Uploaded {
+            object,
+            media,
+            at,
+            other_path: Some(self.last_path(object)?),
+            is_unread: false,
+        }))
+    }
+
     /// What this session has claimed, is complete and not known to be accepted.
     pub(super) fn unaccepted(&self) -> rusqlite::Result<Vec<(Claim, MediaId)>> {
         let mut sql = self.sql(

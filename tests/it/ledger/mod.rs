@@ -58,6 +58,9 @@ pub(crate) fn assert_uploaded_before(ended: &Ended, path: &Path, media: &str) {
         panic!("{reason}");
     };
     assert_eq!(id, media);
+    let skipped = ended.named("skipped");
+    let event = skipped.iter().find(|event| path_of(event) == path);
+    assert_eq!(event.unwrap()["media"], media);
     let date: jiff::civil::Date = date.parse().unwrap();
     let today = jiff::Zoned::now().date();
     // It may have been midnight since.

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{
     assert_does_nothing, assert_films, assert_uploaded_before, copy,
     crash::{Killed, ONE, SEVERAL, amid_the_parts},
-    media_of, modified, set_modified,
+    media_of, modified, set_modified, skipped,
 };
 use crate::support::{
     Home, Mode, Server, Source, disk::Fault, in_every_mode, side_by_side, wait_for,
@@ -121,6 +121,12 @@ fn a_killed_upload_is_continued_after_its_tree_was_renamed() {
         fs::rename(killed.home.tree(), &renamed).unwrap();
         killed.home.up_paths(&[&renamed], &[]).end().assert_code(0);
         killed.assert_there(1..=1);
+        // The session that was killed ends too, though it finds no file.
+        let resume = || killed.home.resume_session(&killed.session, &[]).end();
+        let ended = assert_does_nothing(&killed.server, resume);
+        let renamed = renamed.join(killed.film.path.file_name().unwrap());
+        let (_, reason) = &skipped(&ended)[0];
+        assert!(reason.contains(renamed.to_str().unwrap()), "{reason}");
     });
 }
 
