@@ -3,7 +3,7 @@
 //! Everything here is safe to show: what came from outside goes through [`printable`] first, so that
 //! no file name and no server can steer a terminal.
 
-use std::path::Path;
+use std::{fmt::Write as _, path::Path};
 
 use jiff::{Timestamp, tz::TimeZone};
 use unicode_segmentation::UnicodeSegmentation;
@@ -79,6 +79,18 @@ pub fn percent(part: u64, whole: u64) -> u8 {
     }
     let share = u128::from(part) * 100 / u128::from(whole);
     u8::try_from(share).unwrap_or(99).min(99)
+}
+
+/// Bytes as lower-case hex digits.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+            // Writing to a String can't fail.
+            let _ = write!(out, "{byte:02x}");
+            out
+        })
 }
 
 /// A number and its noun: `"1 file"`, `"4,032 files"`.

@@ -24,7 +24,7 @@ pub const MOST_WALKS: WalkId = WalkId::MAX / 2;
 /// The number of an object in the ledger.
 pub type ObjectId = i64;
 
-/// How many times an object of the ledger changed its owner.
+/// Grows by one each time an object of the ledger changes its owner, from a random number on.
 pub type Epoch = u32;
 
 /// Who may act on an object of the ledger: what every write to its row names. A session's file keeps it

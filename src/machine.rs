@@ -1,8 +1,10 @@
 //! Which machine this is.
 
-use std::{fmt::Write as _, fs};
+use std::fs;
 
 use sha2::{Digest as _, Sha256};
+
+use crate::format::hex;
 
 /// Where systemd and D-Bus keep a machine's id.
 const FILES: [&str; 2] = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
@@ -33,12 +35,7 @@ fn of_system(said: &str) -> Option<String> {
         .chain_update(b"reelhaul machine\0")
         .chain_update(said)
         .finalize();
-    let mut id = String::new();
-    for byte in digest.iter().take(8) {
-        // Writing to a String can't fail.
-        let _ = write!(id, "{byte:02x}");
-    }
-    Some(id)
+    Some(hex(&digest[..8]))
 }
 
 #[cfg(test)]

@@ -58,6 +58,14 @@ pub fn shown(path: &Path) -> String {
         .replace(crate::error::is_unsafe, "\u{fffd}")
 }
 
+/// The path with this behind its whole name: a file that belongs to the other.
+#[must_use]
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut whole = path.as_os_str().to_owned();
+    whole.push(suffix);
+    whole.into()
+}
+
 /// The end of a path, as [`shown`]: a file with the folder it lies in, since cards and cameras give
 /// many files one name.
 #[must_use]

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     error::{CallClass, Error, Kind, Result},
+    format::hex,
     ids::{AccountId, MediaId},
     secret::Secret,
 };
@@ -101,18 +102,11 @@ impl ApiVideo {
 
 /// The account that a key opens: nothing else that is known of it says which it is.
 fn account_id(http: &Http, key: &Secret) -> AccountId {
-    use std::fmt::Write as _;
-
     let digest = Sha256::new()
         .chain_update(b"reelhaul account\0")
         .chain_update(key.expose())
         .finalize();
-    let mut hex = String::new();
-    for byte in digest.iter().take(16) {
-        // Writing to a String can't fail.
-        let _ = write!(hex, "{byte:02x}");
-    }
-    AccountId::new("apivideo", http.host(), http.port(), &hex)
+    AccountId::new("apivideo", http.host(), http.port(), &hex(&digest[..16]))
 }
 
 impl Api {

@@ -162,7 +162,5 @@ async fn open(file: &Path, chosen: &Chosen) -> Result<Arc<Sqlite>, Stopped> {
         file: Path::new(""),
         adopts: false,
     };
-    let ledger = ledger::open(file, session, &*chosen.account).map_err(Stopped::usage)?;
-    same_account::in_ledger(&ledger, &*chosen.account).await?;
-    Ok(ledger)
+    same_account::open_ledger(file, session, &*chosen.account).await
 }

@@ -224,8 +224,7 @@ async fn open_ledger(
         file: &session.path,
         adopts: at.adopts,
     };
-    let ledger = ledger::open(&at.file, of, &*chosen.account).map_err(Stopped::usage)?;
-    same_account::in_ledger(&ledger, &*chosen.account).await?;
+    let ledger = same_account::open_ledger(&at.file, of, &*chosen.account).await?;
     if let Some(older) = at.older {
         let imported = import::sessions(&ledger, older.list(), chosen).await;
         imported.map_err(Stopped::usage)?;

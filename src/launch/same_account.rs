@@ -1,7 +1,7 @@
 //! Whether an account is the one that something was uploaded to. Where an id is made of the account's key,
 //! a new key makes another id of the same account: its media objects show that.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use super::{Stopped, destinations};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     engine::queue::Queue,
     error::Error,
     ids::MediaId,
-    ledger::sqlite::Sqlite,
+    ledger::{self, sqlite::Sqlite},
 };
 
 /// How many media objects an account is asked for that may be another one.
@@ -72,9 +72,20 @@ pub(super) async fn of_session(
     )))
 }
 
+/// Opens the ledger in a file for a session, at this account, also where that has another key now.
+pub(super) async fn open_ledger(
+    file: &Path,
+    session: ledger::Session<'_>,
+    account: &dyn Account,
+) -> Result<Arc<Sqlite>, Stopped> {
+    let ledger = ledger::open(file, session, account).map_err(Stopped::usage)?;
+    in_ledger(&ledger, account).await?;
+    Ok(ledger)
+}
+
 /// Finds the account in the ledger under the key that it had before. Without that, all that is uploaded
 /// would be uploaded once more.
-pub(super) async fn in_ledger(ledger: &Arc<Sqlite>, account: &dyn Account) -> Result<(), Stopped> {
+async fn in_ledger(ledger: &Arc<Sqlite>, account: &dyn Account) -> Result<(), Stopped> {
     if !account.has_id_of_its_key() {
         return Ok(());
     }

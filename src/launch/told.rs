@@ -2,7 +2,7 @@
 //! alone, since `println!` and `eprintln!` panic when the reader has gone.
 
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal as _, Write},
     sync::{Mutex, OnceLock, PoisonError},
     time::Duration,
 };
@@ -40,6 +40,11 @@ pub fn say(words: &str) {
     let stderr = stderr();
     stderr.push(&format!("reelhaul: {words}\n"));
     stderr.flush(A_MOMENT);
+}
+
+/// Whether a person is there to be asked.
+pub(super) fn can_ask() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
 /// Asks the person for a yes on the terminal. Anything else is a no.

@@ -7,8 +7,8 @@ use super::{
     Options,
     house::House,
     media::{Media, Piece, Place, Stage, Vendor},
-    sign::hex,
 };
+use crate::format::hex;
 
 /// Everything, as `GET /_sandbox/report` tells it.
 pub(super) fn report(house: &House, now: Timestamp) -> Value {

@@ -1,8 +1,10 @@
 //! What proves that a link or token was made here: a hash under a key that outlives a restart.
 
-use std::{fmt::Write as _, fs, io, io::Read as _, path::Path};
+use std::{fs, io, io::Read as _, path::Path};
 
 use sha2::{Digest, Sha256};
+
+use crate::format::hex;
 
 /// The key of one sandbox.
 pub(super) struct Key([u8; 32]);
@@ -42,17 +44,6 @@ impl Key {
         hash.update(self.0);
         hex(&hash.finalize()[..20])
     }
-}
-
-/// Bytes as lower-case hex digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-            // Writing to a String can't fail.
-            let _ = write!(out, "{byte:02x}");
-            out
-        })
 }
 
 /// The bytes that hex digits stand for.

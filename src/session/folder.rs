@@ -15,7 +15,11 @@ use super::{
     record::{self, BadTable, FORMAT, Header, Record},
     store::Store,
 };
-use crate::{path::shown, settings::Settings, state_dir::make_private};
+use crate::{
+    path::{shown, with_suffix},
+    settings::Settings,
+    state_dir::make_private,
+};
 
 /// A session that is open and locked.
 #[derive(Debug)]
@@ -123,10 +127,7 @@ impl Folder {
 /// The file that goes with a session's: its whole name with this behind it, so that no other file
 /// than ours is likely to be called so.
 pub(crate) fn beside(session: &Path, extension: &str) -> PathBuf {
-    let mut name = session.as_os_str().to_owned();
-    name.push(".");
-    name.push(extension);
-    name.into()
+    with_suffix(session, &format!(".{extension}"))
 }
 
 /// An id that no other session has, whatever their files are called.

@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     flock,
+    format::hex,
     path::shown,
     state_dir::{make_private, state_dir},
 };
@@ -189,8 +190,7 @@ fn holder_of(session: &Path) -> Option<String> {
 /// The lock's file in the state folder.
 fn in_folder(state: &Path, session: &Path) -> PathBuf {
     let hash = Sha256::digest(session.as_os_str().as_encoded_bytes());
-    let digits = hash.iter().take(16).map(|byte| format!("{byte:02x}"));
-    state.join(format!("locks/{}.lock", digits.collect::<String>()))
+    state.join(format!("locks/{}.lock", hex(&hash[..16])))
 }
 
 /// The lock's file: the session's name and `.lock`.

@@ -516,8 +516,7 @@ fn an_account_whose_key_was_changed_is_the_same_account() {
     report.assert_holds(&[file]);
 }
 
-/// An account with two keys, and one with a library of its own at the same host; a tree of films, and what
-/// `up` of that tree makes under a key.
+/// An account with two keys, and a tree of films.
 struct TwoKeys {
     server: Server,
     home: Home,

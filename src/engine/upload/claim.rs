@@ -281,12 +281,13 @@ impl Task {
     /// object that was started here.
     async fn uploaded_before(&self, end: End) -> End {
         let progress = &self.record.progress;
-        let (End::Failed(error), Some(claim)) = (&end, progress.claim) else {
-            return end;
+        let claim = match &end {
+            End::Failed(error) if error.kind == Kind::Local => progress.claim,
+            _ => None,
         };
-        let asked = self.shared.ledger.accepted(claim, &progress.marker).await;
-        match asked {
-            Ok(Some(uploaded)) if error.kind == Kind::Local => End::Uploaded(uploaded),
+        let Some(claim) = claim else { return end };
+        match self.shared.ledger.accepted(claim, &progress.marker).await {
+            Ok(Some(uploaded)) => End::Uploaded(uploaded),
             _ => end,
         }
     }

@@ -1,7 +1,5 @@
 //! `reelhaul ledger forget`: files that count as not uploaded from now on.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
-
 use super::{blocking, event, filter};
 use crate::{
     cli::{self, Global},
@@ -9,7 +7,7 @@ use crate::{
     format,
     launch::{
         DONE, LEFT, Stopped, load,
-        told::{print, say},
+        told::{ask, can_ask, print},
     },
     ledger,
     ledger::sqlite::catalog::{Entry, Forgotten},
@@ -54,20 +52,15 @@ pub(super) async fn forget(global: &Global, asked: cli::Forget) -> Result<u8, St
 /// Asks the person whether so many uploads are meant.
 fn agrees(count: usize) -> Result<bool, Stopped> {
     let uploads = format::count(count, "upload");
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+    if !can_ask() {
         return Err(Stopped::usage(format!(
             "this forgets {uploads}; say --yes to do it. Nothing is forgotten"
         )));
     }
-    say(&format!(
+    Ok(ask(&format!(
         "forget {uploads}? The next `reelhaul up` sends these files again. Nothing is deleted at the \
-         account. [y/N]"
-    ));
-    drop(io::stderr().flush());
-    let mut answer = String::new();
-    let read = io::stdin().lock().read_line(&mut answer);
-    read.map_err(Stopped::left)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+         account. [y/N] "
+    )))
 }
 
 fn in_json(entry: Entry, outcome: &Forgotten) -> String {

@@ -1,8 +1,6 @@
 //! `reelhaul sessions rm`: removes the sessions that are named, and asks before it removes one that is
 //! unfinished.
 
-use std::io::{IsTerminal as _, stderr, stdin};
-
 use super::{
     find, name_of,
     remove::{Cleaner, Locking},
@@ -13,7 +11,7 @@ use crate::{
     format,
     launch::{
         DONE, LEFT, Stopped,
-        told::{ask, print, say},
+        told::{ask, can_ask, print, say},
     },
     path::shown,
 };
@@ -35,9 +33,8 @@ pub(in crate::launch) fn rm(config: &Config, asked: &cli::Rm) -> Result<u8, Stop
             sessions.push(locked.map_err(|stays| Stopped::usage(stays.words(&name_of(&path))))?);
         }
     }
-    let can_ask = stdin().is_terminal() && stderr().is_terminal();
     let unfinished = sessions.iter().find(|session| !session.is_finished());
-    if let Some(session) = unfinished.filter(|_| !asked.yes && !can_ask) {
+    if let Some(session) = unfinished.filter(|_| !asked.yes && !can_ask()) {
         return Err(Stopped::usage(format!(
             "{}. Nothing was removed; to remove it all the same: reelhaul sessions rm --yes {}",
             what_is_lost(session),

@@ -2,7 +2,11 @@
 
 use rusqlite::params;
 
-use super::{Sqlite, core::Core, schema::in_transaction};
+use super::{
+    Sqlite,
+    core::{Core, account},
+    schema::in_transaction,
+};
 use crate::{
     error::Result,
     ids::{AccountId, MediaId},
@@ -85,10 +89,7 @@ impl Core {
 
     fn is_account(&mut self, other: &AccountId) -> rusqlite::Result<()> {
         let number = in_transaction(&self.connection, || {
-            let find = "SELECT coalesce(same, id) FROM account WHERE text = ?1";
-            let number: i64 = self
-                .sql(find)?
-                .query_row([other.as_str()], |row| row.get(0))?;
+            let number = account(&self.connection, other)?;
             self.sql("UPDATE account SET same = ?2 WHERE id = ?1")?
                 .execute([self.account, number])?;
             Ok(number)

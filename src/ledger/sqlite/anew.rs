@@ -8,7 +8,10 @@ use super::{
     catalog::Catalog,
     schema::{self, OpenFailed},
 };
-use crate::ledger::owner::{self, Owner};
+use crate::{
+    ledger::owner::{self, Owner},
+    path::with_suffix,
+};
 
 /// What became of a ledger in whose place a new one is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,14 +23,7 @@ pub struct Anew {
     pub forgotten: Option<usize>,
 }
 
-/// The path of this file with something behind its name.
-fn behind(file: &Path, name: &str) -> PathBuf {
-    let mut path = file.as_os_str().to_owned();
-    path.push(name);
-    path.into()
-}
-
-/// Moves a ledger aside that is damaged, or is none, and returns where it is then.
+/// Moves a ledger aside that is damaged, or is to be made anew, and returns where it is then.
 ///
 /// # Errors
 /// [`OpenFailed::InUse`] while a session lives besides this owner; [`OpenFailed::Io`].
@@ -42,7 +38,7 @@ pub(in crate::ledger) fn set_aside(
     }
     let mut names = (1_u32..).map(|number| format!(".{why}-{number}"));
     let name = names
-        .find(|name| !behind(file, name).exists())
+        .find(|name| !with_suffix(file, name).exists())
         .unwrap_or_default();
     let rename = |from: &Path, to: &Path| {
         std::fs::rename(from, to).map_err(|error| OpenFailed::Io {
@@ -52,11 +48,11 @@ pub(in crate::ledger) fn set_aside(
     };
     // What was wrong with it says nothing of the next.
     let _ = std::fs::remove_file(schema::suspicion(file));
-    let journal = behind(file, "-journal");
+    let journal = with_suffix(file, "-journal");
     if journal.exists() {
-        rename(&journal, &behind(file, &format!("{name}-journal")))?;
+        rename(&journal, &with_suffix(file, &format!("{name}-journal")))?;
     }
-    let aside = behind(file, &name);
+    let aside = with_suffix(file, &name);
     rename(file, &aside)?;
     Ok(aside)
 }
@@ -86,13 +82,13 @@ pub(in crate::ledger) fn begin(
         Err(error) => return Err(error),
     };
     // All that it knows is on disk before it takes the place of the old one.
-    let new = behind(file, ".new");
+    let new = with_suffix(file, ".new");
     let io = |path: &Path, error| OpenFailed::Io {
         path: path.to_owned(),
         error,
     };
     // What is left of one that was killed here, its journal first.
-    for left in [behind(&new, "-journal"), new.clone()] {
+    for left in [with_suffix(&new, "-journal"), new.clone()] {
         if left.exists() {
             std::fs::remove_file(&left).map_err(|error| io(&left, error))?;
         }

@@ -184,10 +184,6 @@ impl Core {
         Ok(is_there && self.is_alive(owner))
     }
 
-    pub(super) fn account(&self) -> i64 {
-        self.account
-    }
-
     /// Owners may have died since they were looked at.
     pub(super) fn look_again(&mut self) {
         self.seen.clear();

@@ -167,12 +167,14 @@ impl Core {
             .query_row([key], |row| row.get(0))
     }
 
-    fn has(&self, size: u64, media: Option<&MediaId>, marker: &str) -> rusqlite::Result<bool> {
-        has(&self.connection, self.account, size, media, marker)
-    }
-
     fn import_accepted(&self, upload: &Upload, media: &MediaId) -> rusqlite::Result<bool> {
-        if self.has(upload.identity.size, Some(media), "")? {
+        if has(
+            &self.connection,
+            Some(self.account),
+            upload.identity.size,
+            Some(media),
+            "",
+        )? {
             return Ok(false);
         }
         let object: ObjectId = self
@@ -207,7 +209,13 @@ impl Core {
             return Ok(false);
         };
         let media = ticket.as_ref().and_then(|ticket| ticket.media.as_ref());
-        if self.has(upload.identity.size, media, marker)? {
+        if has(
+            &self.connection,
+            Some(self.account),
+            upload.identity.size,
+            media,
+            marker,
+        )? {
             return Ok(false);
         }
         let state = if *is_complete {
@@ -306,11 +314,11 @@ impl Core {
     }
 }
 
-/// Whether the ledger has an object of this size and account already that is this media object or has
-/// this marker, or was to forget it.
+/// Whether the ledger has an object of this size already that is this media object or has this marker, or
+/// was to forget it; at this account, or at whatever one.
 pub(super) fn has(
     connection: &Connection,
-    account: i64,
+    account: Option<i64>,
     size: u64,
     media: Option<&MediaId>,
     marker: &str,
@@ -319,8 +327,9 @@ pub(super) fn has(
     let mark = (!marker.is_empty()).then(|| mark(marker));
     connection
         .prepare_cached(
-            "SELECT 1 FROM accepted WHERE size = ?1 AND account = ?2 AND (media = ?3 OR mark = ?5) \
-             UNION ALL SELECT 1 FROM started WHERE size = ?1 AND account = ?2 \
+            "SELECT 1 FROM accepted WHERE size = ?1 AND coalesce(account = ?2, 1) \
+             AND (media = ?3 OR mark = ?5) \
+             UNION ALL SELECT 1 FROM started WHERE size = ?1 AND coalesce(account = ?2, 1) \
              AND (media = ?3 OR marker = ?4) \
              UNION ALL SELECT 1 FROM forgotten WHERE media IN (?3, ?4)",
         )?

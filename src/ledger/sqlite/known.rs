@@ -94,7 +94,7 @@ impl Core {
              WHERE n.object > ?1 AND n.object <= ?2 AND n.changed NOT NULL AND a.account = ?3 \
              AND a.slot = ''",
         )?;
-        let mut rows = sql.query(params![after, after + IN_ONE_GO, self.account()])?;
+        let mut rows = sql.query(params![after, after + IN_ONE_GO, self.account])?;
         while let Some(row) = rows.next()? {
             let folder = values::path(row.get(1)?);
             let path = folder.join(values::path(row.get(2)?));

@@ -64,13 +64,8 @@ impl Removal {
         file: &Path,
         owners: PathBuf,
     ) -> std::result::Result<Self, OpenFailed> {
-        let connection = if file.exists() {
-            Some(schema::open(Some(file), PATIENCE)?)
-        } else {
-            None
-        };
         Ok(Self {
-            connection,
+            connection: schema::open_existing(file, PATIENCE, true)?,
             path: file.to_owned(),
             owners,
         })
@@ -136,11 +131,6 @@ fn count(
     uploads: impl Iterator<Item = Upload>,
     found: &mut InLedger,
 ) -> rusqlite::Result<()> {
-    let accounts: Vec<i64> = {
-        let mut sql = connection.prepare_cached("SELECT id FROM account")?;
-        let rows = sql.query_map((), |row| row.get(0))?;
-        rows.collect::<rusqlite::Result<_>>()?
-    };
     for upload in uploads {
         let size = upload.identity.size;
         let (media, marker) = match &upload.made {
@@ -150,14 +140,7 @@ fn count(
                 &**marker,
             ),
         };
-        let mut is_there = false;
-        for account in &accounts {
-            // A key that was changed is another account with the same media objects.
-            if has(connection, *account, size, media, marker)? {
-                is_there = true;
-                break;
-            }
-        }
+        let is_there = has(connection, None, size, media, marker)?;
         found.missing += usize::from(!is_there);
         if !marker.is_empty() {
             let sql = "SELECT 1 FROM started WHERE size = ?1 AND marker = ?2 AND state IN (0, 1)";

@@ -26,6 +26,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::{
     ledger::FILE,
+    path::with_suffix,
     state_dir::{make_private, sync_folder},
 };
 
@@ -35,7 +36,7 @@ const APPLICATION: i64 = 0x7265_656c;
 /// The edition of the tables.
 const VERSION: i64 = 1;
 
-/// What becomes of a ledger that can't be used.
+/// What becomes of a damaged ledger.
 const REBUILD: &str = "once no session runs, the next `reelhaul up` moves it aside and makes it anew from \
      the saved sessions";
 
@@ -131,7 +132,10 @@ pub enum OpenFailed {
     #[error("the disk of the ledger {0} is full; make room, then try again")]
     Full(PathBuf),
     /// It is something else.
-    #[error("{0} is not a ledger of reelhaul; {REBUILD}")]
+    #[error(
+        "{0} is not a ledger of reelhaul, and is left as it is; move it away, or name another file as \
+         `path` under [ledger] in the config"
+    )]
     Foreign(PathBuf),
     /// It is to be moved aside, and a session may be writing to it.
     #[error(
@@ -241,9 +245,7 @@ pub(super) fn open(path: Option<&Path>, patience: Duration) -> Result<Connection
 
 /// The file that says that the ledger in this file was found to be damaged while it was open.
 pub(super) fn suspicion(path: &Path) -> PathBuf {
-    let mut suspicion = path.as_os_str().to_owned();
-    suspicion.push("-suspect");
-    suspicion.into()
+    with_suffix(path, "-suspect")
 }
 
 /// The ledger was found to be damaged: the next one to open it looks at all of it.

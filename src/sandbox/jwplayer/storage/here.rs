@@ -9,11 +9,14 @@ use hyper::{
 use jiff::Timestamp;
 
 use super::S3Error;
-use crate::sandbox::{
-    house::House,
-    media::{JwUpload, Media, Place, Stored},
-    request::{Ask, Payload},
-    sign,
+use crate::{
+    format::hex,
+    sandbox::{
+        house::House,
+        media::{JwUpload, Media, Place, Stored},
+        request::{Ask, Payload},
+        sign,
+    },
 };
 
 /// The first segment of a link's path.
@@ -199,7 +202,7 @@ async fn take(
     }
     drop(attempt);
     let arrived = sink.finish().await?;
-    let etag = format!("\"{}\"", sign::hex(&arrived.md5));
+    let etag = format!("\"{}\"", hex(&arrived.md5));
     let open = |media: &Media| {
         let same = media.upload.as_ref().is_some_and(|now| now.id == upload_id);
         // A direct link takes the file again as often as it is sent, as any object in S3.
