@@ -48,14 +48,9 @@ impl Identity {
     /// The identity with a time as the file system tells it: seconds and nanoseconds since 1970.
     #[must_use]
     pub fn new(size: u64, seconds: i64, nanoseconds: i32, inode: u64) -> Self {
-        let modified = Timestamp::new(seconds, nanoseconds).unwrap_or(if seconds < 0 {
-            Timestamp::MIN
-        } else {
-            Timestamp::MAX
-        });
         Self {
             size,
-            modified,
+            modified: time(seconds, nanoseconds),
             inode,
             file_system: 0,
         }
@@ -118,6 +113,15 @@ impl Identity {
     }
 }
 
+/// A time as the file system tells it; one that is too far away is the nearest that there is.
+fn time(seconds: i64, nanoseconds: i32) -> Timestamp {
+    Timestamp::new(seconds, nanoseconds).unwrap_or(if seconds < 0 {
+        Timestamp::MIN
+    } else {
+        Timestamp::MAX
+    })
+}
+
 /// What `stat` says of a file: what identifies it, and when its inode was last changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FileStat {
@@ -132,15 +136,11 @@ impl FileStat {
     /// What `metadata` says of a file on this file system.
     #[must_use]
     pub fn new(metadata: &Metadata, on: FileSystem) -> Self {
-        let changed = Identity::new(
-            0,
-            metadata.ctime(),
-            i32::try_from(metadata.ctime_nsec()).unwrap_or(0),
-            0,
-        );
+        let nanoseconds = i32::try_from(metadata.ctime_nsec()).unwrap_or(0);
+        let changed = time(metadata.ctime(), nanoseconds);
         Self {
             identity: Identity::of(metadata).on(on.number),
-            changed: on.keeps_changes.then_some(changed.modified),
+            changed: on.keeps_changes.then_some(changed),
         }
     }
 

@@ -22,7 +22,7 @@ use crate::{
     fault_point::fault_point,
     ids::{MOST_UPLOADS, MediaId, WalkId},
     ledger::{Ledger, Uploaded},
-    scan::{self, Batch, Found, Scan, Skipped, Unreadable},
+    scan::{self, Batch, Found, Scan, Unreadable},
     session::{self, Change, record, walks},
 };
 
@@ -299,7 +299,7 @@ impl Actor {
             self.append(text);
         }
         for skipped in batch.skipped {
-            self.left_out(skipped, None);
+            self.left_out(skipped.path, skipped.reason, None);
         }
     }
 
@@ -307,26 +307,16 @@ impl Actor {
         let run = self.walks.runs.get(&run);
         let again = run.is_some_and(|run| run.again);
         if run.is_some_and(|run| self.queue.stays_out(&found.path, run.walk)) {
-            return self.left_out(
-                Skipped {
-                    path: found.path,
-                    reason: "it was taken out of the queue".to_owned(),
-                },
-                None,
-            );
+            let reason = "it was taken out of the queue".to_owned();
+            return self.left_out(found.path, reason, None);
         }
         let identity = found.stat.identity;
         if let Some(uploaded) = uploaded
             && self.queue.find(&found.path).is_none()
         {
             self.claims.uploaded_before += 1;
-            return self.left_out(
-                Skipped {
-                    path: found.path,
-                    reason: why_uploaded(uploaded),
-                },
-                uploaded.media.clone(),
-            );
+            let (reason, media) = (why_uploaded(uploaded), uploaded.media.clone());
+            return self.left_out(found.path, reason, media);
         }
         // What could not be read and is a file now takes its own place.
         if let Some(id) = self.unread_at(&found.path) {
@@ -336,13 +326,7 @@ impl Actor {
             let reason = format!(
                 "this session has given out all its {MOST_UPLOADS} upload ids: add it in another session"
             );
-            return self.left_out(
-                Skipped {
-                    path: found.path,
-                    reason,
-                },
-                None,
-            );
+            return self.left_out(found.path, reason, None);
         }
         let Some(mut kept) = self.queue.add(found.path, identity, again) else {
             return;
@@ -417,13 +401,12 @@ impl Actor {
         }
     }
 
-    fn left_out(&mut self, skipped: Skipped, media: Option<MediaId>) {
+    fn left_out(&mut self, path: PathBuf, reason: String, media: Option<MediaId>) {
         self.walks.skipped += 1;
-        let path = crate::path::shown(&skipped.path);
-        tracing::info!("{path} is left out: {}", skipped.reason);
+        tracing::info!("{} is left out: {reason}", crate::path::shown(&path));
         self.happened(|| Event::Skipped {
-            path: skipped.path,
-            reason: skipped.reason,
+            path,
+            reason,
             media,
         });
     }
