@@ -8,6 +8,7 @@
 //! | `window`, `line` | a stretch of the queue, and what stands in one line of it |
 //! | `details` | one upload from near: its parts, and the rest |
 //! | `summary` | the session at a glance |
+//! | `wait` | a host, a disk or a folder that does not answer |
 //! | `state` | how many uploads stand where |
 //! | `event` | what happened, for those who write it down |
 
@@ -18,6 +19,7 @@ mod line;
 mod query;
 mod state;
 mod summary;
+mod wait;
 mod window;
 
 pub use command::{Command, Outcome, Place, Targets};
@@ -27,6 +29,7 @@ pub use line::{Entry, FolderRow, Line, LineId, Row};
 pub use query::{Preview, Query, Reply};
 pub use state::{Counts, Totals};
 pub use summary::{ByteTotals, LimitedBy, Phase, Summary, Walk};
+pub use wait::{Awaited, Wait};
 pub use window::{Filter, Folds, Show, Sort, SortBy, Window, WindowQuery};
 
 pub use crate::{add_paths::AddPaths, ids::UploadId, state::State};

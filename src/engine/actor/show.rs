@@ -286,6 +286,7 @@ impl Actor {
             left_waiting: self.left_waiting(),
             orphans: self.queue.orphans().count(),
             limited_by: self.limited_by(),
+            waits: Vec::new(),
             phase,
             walk: self.walks.show(),
             saved: self.session.store.saved(),

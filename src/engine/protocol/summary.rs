@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Counts;
+use super::{Counts, Wait};
 use crate::settings::Settings;
 
 /// The session at a glance; sent whenever it changes, at most a few times a second.
@@ -58,6 +58,9 @@ pub struct Summary {
     pub orphans: usize,
     /// What holds the speed back.
     pub limited_by: LimitedBy,
+    /// Hosts, disks and folders that do not answer as they should, and that uploads wait for.
+    #[serde(default)]
+    pub waits: Vec<Wait>,
     /// What the engine is about.
     pub phase: Phase,
     /// The walk under way, if there is one.

@@ -1,0 +1,42 @@
+//! What uploads wait for besides their turn: a host, a disk or a folder that does not answer.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A place that does not answer as it should. Whatever has to go there waits, and goes on by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    /// What is waited for.
+    pub what: Awaited,
+    /// Since when nothing good came from there.
+    pub since: Timestamp,
+    /// How many milliseconds until the next try; `None` while a try is under way.
+    pub retry_in_ms: Option<u64>,
+    /// What the last try said, or what is waited for, in words.
+    pub why: String,
+}
+
+/// What may be waited for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Awaited {
+    /// A host, with its port where that is not the usual one.
+    Host(String),
+    /// A disk, by the path where it is mounted.
+    Disk(PathBuf),
+    /// A folder that was queued, or that a queued file lies in.
+    Folder(PathBuf),
+}
+
+impl std::fmt::Display for Awaited {
+    /// As it is named to people: the host's name, or the path.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Host(host) => f.write_str(host),
+            Self::Disk(path) => write!(f, "the disk at {}", crate::path::shown(path)),
+            Self::Folder(path) => f.write_str(&crate::path::shown(path)),
+        }
+    }
+}
