@@ -36,7 +36,7 @@ mod status_batch;
 mod ticket;
 mod upload;
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
@@ -136,11 +136,8 @@ pub trait Account: Send + Sync + fmt::Debug {
     /// ([`RemoteUpload::limits`]).
     fn limits(&self) -> &Limits;
 
-    /// Whether parts go to another host than API calls. That one of the two can be reached then says
-    /// nothing about the other.
-    fn parts_go_elsewhere(&self) -> bool {
-        false
-    }
+    /// The host of its API, as the endpoints of errors name it.
+    fn host(&self) -> Arc<str>;
 
     /// The call budget that holds calls back now, if any.
     fn rate_limit_wait(&self) -> Option<RateLimitWait> {

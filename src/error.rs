@@ -41,6 +41,11 @@ pub enum Kind {
     Credentials,
     /// The server refuses this file or its metadata. Trying again would not help.
     Refused,
+    /// The server forbids what was asked for (403). Whether that is the key's fault or this file's, only
+    /// asking for the key shows.
+    Forbidden,
+    /// The other end can't show that it is who it should be. Nothing goes on until the person has looked.
+    Certificate,
     /// The file can't be read.
     Local,
     /// The file is no longer the one that was begun.
@@ -60,14 +65,6 @@ impl Kind {
             self,
             Offline | Broken | Server | Throttled | Corrupt | Conflict | LinkExpired
         )
-    }
-
-    /// Whether it shows that the destination could be reached: it is neither the line's nor this
-    /// machine's failure.
-    #[must_use]
-    pub fn is_an_answer(self) -> bool {
-        use Kind::{Changed, Ledger, Local, Offline, Storage};
-        !matches!(self, Offline | Local | Changed | Storage | Ledger)
     }
 
     /// Whether a retry is counted against the part's `retries`. A line that is down and a server
@@ -90,6 +87,10 @@ impl Kind {
                 "start this file over: the unfinished media object is removed first"
             }
             Kind::Credentials => "mend the key or secret (or the site) in the config, then resume",
+            Kind::Certificate => {
+                "check this machine's clock, and url and ca in the config, then resume"
+            }
+            Kind::Forbidden => "see at the destination why it forbids this, then retry",
             Kind::Refused => "mend what the destination names (metadata, size, format), then retry",
             Kind::Local => "make the file readable, then retry",
             Kind::Changed => "start this file over, or skip it",
@@ -179,6 +180,19 @@ impl Error {
     pub fn at(mut self, place: &str) -> Self {
         self.message = format!("{}: {}", clean(place), self.message);
         self
+    }
+
+    /// Whether it is the host's failure, whatever it was asked for: no answer, or one that says that it
+    /// can't answer now. Any other answer shows that the host is well.
+    #[must_use]
+    pub fn is_of_host(&self) -> bool {
+        let says_so = |status| (300..400).contains(&status) || status >= 500;
+        match self.kind {
+            Kind::Offline => true,
+            Kind::Broken => self.status.is_none_or(says_so),
+            Kind::Server => self.status.is_some_and(says_so),
+            _ => false,
+        }
     }
 
     /// An error of reading a local file.

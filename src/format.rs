@@ -123,6 +123,16 @@ pub fn day(at: i64) -> String {
     })
 }
 
+/// A time of the clock here, and the day where that is another than now: `"03:12"`, `"Nov 29 03:12"`.
+#[must_use]
+pub fn since(then: Timestamp, now: Timestamp) -> String {
+    let here = |at: Timestamp| at.to_zoned(TimeZone::system());
+    let (then, now) = (here(then), here(now));
+    let is_today = then.date() == now.date();
+    let format = if is_today { "%H:%M" } else { "%b %-d %H:%M" };
+    then.strftime(format).to_string()
+}
+
 /// How many columns a text takes.
 #[must_use]
 pub fn width(text: &str) -> usize {

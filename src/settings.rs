@@ -5,7 +5,7 @@
 mod text;
 mod timetable;
 
-use std::num::NonZeroU64;
+use std::{num::NonZeroU64, time::Duration};
 
 use jiff::{Timestamp, Zoned};
 use serde::{Deserialize, Serialize};
@@ -89,6 +89,37 @@ pub enum BandwidthWish {
     Scheduled(Timetable),
 }
 
+/// How long a host, a disk or a folder that does not answer is waited for, from its last good answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offline {
+    /// Not at all: what needs it fails.
+    Fail,
+    /// This long.
+    For(Duration),
+}
+
+impl Offline {
+    /// How long that is.
+    #[must_use]
+    pub fn longest(self) -> Duration {
+        match self {
+            Self::Fail => Duration::ZERO,
+            Self::For(duration) => duration,
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it in so")]
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for Offline {
+    fn default() -> Self {
+        Self::For(Duration::from_hours(24))
+    }
+}
+
 /// Everything that can be tuned while it runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -111,6 +142,9 @@ pub struct Settings {
     pub by_hand_until: Option<Timestamp>,
     /// How often a part that failed is tried again before a person is asked.
     pub retries: u16,
+    /// How long a host, a disk or a folder that does not answer is waited for.
+    #[serde(skip_serializing_if = "Offline::is_usual")]
+    pub offline: Offline,
 }
 
 impl Default for Settings {
@@ -123,6 +157,7 @@ impl Default for Settings {
             schedule: Timetable::default(),
             by_hand_until: None,
             retries: 8,
+            offline: Offline::default(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! An account that takes everything at once, or nothing ever: what is measured is the engine.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use reelhaul::{
     body::PartBody,
@@ -47,6 +49,9 @@ impl Null {
 impl Account for Null {
     fn id(&self) -> &AccountId {
         &self.id
+    }
+    fn host(&self) -> Arc<str> {
+        "nowhere".into()
     }
     fn describe(&self) -> String {
         "nowhere".into()

@@ -1,5 +1,7 @@
 //! The account: both traits, on one type.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use reelhaul::{
     body::PartBody,
@@ -40,9 +42,12 @@ impl Resumable {
             Err(error) if error.is_connect() => Kind::Offline,
             Err(_) => Kind::Broken,
         };
-        let words = answer.map_or_else(|e| e.to_string(), |answer| answer.status().to_string());
-        let host = self.url.rsplit("//").next().unwrap_or_default().into();
-        Err(Error::new(kind, words).from_endpoint(Endpoint { host, class }))
+        let host = (*self.host()).into();
+        let error = |words: String| Error::new(kind, words).from_endpoint(Endpoint { host, class });
+        Err(match answer.map(|answer| answer.status()) {
+            Ok(status) => error(status.to_string()).with_status(status.as_u16()),
+            Err(broken) => error(broken.to_string()),
+        })
     }
 
     async fn call(&self, method: Method, path: &str) -> Result<Option<Response>> {
@@ -71,6 +76,9 @@ fn ticket(answer: Option<&Response>) -> Result<Ticket> {
 impl Account for Resumable {
     fn id(&self) -> &AccountId {
         &self.id
+    }
+    fn host(&self) -> Arc<str> {
+        self.url.rsplit("//").next().unwrap_or_default().into()
     }
     fn describe(&self) -> String {
         format!("resumable uploads at {}", self.url)

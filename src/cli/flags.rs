@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum, builder::RangedU64ValueParser};
 
-use crate::settings::{BandwidthWish, Concurrency, PartSize, Settings};
+use crate::settings::{BandwidthWish, Concurrency, Offline, PartSize, Settings};
 
 /// How uploads go out; what is not said is the config's, or the session's.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
@@ -23,6 +23,9 @@ pub struct Tuning {
     /// How often a part that failed is tried again before you are asked
     #[arg(long, value_name = "N", env = "REELHAUL_RETRIES")]
     pub retries: Option<u16>,
+    /// How long a host, disk or folder that does not answer is waited for: 24h, 30m, or fail
+    #[arg(long, value_name = "DURATION", env = "REELHAUL_OFFLINE")]
+    pub offline: Option<Offline>,
 }
 
 impl Tuning {
@@ -34,6 +37,7 @@ impl Tuning {
             parts_in_flight: self.parts.unwrap_or(settings.parts_in_flight),
             files_in_flight: self.files.unwrap_or(settings.files_in_flight),
             retries: self.retries.unwrap_or(settings.retries),
+            offline: self.offline.unwrap_or(settings.offline),
             ..settings
         };
         if let Some(wish) = &self.bandwidth {

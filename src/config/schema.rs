@@ -27,7 +27,7 @@ use crate::{
     },
     error::clean,
     secret::resolve,
-    settings::{BandwidthWish, Concurrency, PartSize, Settings, Timetable},
+    settings::{BandwidthWish, Concurrency, Offline, PartSize, Settings, Timetable},
 };
 
 #[derive(Deserialize)]
@@ -60,6 +60,7 @@ struct Defaults {
     files_in_flight: Option<u16>,
     bandwidth: Option<Wished>,
     retries: Option<u16>,
+    offline: Option<Typed<Offline>>,
 }
 
 impl Defaults {
@@ -72,6 +73,7 @@ impl Defaults {
                 .map_or(usual.parts_in_flight, |typed| typed.0),
             files_in_flight: self.files_in_flight.unwrap_or(usual.files_in_flight),
             retries: self.retries.unwrap_or(usual.retries),
+            offline: self.offline.map_or(usual.offline, |typed| typed.0),
             ..usual
         };
         if let Some(Wished(wish)) = self.bandwidth {

@@ -184,6 +184,10 @@ impl Account for ApiVideo {
         &self.id
     }
 
+    fn host(&self) -> Arc<str> {
+        self.api.http.endpoint_host()
+    }
+
     fn describe(&self) -> String {
         format!("api.video at {}", self.api.http.host())
     }
@@ -220,7 +224,14 @@ impl Account for ApiVideo {
             http, auth, writes, ..
         } = &*self.api;
         if auth.is_basic() {
-            answer::read_list(&self.api.ask(request::check(http)?).await?, "check")?;
+            let answer = self.api.ask(request::check(http)?).await?;
+            answer::read_list(&answer, "check").map_err(|error| match error.kind {
+                Kind::Forbidden => Error {
+                    kind: Kind::Credentials,
+                    ..error
+                },
+                _ => error,
+            })?;
         } else {
             auth.check(http, writes).await?;
         }

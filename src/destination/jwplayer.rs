@@ -91,17 +91,22 @@ impl JwPlayer {
     }
 
     /// A refusal of a call on the site itself: an unknown site is a wrong setting, like a wrong
-    /// secret.
+    /// secret. That it forbids one call says nothing about others.
     fn of_site(&self, mut error: Error) -> Error {
-        let site = &self.api.site.id;
-        let place = match error.status {
-            Some(404) => format!("JW Player knows no site {site} for this secret"),
-            Some(403) => format!("JW Player gives this secret no access to the site {site}"),
-            _ => return error,
-        };
+        if error.status != Some(404) {
+            return error;
+        }
         error.kind = Kind::Credentials;
-        error = error.at(&place);
-        error
+        let site = &self.api.site.id;
+        error.at(&format!("JW Player knows no site {site} for this secret"))
+    }
+
+    /// The site's list is forbidden: that is the secret's doing.
+    fn no_access(&self, mut error: Error) -> Error {
+        let site = &self.api.site.id;
+        let place = format!("JW Player gives this secret no access to the site {site}");
+        error.kind = Kind::Credentials;
+        error.at(&place)
     }
 
     /// Statuses by lists, then of a few singly that were on none.
@@ -184,10 +189,10 @@ impl Api {
         })
     }
 
-    /// Checks that a link from the API leads where a part may go.
-    fn check_link(&self, link: &str) -> Result<()> {
-        let checked = self.site.http.link(link).map(drop);
-        checked.map_err(|error| self.error(error.kind, error.message))
+    /// The host that a link from the API leads to, where a part may go there.
+    fn link_host(&self, link: &str) -> Result<Arc<str>> {
+        let host = self.site.http.link_host(link);
+        host.map_err(|error| self.error(error.kind, error.message))
     }
 }
 
@@ -218,8 +223,8 @@ impl Account for JwPlayer {
         &self.api.limits
     }
 
-    fn parts_go_elsewhere(&self) -> bool {
-        true
+    fn host(&self) -> Arc<str> {
+        self.api.site.http.endpoint_host()
     }
 
     fn ticket_key(&self) -> Option<TicketKey> {
@@ -233,7 +238,10 @@ impl Account for JwPlayer {
     async fn check(&self) -> Result<String> {
         let answer = self.api.ask(self.api.site.check()?).await?;
         let read = answer::read_list(&answer, "check");
-        read.map_err(|error| self.of_site(error))?;
+        read.map_err(|error| match error.kind {
+            Kind::Forbidden => self.no_access(error),
+            _ => self.of_site(error),
+        })?;
         Ok(format!(
             "JW Player accepts the key for site {}",
             self.api.site.id

@@ -63,12 +63,12 @@ impl StatusBatch {
             Err(error)
                 if matches!(
                     error.kind,
-                    Kind::Offline | Kind::Throttled | Kind::Credentials
+                    Kind::Offline | Kind::Throttled | Kind::Credentials | Kind::Certificate
                 ) =>
             {
                 (None, Some(error))
             }
-            Err(error) if !matches!(error.kind, Kind::Server | Kind::Refused) => {
+            Err(error) if !matches!(error.kind, Kind::Server | Kind::Refused | Kind::Forbidden) => {
                 (Some(Err(error.clone())), Some(error))
             }
             status => (Some(status), None),

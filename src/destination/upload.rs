@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    sync::Arc,
 };
 
 use async_trait::async_trait;
@@ -133,6 +134,12 @@ pub trait RemoteUpload: Send + Sync + fmt::Debug {
     /// ([`Self::complete`]).
     fn completes_by_itself(&self) -> bool {
         false
+    }
+
+    /// The host that parts go to, as the endpoints of errors name it; `None` where that is the API's, or
+    /// as long as the account has not said it.
+    fn parts_host(&self) -> Option<Arc<str>> {
+        None
     }
 
     /// Finds out where a part goes, by API calls; by default nothing has to be asked for.

@@ -10,6 +10,7 @@ mod mass;
 mod polls;
 mod saving;
 mod show;
+mod tail;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,7 @@ mod walks;
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -28,6 +29,7 @@ use self::{
     cap::Scheduled,
     claims::Claims,
     mass::Masses,
+    tail::Tail,
     tasks::{Handle as TaskHandle, Permits},
     walks::Walks,
 };
@@ -38,10 +40,10 @@ use super::{
     protocol::{Event, Summary, UploadId},
     queue::Queue,
     rate::{Meter, Steady, Stopwatch},
-    retry::Gates,
+    refusals::Refusals,
     timing::Timing,
     tune::Tuner,
-    upload::{Message, Shared},
+    upload::{KeyCheck, Message, Shared},
     window::Orders,
 };
 use crate::{
@@ -114,7 +116,10 @@ pub(super) struct Actor {
     resized: bool,
     flights: Flights,
     polls: Polls,
-    gates: Gates,
+    /// Files that the account forbade.
+    refusals: Refusals,
+    /// Files that failed and are tried again when the others have gone out.
+    tail: Tail,
     /// Why nothing more is begun until the person has done something.
     halted: Option<Error>,
     /// Whether a person paused everything: what is added meanwhile is part of that.
@@ -143,6 +148,8 @@ struct Polls {
     asked: Option<Instant>,
     /// How often in a row no answer came that says anything.
     failures: u32,
+    /// When one did not come, last.
+    failed: Option<Instant>,
 }
 
 /// The speed of the whole.
@@ -175,7 +182,6 @@ impl Actor {
             clock,
         } = parts;
         let now = Instant::now();
-        let parts_apart = account.parts_go_elsewhere();
         let settings = session.header.settings.clone();
         let mut actor = Self {
             session,
@@ -187,6 +193,8 @@ impl Actor {
                 cap: BandwidthLimiter::new(settings.bandwidth),
                 ledger,
                 is_deep,
+                hosts: Mutex::default(),
+                key: KeyCheck::default(),
             }),
             timing,
             events,
@@ -209,7 +217,8 @@ impl Actor {
                 wait: timing.poll_first,
                 ..Polls::default()
             },
-            gates: Gates::new(parts_apart),
+            refusals: Refusals::default(),
+            tail: Tail::default(),
             halted: None,
             holding: false,
             stopping: None,

@@ -46,7 +46,10 @@ pub enum Start {
 #[must_use]
 pub fn next(waiting: &[Waiting], room: Room, is_queued: impl FnOnce() -> bool) -> Option<Start> {
     if room.calls {
-        if let Some(first) = waiting.iter().find(|waiting| waiting.need == Need::Call) {
+        if let Some(first) = waiting
+            .iter()
+            .find(|waiting| matches!(waiting.need, Need::Call(_)))
+        {
             return Some(Start::Grant(first.upload));
         }
         if room.files_active < room.files && is_queued() {
@@ -57,7 +60,7 @@ pub fn next(waiting: &[Waiting], room: Room, is_queued: impl FnOnce() -> bool) -
         return None;
     }
     let may_send = |waiting: &&Waiting| match waiting.need {
-        Need::Call => false,
+        Need::Call(_) => false,
         // One part asks the API, for all of its upload.
         Need::Part { asks_api } => !asks_api || room.calls,
     };
@@ -71,6 +74,7 @@ mod tests {
     use std::collections::VecDeque;
 
     use super::*;
+    use crate::error::CallClass;
 
     const PART: Need = Need::Part { asks_api: false };
 
@@ -180,7 +184,7 @@ mod tests {
             in_flight: 0,
         };
         let wants = [
-            waiting(1, Need::Call),
+            waiting(1, Need::Call(CallClass::Write)),
             waiting(2, Need::Part { asks_api: true }),
             waiting(3, PART),
         ];

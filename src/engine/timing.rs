@@ -23,8 +23,6 @@ pub struct Timing {
     pub patience: Patience,
     /// How long to wait before a part or step is tried again.
     pub backoff: Backoff,
-    /// For how long the line may be down before the program gives up; the session stays.
-    pub offline: Duration,
     /// How long after a create was sent it is believed that there is no media object when the account
     /// says so: its lists lag, and the create may still be on its way.
     pub settle: Duration,
@@ -49,7 +47,6 @@ impl Default for Timing {
                 first: Duration::from_secs(1),
                 most: Duration::from_mins(2),
             },
-            offline: Duration::from_hours(24),
             settle: fault_point::settle_time(Duration::from_secs(10)),
             look_again: Duration::from_secs(1),
             drain: Duration::from_secs(15),

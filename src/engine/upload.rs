@@ -21,11 +21,13 @@
 //! | `parts` | all parts, many at once |
 //! | `part` | one part |
 //! | `file` | the local file |
+//! | `forbidden` | whether a 403 is the key's fault |
 
 mod claim;
 mod compare;
 mod create;
 mod file;
+mod forbidden;
 mod link;
 mod messages;
 mod part;
@@ -33,16 +35,18 @@ mod parts;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 pub use claim::{complete_row, why_uploaded};
 pub use create::{describe, new_marker};
+pub use forbidden::KeyCheck;
 pub use link::Task;
+use link::Tries;
 pub use messages::{
-    Conditions, End, Failure, Grant, Message, Need, Order, Permit, Sending, Stop, Told, Want,
+    Conditions, End, Failure, Grant, Leave, Message, Need, Order, Permit, Sending, Stop, Told, Want,
 };
 
 use self::{
@@ -52,14 +56,14 @@ use self::{
     file::read_identity,
 };
 use super::{
+    hosts::Hosts,
     record::{RunChange, Sequence, Step, StepWait},
-    retry::Way,
     timing::Timing,
 };
 use crate::{
     body::Reading,
     destination::{Account, Completed, Limits, PartReceipt, RemoteUpload, Ticket, conflict, need},
-    error::{Error, Kind},
+    error::{CallClass, Error, Kind},
     fault_point::fault_point,
     format,
     identity::Identity,
@@ -91,6 +95,17 @@ pub struct Shared {
     pub ledger: Arc<dyn Ledger>,
     /// Whether all bytes of a file decide whether it is uploaded already.
     pub is_deep: bool,
+    /// How the hosts do that things go to.
+    pub hosts: Mutex<Hosts>,
+    /// Whether the key is good.
+    pub key: KeyCheck,
+}
+
+impl Shared {
+    /// How the hosts do, for a moment.
+    pub fn hosts(&self) -> MutexGuard<'_, Hosts> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The local file that parts are read from.
@@ -209,12 +224,12 @@ impl Task {
     /// Sends what the account lacks, until it says that it has all of it.
     async fn send(&mut self, mut next: Next, source: &mut Source) -> Result<(), End> {
         let mut opened = self.open()?;
-        let mut failures = 0;
+        let mut completes = Tries::begin();
         loop {
             next = match next {
                 Next::Compare => self.compare(&mut opened, source).await?,
                 Next::Send => self.send_parts(&mut opened, source).await?,
-                Next::Complete => self.complete(&opened, &mut failures).await?,
+                Next::Complete => self.complete(&opened, &mut completes).await?,
                 Next::Done => break,
             };
         }
@@ -381,7 +396,7 @@ impl Task {
     /// How what the account has differs from the record. Bytes that do not fit the plan are believed
     /// only after the account was asked again: it may still be receiving a part.
     async fn ask_account(&mut self, opened: &Opened, source: &Source) -> Result<Checked, End> {
-        let (mut failures, mut conflicts) = (0, 0);
+        let (mut tries, mut conflicts) = (Tries::begin(), 0);
         let since = Instant::now();
         let plan = self.saved_plan()?;
         let local = LocalFile {
@@ -394,18 +409,18 @@ impl Task {
             reading: self.shared.reading.clone(),
         };
         loop {
-            let permit = self.permit().await?;
+            let permit = self.permit(CallClass::Read).await?;
             let receipts = self.record.progress.receipts.clone();
             let compared = compare(&*opened.remote, plan.clone(), receipts, local.clone());
             let compared = need::since(since, compared).await;
             drop(permit);
             match compared {
                 Ok(Comparison::Fits(checked)) => {
-                    self.came_through(Way::Calls);
+                    self.came_through(CallClass::Read);
                     return Ok(checked);
                 }
                 Ok(Comparison::Conflict(what)) => {
-                    self.came_through(Way::Calls);
+                    self.came_through(CallClass::Read);
                     conflicts += 1;
                     let error = conflict(&what);
                     if conflicts > CONFLICT_ASKED_AGAIN {
@@ -415,7 +430,7 @@ impl Task {
                     let wait = self.conflict_wait(conflicts, error);
                     self.wait(wait).await?;
                 }
-                Err(error) => self.retry(&mut failures, error).await?,
+                Err(error) => self.retry(&mut tries, error).await?,
             }
         }
     }
@@ -482,8 +497,8 @@ impl Task {
     }
 
     /// Tells the account that all is there. Where it does not agree, the parts that it lacks are sent
-    /// again. `failures` counts over all tries, so that an account that loses everything is given up.
-    async fn complete(&mut self, opened: &Opened, failures: &mut u32) -> Result<Next, End> {
+    /// again. `tries` counts over all of them, so that an account that loses everything is given up.
+    async fn complete(&mut self, opened: &Opened, tries: &mut Tries) -> Result<Next, End> {
         self.step(Step::Completing);
         // Else that was done before the last part.
         if !opened.remote.completes_by_itself() {
@@ -491,7 +506,7 @@ impl Task {
         }
         let since = Instant::now();
         loop {
-            let permit = self.permit().await?;
+            let permit = self.permit(CallClass::Write).await?;
             fault_point("all-sent");
             let plan = self.saved_plan()?;
             let receipts = &self.record.progress.receipts;
@@ -500,7 +515,7 @@ impl Task {
             match completed {
                 Ok(Completed::Complete(media)) => {
                     fault_point("complete-answered");
-                    self.came_through(Way::Calls);
+                    self.came_through(CallClass::Write);
                     let ticket = self.record.progress.ticket.clone().unwrap_or_default();
                     if ticket.media.as_ref() != Some(&media) {
                         let media = Some(media);
@@ -509,19 +524,19 @@ impl Task {
                     return Ok(Next::Done);
                 }
                 Ok(Completed::Missing(parts)) => {
-                    self.came_through(Way::Calls);
+                    self.came_through(CallClass::Write);
                     let count = parts.len();
                     let words = format!("the destination lacks {count} parts; they are sent again");
                     self.keep(vec![Change::Lost(parts)]);
                     let error = Error::new(Kind::Server, words);
-                    self.retry(failures, error).await?;
+                    self.retry(tries, error).await?;
                     return Ok(Next::Send);
                 }
                 Err(error) if error.kind == Kind::Conflict => {
-                    self.retry(failures, error).await?;
+                    self.retry(tries, error).await?;
                     return Ok(Next::Compare);
                 }
-                Err(error) => self.retry(failures, error).await?,
+                Err(error) => self.retry(tries, error).await?,
             }
         }
     }

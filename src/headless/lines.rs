@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::Report;
 use crate::{
-    engine::protocol::{ByteTotals, Counts, Event, LimitedBy, State, Summary, UploadId},
+    engine::protocol::{Awaited, ByteTotals, Counts, Event, LimitedBy, State, Summary, UploadId},
     outlet::Outlet,
     path::shown,
     plan::PartNumber,
@@ -38,7 +38,7 @@ pub(super) struct Lines {
     skipped: u64,
     /// Where the files under way are: later events name them by number.
     running: HashMap<UploadId, PathBuf>,
-    told: Option<(Counts, ByteTotals, LimitedBy)>,
+    told: Option<(Counts, ByteTotals, LimitedBy, Vec<Awaited>)>,
 }
 
 impl Lines {
@@ -102,13 +102,13 @@ impl Lines {
     pub(super) fn progress(&mut self, summary: &Summary) {
         let mut limited_by = summary.limited_by.clone();
         // That less is left to wait is no news.
-        if let LimitedBy::Destination { left_ms: time, .. }
-        | LimitedBy::Offline { left_ms: time, .. }
-        | LimitedBy::Stalled { for_ms: time } = &mut limited_by
+        if let LimitedBy::CallBudget { left_ms: time, .. } | LimitedBy::Stalled { for_ms: time } =
+            &mut limited_by
         {
             *time = 0;
         }
-        let now = Some((summary.counts, summary.bytes, limited_by));
+        let waits = summary.waits.iter().map(|wait| wait.what.clone());
+        let now = Some((summary.counts, summary.bytes, limited_by, waits.collect()));
         if self.told == now {
             return;
         }
@@ -287,6 +287,7 @@ fn progress_json(summary: &Summary) -> String {
             "eta": summary.eta,
             "parts_running": summary.parts_running,
             "limited_by": summary.limited_by,
+            "waits": summary.waits,
         }),
     )
 }
@@ -342,13 +343,13 @@ fn progress_words(summary: &Summary) -> String {
     if let Some(walk) = &summary.walk {
         parts.push(format!("still walking {}", shown(Path::new(&walk.at))));
     }
+    for wait in &summary.waits {
+        let (words, again) = (wait.words(jiff::Timestamp::now()), wait.next_try());
+        parts.push(format!("{words}, {again}: {}", wait.why));
+    }
     match &summary.limited_by {
-        LimitedBy::Offline { why, left_ms } => parts.push(format!(
-            "offline, next try in {}: {why}",
-            seconds(left_ms.div_ceil(1000))
-        )),
-        LimitedBy::Destination { why, left_ms } => parts.push(format!(
-            "the destination asks to wait {}: {why}",
+        LimitedBy::CallBudget { budget, left_ms } => parts.push(format!(
+            "held at {budget}, next call in {}",
             seconds(left_ms.div_ceil(1000))
         )),
         LimitedBy::Halted { why } => parts.push(format!("stopped: {why}")),

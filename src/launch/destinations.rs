@@ -142,7 +142,9 @@ pub(super) fn unusable(error: &error::Error) -> Stopped {
         error::Kind::Credentials => Stopped::usage(format!(
             "{error}\nmend the key or secret (or the site) in the config; nothing was sent"
         )),
-        error::Kind::Refused => Stopped::usage(format!("{error}\n{next}")),
+        error::Kind::Certificate | error::Kind::Refused => {
+            Stopped::usage(format!("{error}\n{next}"))
+        }
         _ => Stopped::left(format!(
             "{error}\nnothing was sent; try again when it can be reached"
         )),

@@ -33,6 +33,7 @@ use crate::{
     },
     path::{encode, shown},
     session::folder::new_owner,
+    settings::Offline,
 };
 
 /// Does what the command line says.
@@ -162,5 +163,5 @@ async fn open(file: &Path, chosen: &Chosen) -> Result<Arc<Sqlite>, Stopped> {
         file: Path::new(""),
         adopts: false,
     };
-    same_account::open_ledger(file, session, &*chosen.account).await
+    same_account::open_ledger(file, session, &*chosen.account, Offline::Fail).await
 }

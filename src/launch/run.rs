@@ -224,7 +224,13 @@ async fn open_ledger(
         file: &session.path,
         adopts: at.adopts,
     };
-    let ledger = same_account::open_ledger(&at.file, of, &*chosen.account).await?;
+    let ledger = same_account::open_ledger(
+        &at.file,
+        of,
+        &*chosen.account,
+        session.header.settings.offline,
+    )
+    .await?;
     if let Some(older) = at.older {
         let imported = import::sessions(&ledger, older.list(), chosen).await;
         imported.map_err(Stopped::usage)?;

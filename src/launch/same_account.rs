@@ -1,15 +1,16 @@
 //! Whether an account is the one that something was uploaded to. Where an id is made of the account's key,
 //! a new key makes another id of the same account: its media objects show that.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Instant};
 
 use super::{Stopped, destinations};
 use crate::{
     destination::{Account, MediaStatus},
-    engine::queue::Queue,
+    engine::{Timing, queue::Queue},
     error::Error,
     ids::MediaId,
     ledger::{self, sqlite::Sqlite},
+    settings::Offline,
 };
 
 /// How many media objects an account is asked for that may be another one.
@@ -77,15 +78,44 @@ pub(super) async fn open_ledger(
     file: &Path,
     session: ledger::Session<'_>,
     account: &dyn Account,
+    offline: Offline,
 ) -> Result<Arc<Sqlite>, Stopped> {
     let ledger = ledger::open(file, session, account).map_err(Stopped::usage)?;
-    in_ledger(&ledger, account).await?;
+    in_ledger(&ledger, account, offline).await?;
     Ok(ledger)
+}
+
+/// The same, where an account that does not answer is waited for.
+async fn has_one_when_it_answers(
+    account: &dyn Account,
+    media: &[MediaId],
+    offline: Offline,
+) -> Has {
+    let (begun, mut waits) = (Instant::now(), 0);
+    loop {
+        let has = has_one(account, media).await;
+        let is_away = matches!(&has, Has::Unknown(Some(error)) if error.is_of_host());
+        if !is_away || begun.elapsed() >= offline.longest() {
+            return has;
+        }
+        waits += 1;
+        let wait = Timing::default().backoff.wait(waits, 1.0);
+        let host = account.host();
+        tracing::warn!(
+            "waiting for {host}, to know whether {} has the uploads of an earlier key",
+            account.describe()
+        );
+        tokio::time::sleep(wait).await;
+    }
 }
 
 /// Finds the account in the ledger under the key that it had before. Without that, all that is uploaded
 /// would be uploaded once more.
-async fn in_ledger(ledger: &Arc<Sqlite>, account: &dyn Account) -> Result<(), Stopped> {
+async fn in_ledger(
+    ledger: &Arc<Sqlite>,
+    account: &dyn Account,
+    offline: Offline,
+) -> Result<(), Stopped> {
     if !account.has_id_of_its_key() {
         return Ok(());
     }
@@ -93,7 +123,7 @@ async fn in_ledger(ledger: &Arc<Sqlite>, account: &dyn Account) -> Result<(), St
         .may_be(account.id(), NEWEST)
         .map_err(Stopped::usage)?;
     for (other, media) in others {
-        match has_one(account, &media).await {
+        match has_one_when_it_answers(account, &media, offline).await {
             Has::One => {
                 tracing::info!("{} is {other} under a new key", account.describe());
                 return ledger.is_account(other).map_err(Stopped::usage);

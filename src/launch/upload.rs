@@ -29,7 +29,7 @@ use crate::{
         lock::Locked,
         record::FORMAT,
     },
-    settings::Settings,
+    settings::{Offline, Settings},
 };
 
 /// `reelhaul up`.
@@ -57,8 +57,8 @@ pub(super) async fn up(global: &Global, up: cli::Up) -> Result<u8, Stopped> {
         return go_on((global, &config), path, again, up.tuning, screen).await;
     }
     let chosen = destinations::choose(&config, up.to.as_deref()).await?;
-    reach(&chosen, &screen).await?;
     let settings = up.tuning.over(config.settings.clone());
+    reach(&chosen, settings.offline, &screen).await?;
     say_of_part_size(&chosen, &settings);
     let work = Work {
         session: create(&chosen.name, settings, file.as_deref())?,
@@ -148,7 +148,8 @@ pub(super) async fn prepare(
         return Err(Stopped::usage(words));
     }
     let chosen = destinations::choose(config, Some(&name)).await?;
-    reach(&chosen, screen).await?;
+    let offline = tuning.over(session.header.settings.clone()).offline;
+    reach(&chosen, offline, screen).await?;
     same_account::of_session(&chosen, &session.header.id, &queue).await?;
     let mut commands = Vec::new();
     // What was in force when it was left may no longer be.
@@ -182,12 +183,13 @@ pub(super) async fn prepare(
 /// How long to wait before the destination is asked again whether it can be used.
 const STUMBLES: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(1)];
 
-/// Asks the destination before anything is begun, so that a wrong key or address is told at once.
-/// A server that only stumbles is asked again, and one that asks to wait is left to the engine.
-/// Otherwise what can't be reached ends a run that nobody watches, instead of leaving it to wait
-/// unseen; on a screen it shows and is waited for.
-async fn reach(chosen: &Chosen, screen: &Shown) -> Result<(), Stopped> {
+/// Asks the destination before anything is begun, so that a wrong key or address is told at once. One
+/// that can't be reached, or asks to wait, is left to the engine, which has the same patience at the start
+/// as later. Without patience one that only stumbles is asked again. An answer that makes no sense ends a
+/// run that nobody watches; on a screen it shows.
+async fn reach(chosen: &Chosen, offline: Offline, screen: &Shown) -> Result<(), Stopped> {
     let watched = !screen.is_headless() || screen.asked.background;
+    let has_patience = offline != Offline::Fail;
     let mut stumbles = STUMBLES.into_iter();
     loop {
         let error = match chosen.account.check().await {
@@ -197,8 +199,11 @@ async fn reach(chosen: &Chosen, screen: &Shown) -> Result<(), Stopped> {
             }
             Err(error) => error,
         };
-        if error.kind == Kind::Throttled || (watched && error.kind.retried()) {
-            tracing::warn!("{error}");
+        let is_away = error.is_of_host() && error.status.is_none_or(|status| status >= 500);
+        let waits = error.kind == Kind::Throttled
+            || (has_patience && (is_away || (watched && error.kind.retried())));
+        if waits {
+            tracing::warn!("{error}; waiting for it");
             return Ok(());
         }
         let again = stumbles

@@ -6,7 +6,8 @@ use bytesize::ByteSize;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{
-    BadRule, Bandwidth, BandwidthWish, Concurrency, MOST_PARTS_IN_FLIGHT, PartSize, Timetable,
+    BadRule, Bandwidth, BandwidthWish, Concurrency, MOST_PARTS_IN_FLIGHT, Offline, PartSize,
+    Timetable,
 };
 
 /// Why a text is no value of a setting.
@@ -185,6 +186,34 @@ impl fmt::Display for Bandwidth {
     }
 }
 
+impl FromStr for Offline {
+    type Err = BadSetting;
+    fn from_str(text: &str) -> Result<Self, BadSetting> {
+        let text = text.trim();
+        if text.eq_ignore_ascii_case("fail") {
+            return Ok(Self::Fail);
+        }
+        let wanted = "a time such as 24h or 30m, or fail";
+        let time = humantime::parse_duration(text).map_err(|_| bad(text, wanted))?;
+        Ok(Self::For(time))
+    }
+}
+
+impl Offline {
+    fn saved(text: &str) -> Result<Self, BadSetting> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Offline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fail => f.write_str("fail"),
+            Self::For(time) => humantime::format_duration(*time).fmt(f),
+        }
+    }
+}
+
 /// Serde by way of the text that a person types.
 macro_rules! as_text {
     ($($name:ty),*) => {$(
@@ -208,4 +237,4 @@ macro_rules! as_text {
         }
     )*};
 }
-as_text!(PartSize, Concurrency, Bandwidth);
+as_text!(PartSize, Concurrency, Bandwidth, Offline);

@@ -273,10 +273,8 @@ impl App {
     /// Whether something on the screen moves by itself, so that it has to be asked for again.
     pub(crate) fn lively(&self) -> bool {
         let summary = &self.summary;
-        let waits = matches!(
-            summary.limited_by,
-            LimitedBy::Destination { .. } | LimitedBy::Offline { .. }
-        );
+        let waits = matches!(summary.limited_by, LimitedBy::CallBudget { .. });
+        let waits = waits || !summary.waits.is_empty();
         // One that was begun may wait for a time that goes down.
         let begun = [State::Creating, State::Uploading, State::Completing];
         let steps = begun.iter().any(|state| summary.counts.of(*state) > 0);

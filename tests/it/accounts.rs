@@ -206,17 +206,16 @@ impl Two {
 /// The next part that arrives. Until then nothing says that parts wait for the destination.
 fn next_part(run: &mut Running) -> Value {
     let event = run.wait_for("part", |event| {
-        let waits = |sort| limited_by(event, sort).is_some();
-        event["event"] == "part" || waits("destination") || waits("offline")
+        event["event"] == "part" || why_all_waits(event).is_some()
     });
     assert_eq!(event["event"], "part", "parts wait: {event}");
     event
 }
 
-/// Why nothing goes out now, in this sort of the `limited_by` of a progress line.
-fn limited_by(event: &Value, sort: &str) -> Option<String> {
-    let why = &event["limited_by"][sort]["why"];
-    why.as_str().map(str::to_owned)
+/// Why nothing goes out now, by a progress line.
+fn why_all_waits(event: &Value) -> Option<String> {
+    let first = &event["waits"][0];
+    (event["limited_by"] == "waits").then(|| first["why"].as_str().unwrap().to_owned())
 }
 
 /// The log says that this call for the second file failed, and nothing of a part that was sent.
@@ -238,9 +237,9 @@ fn an_api_that_asks_to_wait_holds_back_no_part_whose_link_is_known() {
     two.first_arrives(&server, &mut run);
     // What is left, the first's completion too, waits for the API, and that is what is said.
     let waits = run.wait_for("that the API asks to wait", |event| {
-        limited_by(event, "destination").is_some()
+        why_all_waits(event).is_some()
     });
-    let why = limited_by(&waits, "destination").unwrap();
+    let why = why_all_waits(&waits).unwrap();
     assert!(why.starts_with("list parts: answered 429: "), "{why}");
     assert_logged_for_the_second(&run, "list parts: answered 429: ");
     assert_eq!(server.report().one(&two.second.title()).parts.len(), 0);
@@ -312,9 +311,9 @@ fn an_api_that_is_not_reached_holds_back_no_part_whose_link_is_known() {
     relay.cut();
     two.first_arrives(&server, &mut run);
     let waits = run.wait_for("that the API is not reached", |event| {
-        limited_by(event, "offline").is_some()
+        why_all_waits(event).is_some()
     });
-    let why = limited_by(&waits, "offline").unwrap();
+    let why = why_all_waits(&waits).unwrap();
     assert!(why.contains("can't reach"), "{why}");
     assert_logged_for_the_second(&run, "list parts: can't reach ");
     two.resume(&server, run);
@@ -388,7 +387,7 @@ fn one_odd_limit_is_undone_by_the_next_answer() {
     ]));
     let mut run = home.up(&["--parts", "2"]);
     run.wait_for("that one part a minute may go out", |event| {
-        limited_by(event, "destination").is_some_and(|why| why == "1 uploads a minute")
+        event["limited_by"]["call_budget"]["budget"] == "1 uploads a minute"
     });
     server.assert_all_struck();
     server.release();

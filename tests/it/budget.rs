@@ -167,12 +167,12 @@ async fn more_files_than_the_budget_wait_for_it_say_so_and_meet_no_429() {
         ..Options::default()
     };
     let mut run = Run::begin(&[MIB; 20], 8, options).await;
-    let held = |summary: &Summary| matches!(summary.limited_by, LimitedBy::Destination { .. });
+    let held = |summary: &Summary| matches!(summary.limited_by, LimitedBy::CallBudget { .. });
     let summary = run.until(held).await;
-    let LimitedBy::Destination { why, .. } = summary.limited_by else {
+    let LimitedBy::CallBudget { budget, .. } = summary.limited_by else {
         unreachable!()
     };
-    assert_eq!(why, "8 API calls a minute");
+    assert_eq!(budget, "8 API calls a minute");
     assert_eq!(summary.errors, 0, "a refused call is an error");
     let report = run.report().await;
     let asked = ["create", "list", "complete", "status", "find"].map(|step| calls(&report, step));

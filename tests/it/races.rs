@@ -249,7 +249,7 @@ async fn answers_of_the_api_do_not_hide_that_the_storage_is_unreachable() {
         ..Making::default()
     };
     let to = move |sandbox: &_| -> Arc<dyn Account> {
-        let altered = Altered::new(jwplayer(sandbox), no_storage);
+        let altered = Altered::new(jwplayer(sandbox), no_storage).with_parts_at("storage.example");
         counted.set(altered.puts()).unwrap();
         Arc::new(altered)
     };
@@ -275,7 +275,7 @@ async fn answers_of_the_api_do_not_hide_that_the_storage_is_unreachable() {
         })
         .await;
     assert!(
-        matches!(&down.limited_by, LimitedBy::Offline { why, .. } if why.contains("storage")),
+        down.limited_by == LimitedBy::Waits && down.waits[0].why.contains("storage"),
         "{down:#?}"
     );
     // Those that went out together before any of them told.

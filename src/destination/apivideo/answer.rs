@@ -156,6 +156,7 @@ pub(super) fn failure(answer: &Answer, doing: &str) -> Error {
     let kind = problem.slugs().find_map(|slug| {
         let slug = slug.strip_prefix("video-content-range-").unwrap_or(slug);
         Some(match slug {
+            "authorization-suspended-account" => Kind::Credentials,
             "by-part-part-already-sent" | "video-source-already-uploaded" => Kind::AlreadySent,
             "started-with-part"
             | "started-with-bytes"

@@ -190,7 +190,7 @@ fn read_token(answer: &Answer, now: Instant) -> Result<Token> {
     }
     let pair: Pair = answer::expect(answer, "authorize").map_err(|error| match error.status {
         // A wrong key may be a 400 "The user credentials were incorrect".
-        Some(400) => Error {
+        Some(400 | 403) => Error {
             kind: Kind::Credentials,
             ..error
         },

@@ -128,7 +128,9 @@ impl Answer {
             429 => Kind::Throttled,
             503 if self.wait.is_some() => Kind::Throttled,
             408 => Kind::Broken,
-            401 | 403 | 407 => Kind::Credentials,
+            401 | 407 => Kind::Credentials,
+            // Of this object maybe, and not of the key.
+            403 => Kind::Forbidden,
             400..500 => Kind::Refused,
             _ => Kind::Server,
         };

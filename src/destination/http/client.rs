@@ -1,7 +1,7 @@
 //! The client itself: the only place where a request leaves. Knows how to send a [`Call`] and how a
 //! connection fails, no vendor.
 
-use std::{error::Error as _, io, path::PathBuf, time::Duration};
+use std::{error::Error as _, io, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
@@ -197,12 +197,25 @@ impl Http {
         self.base.host_str().unwrap_or_default()
     }
 
+    /// The API's host as endpoints name it.
+    pub(in super::super) fn endpoint_host(&self) -> Arc<str> {
+        Arc::from(host_and_port(&self.base))
+    }
+
     /// A link the server handed out, if it leads where it may.
     ///
     /// # Errors
     /// [`Kind::Server`] when it does not.
     pub(in super::super) fn link(&self, text: &str) -> Result<Url> {
         reach::link(&self.base, self.clear_links, text)
+    }
+
+    /// The host that a link leads to, as endpoints name it.
+    ///
+    /// # Errors
+    /// As [`Self::link`].
+    pub(in super::super) fn link_host(&self, text: &str) -> Result<Arc<str>> {
+        self.link(text).map(|url| Arc::from(host_and_port(&url)))
     }
 
     /// The port that the API is at.
@@ -306,12 +319,17 @@ pub(in super::super) fn observe(limiter: &CallRateLimiter, answer: &Answer) {
 
 /// Where a call goes.
 fn endpoint(url: &Url, class: CallClass) -> Endpoint {
-    let host = url.host_str().unwrap_or_default();
-    let host = match url.port() {
-        Some(port) => format!("{host}:{port}").into(),
-        None => host.into(),
-    };
+    let host = host_and_port(url).into();
     Endpoint { host, class }
+}
+
+/// The host of a URL, with its port where that is not the usual one.
+fn host_and_port(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
 }
 
 /// Reads an answer, never more than it may be long.
@@ -352,9 +370,13 @@ async fn read(
 fn transport(doing: &str, host: &str, error: &reqwest::Error) -> Error {
     let cause = cause(error);
     if let Some(tls) = tls(error) {
-        // Not the network's fault, so it is counted and then reported instead of retried for ever.
         let words = format!("{doing}: no safe connection to {host}: {tls}");
-        return Error::new(Kind::Server, words);
+        let kind = match tls {
+            rustls::Error::InvalidCertificate(_) => Kind::Certificate,
+            // Not the network's fault, so it is counted and then reported instead of retried for ever.
+            _ => Kind::Server,
+        };
+        return Error::new(kind, words);
     }
     let (kind, what) = if error.is_connect() {
         (Kind::Offline, "can't reach")

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use async_trait::async_trait;
@@ -37,6 +37,8 @@ pub(super) struct PartsUpload {
     media: MediaId,
     ticket: Ticket,
     links: Links,
+    /// The host of the last link that a part was sent to.
+    host: Mutex<Option<Arc<str>>>,
 }
 
 /// How many parts a page is asked for: all that may be there of this plan and those before it, and
@@ -53,6 +55,7 @@ impl PartsUpload {
             media,
             ticket,
             links: Links::default(),
+            host: Mutex::default(),
         }
     }
 
@@ -219,13 +222,19 @@ impl RemoteUpload for PartsUpload {
         self.api.limits.clone()
     }
 
+    fn parts_host(&self) -> Option<Arc<str>> {
+        let host = self.host.lock().unwrap_or_else(PoisonError::into_inner);
+        host.clone()
+    }
+
     async fn prepare(&self, plan: &PartPlan, part: Part) -> Result<Target> {
         self.needed_keys()?;
         let target = self.target(plan, part.number).await?;
         if let Target::Link(link) = &target {
-            self.api.check_link(link).inspect_err(|_| {
+            let host = self.api.link_host(link).inspect_err(|_| {
                 self.links.expired(part.number, link);
             })?;
+            *self.host.lock().unwrap_or_else(PoisonError::into_inner) = Some(host);
         }
         Ok(target)
     }

@@ -151,6 +151,11 @@ impl RemoteUpload for WholeUpload {
         }
     }
 
+    fn parts_host(&self) -> Option<Arc<str>> {
+        let state = self.state();
+        self.api.link_host(state.link.as_deref()?).ok()
+    }
+
     async fn prepare(&self, plan: &PartPlan, _part: Part) -> Result<Target> {
         if plan.count() != 1 {
             let why =
@@ -161,13 +166,13 @@ impl RemoteUpload for WholeUpload {
         if let Some(target) = self.target() {
             if let Target::Link(link) = &target {
                 self.api
-                    .check_link(link)
+                    .link_host(link)
                     .inspect_err(|_| self.state().expired(link))?;
             }
             return Ok(target);
         }
         let link = self.link_again().await?;
-        self.api.check_link(&link)?;
+        self.api.link_host(&link)?;
         self.state().link = Some(link.clone());
         Ok(Target::Link(link))
     }

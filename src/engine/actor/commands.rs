@@ -104,11 +104,13 @@ impl Actor {
     /// The person wants things to go: waits are forgotten, and what was halted is tried again.
     pub(super) fn go_on(&mut self) {
         self.halted = None;
-        self.gates.open(Instant::now());
+        self.refusals.clear();
+        self.shared.hosts().open(Instant::now());
     }
 
     pub(super) fn release(&mut self, id: UploadId) {
         let completed = self.is_processing(id);
+        self.tail.forget(id);
         self.keep(id, &Change::Released);
         if completed {
             self.process(id);

@@ -1,6 +1,6 @@
 //! Failures of steps, and the end of an upload or of everything: what is tried again, what is told.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -8,12 +8,13 @@ use super::Actor;
 use crate::{
     engine::{
         flights::millis,
+        hosts::{Did, Moment},
         protocol::{Event, State, UploadId},
         record::{Step, Upload},
-        retry::{Verdict, Way},
+        retry::Verdict,
         upload::{Failure, Stop},
     },
-    error::{Error, Kind},
+    error::{CallClass, Endpoint, Error, Kind},
     path::tail,
     plan::PartNumber,
     session::Change,
@@ -29,13 +30,10 @@ impl Actor {
             part,
             attempt,
             error,
-            way,
             verdict,
             now,
         } = failure;
         self.errors += 1;
-        let way = Way::of(&error, way);
-        self.on_error(way, &error);
         self.incidents.note(id, part, attempt, &error);
         if part.is_some() && matches!(error.kind, Kind::Broken | Kind::Throttled) {
             self.tuner.stumbled();
@@ -43,15 +41,18 @@ impl Actor {
         let place = self.place(id, part);
         match verdict {
             Verdict::WhenOpen => {
-                let when = self.close_gate(way, &error);
+                let when = self.close_gate(&error, now);
                 tracing::warn!("{place}: {error}; {when}");
             }
             // One that was paused or removed meanwhile is not tried again, and no failure.
             _ if !self.active.contains(&id) && verdict != Verdict::EndAll => {}
-            Verdict::At(at) => {
+            Verdict::At(at) | Verdict::Uncounted(at) => {
                 let wait = at - now;
                 tracing::warn!("{place}: {error}; again {}", soon(wait));
                 self.retrying(id, part, error, wait);
+            }
+            Verdict::Ask if part.is_some() && self.goes_to_tail(id, &error) => {
+                tracing::warn!("{place}: {error}; it is tried again when the others have gone out");
             }
             Verdict::Ask if part.is_some() => {
                 tracing::error!("{place}: {error}; {}", error.kind.next_step());
@@ -63,32 +64,56 @@ impl Actor {
         }
     }
 
-    /// An error came this way: it may be an answer all the same.
-    pub(super) fn on_error(&mut self, way: Way, error: &Error) {
+    /// Nothing more goes to a host that failed then for a while, or of a class of call that it asks to
+    /// wait with. Answers in words until when.
+    pub(super) fn close_gate(&mut self, error: &Error, then: Instant) -> String {
+        let api = || Endpoint {
+            host: Box::from(&*self.shared.account.host()),
+            class: CallClass::Call,
+        };
+        let endpoint = error.endpoint.clone().unwrap_or_else(api);
+        let now = Instant::now();
+        let at = Moment {
+            now,
+            clock: jiff::Timestamp::now(),
+            random: self.random.f64(),
+        };
+        let (host, backoff) = (Arc::from(&*endpoint.host), &self.timing.backoff);
+        let mut hosts = self.shared.hosts();
         if error.kind == Kind::Throttled {
-            self.gates.line_is_up(way);
-        } else if error.kind.is_an_answer() {
-            self.gates.came_through(way);
+            let wait = hosts.asks_to_wait(&endpoint, error, at, backoff);
+            return format!("{host} asks to wait: again {}", soon(wait));
         }
+        if hosts.did(&host, then, now) == Did::Well {
+            // It answered somebody meanwhile.
+            return "again at once".to_owned();
+        }
+        let since = hosts.failed(&host, &error.message, at, backoff);
+        drop(hosts);
+        if now - since >= self.settings.offline.longest() {
+            self.give_up(&host, now - since, error);
+            return error.kind.next_step().to_owned();
+        }
+        format!("again when {host} answers")
     }
 
-    /// Nothing more goes this way for a while. Answers in words until when.
-    pub(super) fn close_gate(&mut self, way: Way, error: &Error) -> String {
-        let now = Instant::now();
-        let random = self.random.f64();
-        let backoff = self.timing.backoff;
-        if error.kind != Kind::Offline {
-            let wait = self.gates.asks_to_wait(way, now, error, &backoff, random);
-            return format!("it asks to wait: again {}", soon(wait));
+    /// A host did not answer for as long as it may take: what waits for it ends here.
+    fn give_up(&mut self, host: &Arc<str>, silent: Duration, error: &Error) {
+        let clock = jiff::Timestamp::now();
+        let silent = jiff::SignedDuration::try_from(silent).unwrap_or_default();
+        let since = crate::format::since(clock - silent, clock);
+        let words = format!("{host} unreachable since {since}: {error}");
+        let error = Error::new(Kind::Offline, words);
+        if *host == self.shared.account.host() {
+            return self.halt(error);
         }
-        let down = self.gates.down_for(way, now);
-        self.gates
-            .line_is_down(way, now, &error.message, &backoff, random);
-        if down.is_some_and(|down| down > self.timing.offline) {
-            let words = format!("the destination could not be reached for long: {error}");
-            self.halt(Error::new(Kind::Offline, words));
+        // Others may send their parts elsewhere.
+        let waits = |(_, task): &(&UploadId, &super::TaskHandle)| task.sends_to() == Some(host);
+        let waiting = self.tasks.iter().filter(waits);
+        for id in waiting.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.dismiss(id, Stop::Cancel);
+            self.end_upload(id, &error);
         }
-        "again when the destination can be reached".to_owned()
     }
 
     /// An upload that can't go on (its ticket is gone: a link that expired during a pause, say), and
@@ -106,6 +131,30 @@ impl Actor {
         self.deactivate(id);
         self.keep(id, &Change::Clearing);
         true
+    }
+
+    /// The account forbids an upload. Where it forbids one file after another, nothing more is started
+    /// but one now and then.
+    pub(super) fn forbidden(&mut self, id: UploadId, error: Error) {
+        let (now, clock) = (Instant::now(), jiff::Timestamp::now());
+        let Some(silent) = self.refusals.add(id, &error, now, clock) else {
+            return self.end_upload(id, &error);
+        };
+        let place = self.place(id, None);
+        let files = self.refusals.forbids().map_or(0, |forbids| forbids.files);
+        let many = format!("{files} files were refused alike: {error}");
+        self.set_aside(id);
+        self.queue.look_again_from(id);
+        if silent >= self.settings.offline.longest() {
+            return self.halt(Error {
+                message: many,
+                ..error
+            });
+        }
+        tracing::error!(
+            "{place}: {many}; no more is started, and one file is tried each 10 minutes; {}",
+            error.kind.next_step()
+        );
     }
 
     /// An upload ends here until the person does something.

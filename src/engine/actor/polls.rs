@@ -9,12 +9,13 @@ use super::Actor;
 use crate::{
     destination::{MediaStatus, StatusBatch, need},
     engine::{
+        hosts::Did,
         protocol::{Event, State, UploadId},
         record::{Step, Upload},
-        retry::{Verdict, Way, judge},
+        retry::{Tried, Verdict, judge},
         upload::Message,
     },
-    error::{Error, Kind},
+    error::{CallClass, Error, Kind},
     ids::MediaId,
     ledger::Write,
     session::{Change, Milestone},
@@ -73,7 +74,7 @@ impl Actor {
         let Some(due) = self.polls.due.filter(|due| *due <= now) else {
             return;
         };
-        let open = self.may_start(Way::Calls);
+        let open = self.may_call(CallClass::Read);
         if self.polls.asking || !open || self.halted.is_some() || self.stopping.is_some() {
             return;
         }
@@ -116,8 +117,11 @@ impl Actor {
         let learnt = batch.known().next().is_some();
         let answered = batch.answers.iter().flatten().count();
         match &error {
-            Some(error) => self.on_error(Way::of(error, Way::Calls), error),
-            None => self.gates.came_through(Way::Calls),
+            Some(error) if error.is_of_host() || error.kind == Kind::Throttled => {}
+            _ => {
+                let host = self.shared.account.host();
+                self.shared.hosts().did_well(&host, CallClass::Read, now);
+            }
         }
         self.ask_answered_last(ids, &batch);
         let (mut failed, mut others) = (Vec::new(), Vec::new());
@@ -132,7 +136,7 @@ impl Actor {
         }
         let news = self.polls.waiting.len() < before;
         if learnt {
-            self.polls.failures = 0;
+            (self.polls.failures, self.polls.failed) = (0, None);
         }
         let all_asked = error.is_some() || others.is_empty();
         // News is a reason to ask for more of it; none, and more so a failure, to wait longer.
@@ -180,12 +184,27 @@ impl Actor {
     fn status_failed(&mut self, ids: &[UploadId], error: &Error) {
         let now = Instant::now();
         let failures = self.polls.failures + 1;
-        let (retries, random) = (self.settings.retries, self.random.f64());
-        match judge(error, failures, retries, &self.timing.backoff, now, random) {
+        let retries = self.settings.retries;
+        let host = self.shared.account.host();
+        let since = self.polls.failed.replace(now).or(self.polls.asked);
+        let did = |since| self.shared.hosts().did(&host, since, now);
+        let tried = Tried {
+            failures,
+            retries,
+            host: match since.filter(|_| error.is_of_host()) {
+                Some(since) => did(since),
+                None => Did::Well,
+            },
+            now,
+            random: self.random.f64(),
+        };
+        match judge(error, tried, &self.timing.backoff) {
             Verdict::EndAll => self.halt(error.clone()),
             Verdict::WhenOpen => {
-                drop(self.close_gate(Way::of(error, Way::Calls), error));
+                let when = self.close_gate(error, now);
+                tracing::warn!("what became of files can't be told: {error}; {when}");
             }
+            Verdict::Uncounted(_) => {}
             // It says nothing about any one of them: all are asked about again, for a while.
             _ if failures <= u32::from(retries) => {
                 self.polls.failures = failures;

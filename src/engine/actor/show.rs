@@ -10,15 +10,16 @@ use crate::{
     engine::{
         Server,
         flights::millis,
+        hosts::Closed,
         protocol::{
-            ByteTotals, Details, Entry, FailedPart, LimitedBy, Line, Parts, Phase, Query, Reply,
-            State, Summary, UploadId,
+            Awaited, ByteTotals, Details, Entry, FailedPart, LimitedBy, Line, Parts, Phase, Query,
+            Reply, State, Summary, UploadId, Wait,
         },
         record::{Begun, Hold, Upload},
-        retry::{Closed, Way},
         rows,
         upload::describe,
     },
+    error::CallClass,
 };
 
 /// How many values of [`Summary::history`] are kept: ten minutes.
@@ -67,7 +68,7 @@ impl Actor {
                 .map(|at| millis(at.saturating_duration_since(now))),
             waits_for: trouble
                 .retry_at
-                .and_then(|at| self.waits_for(upload, self.way_of_parts(id), at, now)),
+                .and_then(|at| self.waits_for(upload, self.next_part_closed(id), at, now)),
         });
         Some(Parts {
             upload: id,
@@ -99,34 +100,42 @@ impl Actor {
     fn wait_of(&self, id: UploadId, now: Instant) -> Option<Duration> {
         let upload = self.queue.get(id)?;
         let begun = upload.begun()?;
-        let (way, at) = match &begun.wait {
-            Some(wait) => (Way::Calls, wait.until),
-            None => (self.way_of_parts(id), begun.next_retry()?),
+        let (closed, at) = match &begun.wait {
+            Some(wait) => (self.calls_closed(CallClass::Write), wait.until),
+            None => (self.next_part_closed(id), begun.next_retry()?),
         };
         let wait = at.saturating_duration_since(now);
-        let alone = self.waits_for(upload, way, at, now).is_none();
+        let alone = self.waits_for(upload, closed, at, now).is_none();
         alone.then_some(wait)
     }
 
-    /// Which way the next part of an upload goes first: it may have to ask the API where it goes.
-    fn way_of_parts(&self, id: UploadId) -> Way {
+    /// Why the next part of an upload may not be sent: it may have to ask the API first where it goes.
+    fn next_part_closed(&self, id: UploadId) -> Option<Closed> {
         let asks_api = self.tasks.get(&id).is_some_and(TaskHandle::asks_api);
-        if asks_api { Way::Calls } else { Way::Parts }
+        let calls = || self.calls_closed(CallClass::Read);
+        self.parts_closed(id)
+            .or_else(|| calls().filter(|_| asks_api))
     }
 
-    /// What something that is to go this way again at this time waits for besides.
-    fn waits_for(&self, upload: &Upload, way: Way, at: Instant, now: Instant) -> Option<String> {
+    /// What something that is tried again at this time waits for besides; `closed` says why it may not go
+    /// out now.
+    fn waits_for(
+        &self,
+        upload: &Upload,
+        closed: Option<Closed>,
+        at: Instant,
+        now: Instant,
+    ) -> Option<String> {
         if self.halted.is_some() || !matches!(upload.hold, Hold::None) {
             return Some("when it goes on".to_owned());
         }
         let due = at <= now;
-        let words = match self.gates.closed(way, now) {
-            Some(Closed::Offline(until, _)) if until > at => "when the line is back",
-            Some(Closed::Wait(until, _)) if until > at => "when the destination allows it",
-            _ if due => "as soon as there is room",
-            _ => return None,
-        };
-        Some(words.to_owned())
+        Some(match closed.filter(|closed| closed.until > at) {
+            Some(closed) if closed.is_down => format!("when {} answers", closed.host),
+            Some(closed) => format!("when {} allows it", closed.host),
+            None if due => "as soon as there is room".to_owned(),
+            None => return None,
+        })
     }
 
     /// How many parts an upload that was not begun would be cut into now.
@@ -286,12 +295,34 @@ impl Actor {
             left_waiting: self.left_waiting(),
             orphans: self.queue.orphans().count(),
             limited_by: self.limited_by(),
-            waits: Vec::new(),
+            waits: self.waits(),
             phase,
             walk: self.walks.show(),
             saved: self.session.store.saved(),
             save_error: self.session.store.error(),
         }
+    }
+
+    /// What uploads wait for.
+    fn waits(&self) -> Vec<Wait> {
+        let now = Instant::now();
+        let told = |closed: Closed| Wait {
+            what: Awaited::Host(closed.host.to_string()),
+            since: closed.since,
+            retry_in_ms: (closed.until > now).then(|| millis(closed.until - now)),
+            why: closed.why,
+        };
+        let forbids = self.refusals.forbids().map(|forbids| Wait {
+            what: Awaited::Host(self.shared.account.host().to_string()),
+            since: forbids.since,
+            retry_in_ms: Some(millis(forbids.until.saturating_duration_since(now))),
+            why: format!(
+                "{} files were refused alike: {}",
+                forbids.files, forbids.error
+            ),
+        });
+        let hosts = self.shared.hosts();
+        hosts.waits(now).map(told).chain(forbids).collect()
     }
 
     fn limited_by(&self) -> LimitedBy {
@@ -305,32 +336,19 @@ impl Actor {
         if self.queue.counts().all_paused() {
             return LimitedBy::Paused;
         }
-        let left = |until: Instant| millis(until.saturating_duration_since(now));
-        // While parts go out, it is not the API that limits them.
-        let calls = self.gates.closed(Way::Calls, now);
-        let calls = calls.filter(|_| self.flights.is_empty());
-        match self.gates.closed(Way::Parts, now).or(calls) {
-            Some(Closed::Offline(until, why)) => {
-                return LimitedBy::Offline {
-                    why,
-                    left_ms: left(until),
-                };
-            }
-            Some(Closed::Wait(until, why)) => {
-                return LimitedBy::Destination {
-                    why,
-                    left_ms: left(until),
-                };
-            }
-            None => {}
+        // While parts go out, it is not those that wait that limit them.
+        let nothing_goes_out = self.flights.is_empty();
+        let forbids = self.refusals.forbids().is_some();
+        if nothing_goes_out && (forbids || self.shared.hosts().waits(now).next().is_some()) {
+            return LimitedBy::Waits;
         }
         if let Some(wait) = self.shared.account.rate_limit_wait() {
-            return LimitedBy::Destination {
-                why: wait.budget,
+            return LimitedBy::CallBudget {
+                budget: wait.budget,
                 left_ms: millis(wait.remaining),
             };
         }
-        if self.flights.is_empty() {
+        if nothing_goes_out {
             return LimitedBy::Idle;
         }
         if self.shared.cap.holds() {

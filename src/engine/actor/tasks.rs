@@ -2,6 +2,11 @@
 //! recorded of what tasks tell. What an upload does is the task's own business
 //! ([`crate::engine::upload`]).
 
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
 use tokio::{sync::mpsc, time::Instant};
 
 use super::Actor;
@@ -9,17 +14,17 @@ use crate::{
     destination::{Limits, PartReceipt},
     engine::{
         flights::Flight,
-        protocol::{Event, UploadId},
+        hosts::Closed,
+        protocol::{Event, State, UploadId},
         rate::Meter,
         record::{Begun, Hold, NextPart, Phase, RunChange, Step, StepWait, Upload},
-        retry::Way,
         schedule::{self, Room, Start, Waiting},
         upload::{
-            self, Conditions, End, Grant, Message, Need, Order, Permit, Sending, Stop, Task, Told,
-            Want, new_marker,
+            self, Conditions, End, Grant, Leave, Message, Need, Order, Permit, Sending, Stop, Task,
+            Told, Want, new_marker,
         },
     },
-    error::{Error, Kind},
+    error::{CallClass, Error, Kind},
     format,
     identity::Identity,
     plan::PartNumber,
@@ -32,6 +37,8 @@ pub(super) struct Handle {
     orders: mpsc::UnboundedSender<Order>,
     /// The permit it waits for.
     want: Option<Want>,
+    /// The host that its parts go to, as far as that is known.
+    parts_host: Option<Arc<str>>,
     /// How many permits for parts it has.
     parts: usize,
     /// The limits of its upload, once parts can be sent.
@@ -47,6 +54,11 @@ impl Handle {
         need == Some(Need::Part { asks_api: true })
     }
 
+    /// The host that its parts go to, as far as that is known.
+    pub(super) fn sends_to(&self) -> Option<&Arc<str>> {
+        self.parts_host.as_ref()
+    }
+
     /// Tells the task something. One that has ended has told so, and that is about to be read.
     pub(super) fn order(&self, order: Order) {
         let _ = self.orders.send(order);
@@ -58,35 +70,45 @@ impl Handle {
 pub(super) struct Permits {
     calls: usize,
     parts: usize,
+    /// The same by where they lead.
+    by_host: HashMap<Arc<str>, usize>,
+    /// All hosts that parts went to in this run.
+    parts_hosts: BTreeSet<Arc<str>>,
 }
 
 impl Actor {
     /// Grants what may be granted now, and gives places to queued uploads.
     pub(super) fn start_what_may(&mut self) {
         self.wake_settled();
+        self.probe_when_due();
         loop {
             let waits = self.halted.is_some() || self.stopping.is_some() || self.masses.any();
             let store = &self.session.store;
             if waits || store.error().is_some() || store.is_behind() {
                 return;
             }
-            let parts = if self.may_start(Way::Parts) {
-                usize::from(self.parts_limit())
-            } else {
-                0
-            };
+            let forbids = self.refusals.forbids().is_some();
             let room = Room {
-                parts,
+                parts: usize::from(self.parts_limit()),
                 parts_in_flight: self.permits.parts,
-                files: usize::from(self.settings.files_in_flight.max(1)),
+                files: if forbids {
+                    0
+                } else {
+                    usize::from(self.settings.files_in_flight.max(1))
+                },
                 files_active: self.files_active(),
-                calls: self.may_start(Way::Calls),
+                calls: self.may_call(CallClass::Write),
             };
             let waiting = |id: &UploadId| {
                 let task = self.tasks.get(id)?;
+                let want = task.want.as_ref()?;
+                self.leads_to(want)?;
+                if self.creates(*id) && !self.refusals.may_start(*id) {
+                    return None;
+                }
                 Some(Waiting {
                     upload: *id,
-                    need: task.want.as_ref()?.need,
+                    need: want.need,
                     in_flight: task.parts,
                 })
             };
@@ -105,11 +127,90 @@ impl Actor {
         }
     }
 
-    /// Whether something may be begun now that goes this way.
-    pub(super) fn may_start(&self, way: Way) -> bool {
-        let calls = self.permits.calls + usize::from(self.polls.asking);
-        self.gates
-            .may_start(way, Instant::now(), self.permits.parts, calls)
+    /// Tries one file, where the account forbade all others, when that is due.
+    fn probe_when_due(&mut self) {
+        let now = Instant::now();
+        if !self.refusals.is_due(now) || self.halted.is_some() || self.stopping.is_some() {
+            return;
+        }
+        let begun = self.active.iter().copied().find(|id| self.creates(*id));
+        let id = begun.or_else(|| {
+            let next = self.next_queued()?;
+            self.activate_next();
+            Some(next)
+        });
+        if let Some(id) = id {
+            self.refusals.probe(id, now);
+        }
+    }
+
+    /// Whether an upload waits to create its media object.
+    fn creates(&self, id: UploadId) -> bool {
+        let want = self.tasks.get(&id).and_then(|task| task.want.as_ref());
+        let begun = self.queue.begun(id);
+        want.is_some_and(|want| matches!(want.need, Need::Call(_)))
+            && begun.is_some_and(|begun| begun.step == Step::Creating)
+    }
+
+    /// The account accepted something: what it forbade before may be accepted, too.
+    fn accepted(&mut self, class: CallClass) {
+        for id in self.refusals.accepted(class) {
+            let failed = |upload: &Upload| upload.state() == State::Failed;
+            if self.queue.get(id).is_some_and(failed) {
+                self.release(id);
+                self.queue.look_again_from(id);
+            }
+        }
+    }
+
+    /// Why the API may not be called so now, if so.
+    pub(super) fn calls_closed(&self, class: CallClass) -> Option<Closed> {
+        let host = self.shared.account.host();
+        self.shared.hosts().closed(&host, class, Instant::now())
+    }
+
+    /// Why an upload may send no part now, if so.
+    pub(super) fn parts_closed(&self, id: UploadId) -> Option<Closed> {
+        let task = self.tasks.get(&id);
+        let host = task.and_then(Handle::sends_to).cloned();
+        let host = host.unwrap_or_else(|| self.shared.account.host());
+        let hosts = self.shared.hosts();
+        hosts.closed(&host, CallClass::Part, Instant::now())
+    }
+
+    /// Whether the API may be called so now.
+    pub(super) fn may_call(&self, class: CallClass) -> bool {
+        self.may_start(&self.shared.account.host(), class)
+    }
+
+    /// Whether something of this class may go to this host now.
+    fn may_start(&self, host: &Arc<str>, class: CallClass) -> bool {
+        let permitted = self.permits.by_host.get(host).copied().unwrap_or(0);
+        let polls = self.polls.asking && *host == self.shared.account.host();
+        let under_way = permitted + usize::from(polls);
+        let hosts = self.shared.hosts();
+        hosts.may_start(host, class, Instant::now(), under_way)
+    }
+
+    /// The host that something leads to, where it may go there now.
+    fn leads_to(&self, want: &Want) -> Option<Arc<str>> {
+        let (host, class) = match (want.need, &want.parts_host) {
+            (Need::Call(class), _) => (self.shared.account.host(), class),
+            (Need::Part { .. }, Some(host)) => (Arc::clone(host), CallClass::Part),
+            (Need::Part { .. }, None) => return self.any_parts_host(),
+        };
+        self.may_start(&host, class).then_some(host)
+    }
+
+    /// Where a part may lead whose host is not known before its link is asked for: to any host that took
+    /// parts before.
+    fn any_parts_host(&self) -> Option<Arc<str>> {
+        let known = &self.permits.parts_hosts;
+        let open = |host: &Arc<str>| self.may_start(host, CallClass::Part);
+        if known.is_empty() {
+            return Some(self.shared.account.host()).filter(open);
+        }
+        known.iter().find(|host| open(host)).cloned()
     }
 
     /// Whether anything is asked of the account or sent to it. A task that waits for a permit, or to try
@@ -122,7 +223,7 @@ impl Actor {
     /// not known to refuse.
     pub(super) fn deletes_soon(&self) -> bool {
         let is_removed = |id: &UploadId| self.queue.get(*id).is_none();
-        self.tasks.keys().any(is_removed) && self.gates.closed(Way::Calls, Instant::now()).is_none()
+        self.tasks.keys().any(is_removed) && self.calls_closed(CallClass::Write).is_none()
     }
 
     /// Whether nothing is left that has to come to its end.
@@ -139,16 +240,17 @@ impl Actor {
             .filter(|id| self.claim_of(**id).is_none());
         let unclaimed = unclaimed.filter_map(|id| Some(self.queue.get(*id)?.identity));
         let unclaimed: Vec<Identity> = unclaimed.collect();
-        let (tasks, claims) = (&self.tasks, &mut self.claims);
-        self.queue.next_queued(|id, upload| {
+        let (tasks, claims, tail) = (&self.tasks, &mut self.claims, &self.tail);
+        let next = self.queue.next_queued(|id, upload| {
             // Under which of its names a file goes out is decided by their order, not by who is first
             // to claim it.
             let is_second_name = unclaimed.iter().any(|it| it.is_same_file(&upload.identity));
             if is_second_name {
                 claims.second_names.push(id);
             }
-            is_second_name || tasks.contains_key(&id) || claims.waits(id)
-        })
+            is_second_name || tasks.contains_key(&id) || claims.waits(id) || tail.has(id)
+        });
+        next.or_else(|| self.next_at_tail())
     }
 
     /// How many uploads have a place, or will go on as soon as their task has ended.
@@ -165,6 +267,7 @@ impl Actor {
         let Some(id) = self.next_queued() else {
             return;
         };
+        self.leaves_tail(id);
         if let Some(Phase::Waiting) = self.queue.get(id).map(|upload| &upload.phase) {
             // It has a marker of its own from here on, which is saved before anything is created.
             let marker = new_marker(self.shared.ledger.id(), &mut self.random);
@@ -190,6 +293,7 @@ impl Actor {
             in_use: None,
             borrowed: None,
             is_taken_over: false,
+            parts_host: None,
             compared: Vec::new(),
             shared: std::sync::Arc::clone(&self.shared),
             conditions: self.conditions(),
@@ -205,6 +309,7 @@ impl Actor {
             Handle {
                 orders,
                 want: None,
+                parts_host: None,
                 parts: 0,
                 limits: None,
                 dismissed: false,
@@ -232,20 +337,30 @@ impl Actor {
 
     fn grant(&mut self, id: UploadId) {
         let (conditions, told) = (self.conditions(), self.told.0.clone());
+        let want = |task: &mut Handle| task.want.take();
+        let Some(want) = self.tasks.get_mut(&id).and_then(want) else {
+            return;
+        };
+        let host = self.leads_to(&want);
+        let host = host.unwrap_or_else(|| self.shared.account.host());
+        let Want {
+            need,
+            parts_host,
+            grant,
+        } = want;
+        *self.permits.by_host.entry(Arc::clone(&host)).or_default() += 1;
+        self.permits.parts_hosts.extend(parts_host);
         let Some(task) = self.tasks.get_mut(&id) else {
             return;
         };
-        let Some(Want { need, grant }) = task.want.take() else {
-            return;
-        };
         match need {
-            Need::Call => self.permits.calls += 1,
+            Need::Call(_) => self.permits.calls += 1,
             Need::Part { .. } => {
                 self.permits.parts += 1;
                 task.parts += 1;
             }
         }
-        let permit = Permit::new(id, need, told);
+        let permit = Permit::new(id, Leave { need, host }, told);
         // A task that no longer waits gives the permit back as it drops it.
         let _ = grant.send(Grant { permit, conditions });
     }
@@ -281,10 +396,11 @@ impl Actor {
         match told {
             Told::Wants(want) => {
                 if let Some(task) = self.tasks.get_mut(&id) {
+                    task.parts_host.clone_from(&want.parts_host);
                     task.want = Some(want);
                 }
             }
-            Told::Returned(need, part) => self.returned(id, need, part),
+            Told::Returned(leave, part) => self.returned(id, &leave, part),
             Told::Changed(changes) => {
                 self.keep_all(id, &changes);
                 if changes
@@ -302,6 +418,9 @@ impl Actor {
             }
             Told::Noted(change) => {
                 self.queue.with_begun(id, |begun| begun.note(&change));
+                if matches!(change, RunChange::Created) {
+                    self.accepted(CallClass::Write);
+                }
             }
             Told::StaysInUse(in_use) => self.stays_in_use(id, in_use),
             Told::Found(parts) => {
@@ -314,16 +433,18 @@ impl Actor {
             Told::Ready(limits) => self.ready(id, limits),
             Told::Sends(sending) => self.sends(id, sending),
             Told::Arrived(part, receipt) => self.arrived(id, part, receipt),
-            Told::CameThrough(way) => self.gates.came_through(way),
             Told::Failed(failure) => self.failure(id, failure),
             Told::Orphaned(orphan) => self.orphaned(orphan),
             Told::Ended(end) => self.ended(id, end),
         }
     }
 
-    fn returned(&mut self, id: UploadId, need: Need, part: Option<PartNumber>) {
-        match need {
-            Need::Call => self.permits.calls -= 1,
+    fn returned(&mut self, id: UploadId, leave: &Leave, part: Option<PartNumber>) {
+        if let Some(count) = self.permits.by_host.get_mut(&leave.host) {
+            *count -= 1;
+        }
+        match leave.need {
+            Need::Call(_) => self.permits.calls -= 1,
             Need::Part { .. } => {
                 self.permits.parts -= 1;
                 // One that came too late for a task may come back when the next has begun.
@@ -391,6 +512,7 @@ impl Actor {
     }
 
     fn arrived(&mut self, id: UploadId, part: NextPart, receipt: PartReceipt) {
+        self.accepted(CallClass::Part);
         let number = part.number;
         self.keep(id, &Change::Part(number, receipt));
         let plan = self.queue.begun(id).and_then(Begun::plan);
@@ -448,6 +570,8 @@ impl Actor {
             _ if self.is_processing(id) => self.process(id),
             // What was held meanwhile, and goes on by now, is begun again from the record.
             _ if task.is_some_and(|task| task.dismissed) => self.queue.look_again_from(id),
+            End::Failed(error) if error.kind == Kind::Forbidden => self.forbidden(id, error),
+            End::Failed(error) if self.goes_to_tail(id, &error) => self.put_at_tail(id, &error),
             End::Failed(error) => self.end_upload(id, &error),
             End::Uploaded(uploaded) => self.skip_uploaded(id, uploaded),
             End::Waits(wait) => self.wait_for_another(id, wait),

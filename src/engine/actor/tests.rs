@@ -19,7 +19,6 @@ use crate::{
         },
         queue::Queue,
         record::{Step, StepWait, Trouble},
-        retry::Way,
         upload::{End, Message, Told},
     },
     error::{Error, Kind},
@@ -462,6 +461,7 @@ async fn a_file_that_waits_says_when_it_is_tried_again_unless_it_waits_for_more(
     let trouble = |seconds| Trouble {
         attempts: 1,
         error: Error::new(Kind::Server, "answered 503"),
+        failed_at: Instant::now(),
         retry_at: Some(Instant::now() + Duration::from_secs(seconds)),
         ask: false,
     };
@@ -490,7 +490,7 @@ async fn a_file_that_waits_says_when_it_is_tried_again_unless_it_waits_for_more(
         wait: Some(Duration::from_mins(10)),
         ..Error::new(Kind::Throttled, "answered 429")
     };
-    actor.close_gate(Way::Calls, &slow);
+    actor.close_gate(&slow, Instant::now());
     assert_eq!(
         note(&mut actor),
         "answered 500",

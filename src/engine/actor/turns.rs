@@ -10,10 +10,10 @@ use crate::{
         Request, Server,
         flights::Flights,
         protocol::Phase,
-        retry::Way,
         timing::until,
         upload::{Message, Order, Stop},
     },
+    error::CallClass,
     fault_point::fault_point,
 };
 
@@ -130,7 +130,7 @@ impl Actor {
             || self.masses.any()
             || !self.session.store.saved()
             || self.stopping.is_some()
-            || self.gates.opens(Instant::now()).is_some()
+            || self.shared.hosts().opens(Instant::now()).is_some()
             || self.speed.meter.rate() > 0
             || self.is_at_work()
     }
@@ -143,7 +143,7 @@ impl Actor {
         let poll = self
             .polls
             .due
-            .filter(|_| !self.polls.asking && self.gates.closed(Way::Calls, now).is_none());
+            .filter(|_| !self.polls.asking && self.calls_closed(CallClass::Read).is_none());
         // What is due already waits for something else: room, the gate, the person.
         let future = |at: &Instant| *at > now;
         [
@@ -152,7 +152,11 @@ impl Actor {
             self.claims.due().filter(future),
             poll.filter(future),
             tick,
-            self.gates.opens(now),
+            self.shared.hosts().opens(now),
+            self.refusals
+                .forbids()
+                .map(|forbids| forbids.until)
+                .filter(future),
             self.stopping,
         ]
         .into_iter()

@@ -128,20 +128,15 @@ pub enum LimitedBy {
     Bandwidth,
     /// Everything is paused.
     Paused,
-    /// The destination asks to wait.
-    Destination {
-        /// Its reason.
-        why: String,
-        /// How long still, in milliseconds.
+    /// Our own limit on the number of calls.
+    CallBudget {
+        /// Which: `"60 API calls a minute"`.
+        budget: String,
+        /// How long until the next call, in milliseconds.
         left_ms: u64,
     },
-    /// The line is down.
-    Offline {
-        /// What the last try said.
-        why: String,
-        /// How long until the next, in milliseconds.
-        left_ms: u64,
-    },
+    /// Everything that is left waits for what [`Summary::waits`] names.
+    Waits,
     /// The disk does not keep up with the line.
     Disk,
 }

@@ -18,6 +18,25 @@ pub struct Wait {
     pub why: String,
 }
 
+impl Wait {
+    /// What is waited for and since when: `"waiting for api.example since 03:12"`.
+    #[must_use]
+    pub fn words(&self, now: Timestamp) -> String {
+        let since = crate::format::since(self.since, now);
+        format!("waiting for {} since {since}", self.what)
+    }
+
+    /// When it is tried again: `"next try in 20s"`, `"trying now"`.
+    #[must_use]
+    pub fn next_try(&self) -> String {
+        let left = |ms: u64| crate::format::duration(ms.div_ceil(1000));
+        self.retry_in_ms.map_or_else(
+            || "trying now".to_owned(),
+            |ms| format!("next try in {}", left(ms)),
+        )
+    }
+}
+
 /// What may be waited for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -467,7 +467,7 @@ proptest! {
                     0 => begun.interrupt(part.number, None),
                     1 => begun.fail(part.number, super::super::record::Trouble {
                         attempts: part.attempt, error: Error::new(Kind::Broken, "x"),
-                        retry_at: Some(now), ask: false,
+                        failed_at: now, retry_at: Some(now), ask: false,
                     }),
                     _ => {
                         covered += begun.plan().unwrap().part(part.number).unwrap().length;

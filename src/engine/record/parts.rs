@@ -45,6 +45,8 @@ pub struct Trouble {
     pub attempts: u32,
     /// Why it failed last.
     pub error: Error,
+    /// When it failed last.
+    pub failed_at: Instant,
     /// When it is tried again; `None`: the person is asked.
     pub retry_at: Option<Instant>,
     /// Whether the destination may have it all the same and is to be asked first.

@@ -15,15 +15,15 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{
-    End, Source, StepWait, Task, Told,
+    End, Source, StepWait, Task, Told, Tries,
     create::new_marker,
     file::{blocking, hash, open_here, open_regular, version_of},
 };
 use crate::{
     body::Reading,
     destination::{Md5, Ticket},
-    engine::{record::Step, retry::Way},
-    error::{Error, Kind, Result},
+    engine::record::Step,
+    error::{CallClass, Error, Kind, Result},
     fault_point::fault_point,
     format,
     identity::Identity,
@@ -415,7 +415,7 @@ impl Task {
     async fn wait_for_ledger(&mut self, error: Error) -> Result<(), End> {
         if error.kind == Kind::Ledger {
             // It will not be well again by itself, and the whole run ends.
-            self.failed(None, 1, &error, Way::Calls);
+            self.failed(None, &mut Tries::begin(), error, CallClass::Call);
             return Err(End::Stopped);
         }
         tracing::warn!("{}: {error}", self.name());

@@ -6,14 +6,11 @@ use std::path::Path;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::{End, StepWait, Task, Told, file::read_identity};
+use super::{End, StepWait, Task, Told, Tries, file::read_identity};
 use crate::{
     destination::{Account, Lookup, NewMedia, Ticket, need},
-    engine::{
-        record::{RunChange, Step},
-        retry::Way,
-    },
-    error::{Error, Kind, Result},
+    engine::record::{RunChange, Step},
+    error::{CallClass, Error, Kind, Result},
     fault_point::fault_point,
     format,
     ledger::Write,
@@ -93,7 +90,7 @@ impl Task {
             return Ok(Created::Before);
         }
         self.step(Step::Creating);
-        let (mut failures, since) = (0, Instant::now());
+        let (mut tries, since) = (Tries::begin(), Instant::now());
         // A claim that was granted just now was saved right before this.
         let mut may_exist = !self.is_fresh;
         let mut believed_at = None;
@@ -102,12 +99,12 @@ impl Task {
                 let plan = self.plan()?;
                 self.keep_plan(plan).await?;
             }
-            let permit = self.permit().await?;
+            let permit = self.permit(CallClass::Write).await?;
             let tried = need::since(since, self.find_or_create(may_exist, believed_at)).await;
             drop(permit);
             match tried {
                 Ok(Tried::Ticket(ticket, created)) => {
-                    self.came_through(Way::Calls);
+                    self.came_through(CallClass::Write);
                     self.save_ticket(ticket).await?;
                     if created == Created::Now {
                         self.note(RunChange::Created);
@@ -115,13 +112,13 @@ impl Task {
                     return Ok(created);
                 }
                 Ok(Tried::Lost) => {
-                    self.came_through(Way::Calls);
+                    self.came_through(CallClass::Write);
                     self.keep(vec![Change::Clearing]);
                     self.start_over().await?;
                     return Ok(Created::Lost);
                 }
                 Ok(Tried::Absent) => {
-                    self.came_through(Way::Calls);
+                    self.came_through(CallClass::Write);
                     let at = Instant::now() + self.shared.timing.settle;
                     let words = "waiting whether an earlier create made a media object after all";
                     let error = Error::new(Kind::Server, words);
@@ -146,7 +143,7 @@ impl Task {
                     if self.is_removed() {
                         self.orphaned(None, !may_exist);
                     }
-                    self.retry(&mut failures, error).await?;
+                    self.retry(&mut tries, error).await?;
                 }
             }
         }
@@ -223,17 +220,17 @@ impl Task {
     }
 
     async fn delete(&mut self, ticket: &Ticket) -> Result<(), End> {
-        let (mut failures, since) = (0, Instant::now());
+        let (mut tries, since) = (Tries::begin(), Instant::now());
         loop {
-            let permit = self.permit().await?;
+            let permit = self.permit(CallClass::Write).await?;
             let deleted = need::since(since, self.shared.account.delete(ticket)).await;
             drop(permit);
             match deleted {
                 Ok(()) => {
-                    self.came_through(Way::Calls);
+                    self.came_through(CallClass::Write);
                     return Ok(());
                 }
-                Err(error) => self.retry(&mut failures, error).await?,
+                Err(error) => self.retry(&mut tries, error).await?,
             }
         }
     }
@@ -274,17 +271,17 @@ impl Task {
 
     /// Deletes the media object of this upload, as often as that has to be tried.
     async fn delete_object(&mut self) -> Result<(), End> {
-        let (mut failures, since) = (0, Instant::now());
+        let (mut tries, since) = (Tries::begin(), Instant::now());
         loop {
-            let permit = self.permit().await?;
+            let permit = self.permit(CallClass::Write).await?;
             let removed = need::since(since, self.remove_object()).await;
             drop(permit);
             match removed {
                 Ok(()) => {
-                    self.came_through(Way::Calls);
+                    self.came_through(CallClass::Write);
                     return Ok(());
                 }
-                Err(error) => self.retry(&mut failures, not_started_over(error)).await?,
+                Err(error) => self.retry(&mut tries, not_started_over(error)).await?,
             }
         }
     }

@@ -15,11 +15,12 @@ use super::{
 };
 use crate::{
     engine::{
+        hosts::Did,
         protocol::UploadId,
         record::{Begun, RunChange, Step, StepWait},
-        retry::{Verdict, Way, judge},
+        retry::{Tried, Verdict, judge},
     },
-    error::{Error, Result},
+    error::{CallClass, Endpoint, Error, Kind, Result},
     fault_point::fault_point,
     identity::Identity,
     ids::ObjectId,
@@ -54,6 +55,8 @@ pub struct Task {
     pub is_taken_over: bool,
     /// Objects that its file was compared with, and whether the bytes are the same.
     pub compared: Vec<(ObjectId, bool)>,
+    /// The host that its parts go to, as far as that is known.
+    pub parts_host: Option<Arc<str>>,
     /// What all tasks share.
     pub shared: Arc<Shared>,
     /// What it plans and retries by.
@@ -126,13 +129,13 @@ impl Task {
         }
     }
 
-    /// A permit for calls to the API: granted when the API may be called.
+    /// A permit for calls to the API, of this class at most: granted when the API may be called so.
     ///
     /// # Errors
     /// [`End::Stopped`].
-    pub(super) async fn permit(&mut self) -> Result<Permit, End> {
+    pub(super) async fn permit(&mut self, class: CallClass) -> Result<Permit, End> {
         self.read_orders()?;
-        let mut granted = self.want(Need::Call);
+        let mut granted = self.want(Need::Call(class));
         loop {
             tokio::select! {
                 biased;
@@ -148,7 +151,11 @@ impl Task {
     /// Asks for a permit.
     pub(super) fn want(&self, need: Need) -> oneshot::Receiver<Grant> {
         let (grant, granted) = oneshot::channel();
-        self.tell(Told::Wants(Want { need, grant }));
+        self.tell(Told::Wants(Want {
+            need,
+            parts_host: self.parts_host.clone(),
+            grant,
+        }));
         granted
     }
 
@@ -218,31 +225,51 @@ impl Task {
         self.stop == Some(Stop::Removed)
     }
 
-    /// The account answered well.
-    pub(super) fn came_through(&self, way: Way) {
-        self.tell(Told::CameThrough(way));
+    /// Where a class of call goes, as far as that is known.
+    fn endpoint(&self, class: CallClass) -> Endpoint {
+        let parts = self.parts_host.clone();
+        let parts = parts.filter(|_| class == CallClass::Part);
+        let host = parts.unwrap_or_else(|| self.shared.account.host());
+        Endpoint {
+            host: Box::from(&*host),
+            class,
+        }
     }
 
-    /// A step failed: returns when it is to be retried. `failures` counts its failures so far; a host
-    /// that can't be reached, or is busy, leaves the count as it is.
+    /// A host answered this class of call well.
+    pub(super) fn came_through(&self, class: CallClass) {
+        self.did_well(&self.endpoint(class));
+    }
+
+    fn did_well(&self, endpoint: &Endpoint) {
+        let host = Arc::from(&*endpoint.host);
+        let mut hosts = self.shared.hosts();
+        hosts.did_well(&host, endpoint.class, Instant::now());
+    }
+
+    /// A step failed: returns when it is to be retried.
     ///
     /// # Errors
     /// [`End::Failed`] where it is not retried, [`End::Stopped`].
-    pub(super) async fn retry(&mut self, failures: &mut u32, error: Error) -> Result<(), End> {
+    pub(super) async fn retry(&mut self, tries: &mut Tries, error: Error) -> Result<(), End> {
         fault_point("step-failed");
-        let attempt = *failures + 1;
-        let (verdict, now) = self.failed(None, attempt, &error, Way::Calls);
-        if error.kind.counted() {
-            *failures = attempt;
-        }
+        let error = self.explain(error).await;
+        let (verdict, error) = self.failed(None, tries, error, CallClass::Call);
+        let now = Instant::now();
         let until = match verdict {
             // No step has a kind of error that means that it was done before.
             Verdict::Ask | Verdict::EndUpload | Verdict::Done => return Err(End::Failed(error)),
-            Verdict::At(at) => at,
+            Verdict::At(at) | Verdict::Uncounted(at) => at,
             // A permit is granted when the host may be asked again.
             Verdict::WhenOpen | Verdict::EndAll => now,
         };
         self.wait(StepWait { until, error }).await
+    }
+
+    /// What an error means ([`super::KeyCheck`]).
+    pub(super) async fn explain(&self, error: Error) -> Error {
+        let Shared { key, account, .. } = &*self.shared;
+        key.explain(&**account, error).await
     }
 
     /// Waits before a step is tried again.
@@ -255,26 +282,66 @@ impl Task {
         self.sleep(until).await
     }
 
-    /// Something failed: decides what follows, and tells it.
+    /// Something failed that went out as this class of call: decides what follows, and tells it.
+    /// Returns the error with the host where it is that one's failure.
     pub(super) fn failed(
         &mut self,
         part: Option<PartNumber>,
-        attempt: u32,
-        error: &Error,
-        way: Way,
-    ) -> (Verdict, Instant) {
+        tries: &mut Tries,
+        error: Error,
+        class: CallClass,
+    ) -> (Verdict, Error) {
         let now = Instant::now();
-        let (retries, random) = (self.conditions.retries, self.random.f64());
-        let backoff = &self.shared.timing.backoff;
-        let verdict = judge(error, attempt, retries, backoff, now, random);
+        let mut error = error;
+        if error.is_of_host() || error.kind == Kind::Throttled {
+            error.endpoint.get_or_insert_with(|| self.endpoint(class));
+        } else if let Some(endpoint) = &error.endpoint {
+            // Any other answer is one.
+            self.did_well(endpoint);
+        }
+        let host = match error.endpoint.as_ref().filter(|_| error.is_of_host()) {
+            Some(endpoint) => self.shared.hosts().did(&endpoint.host, tries.last, now),
+            None => Did::Well,
+        };
+        let attempt = tries.failures + 1;
+        let tried = Tried {
+            failures: attempt,
+            retries: self.conditions.retries,
+            host,
+            now,
+            random: self.random.f64(),
+        };
+        let verdict = judge(&error, tried, &self.shared.timing.backoff);
+        tries.last = now;
+        if verdict.counts() && error.kind.counted() {
+            tries.failures = attempt;
+        }
         self.tell(Told::Failed(Failure {
             part,
             attempt,
             error: error.clone(),
-            way,
             verdict: verdict.clone(),
             now,
         }));
-        (verdict, now)
+        (verdict, error)
+    }
+}
+
+/// The tries of a part or a step that failed so far.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tries {
+    /// How many counted.
+    pub(super) failures: u32,
+    /// When the last one failed, else when the first one began.
+    pub(super) last: Instant,
+}
+
+impl Tries {
+    /// The first one begins now.
+    pub(super) fn begin() -> Self {
+        Self {
+            failures: 0,
+            last: Instant::now(),
+        }
     }
 }

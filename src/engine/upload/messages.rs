@@ -13,9 +13,9 @@ use crate::{
     engine::{
         protocol::UploadId,
         record::{NextPart, RunChange},
-        retry::{Verdict, Way},
+        retry::Verdict,
     },
-    error::{Error, Result},
+    error::{CallClass, Error, Result},
     identity::Identity,
     ids::{Claim, MediaId, ObjectId},
     ledger::{InUse, Uploaded, Wait},
@@ -45,7 +45,7 @@ pub enum Told {
     /// It asks for a permit.
     Wants(Want),
     /// It gave a permit back; for a part: of this one, if it was sent.
-    Returned(Need, Option<PartNumber>),
+    Returned(Leave, Option<PartNumber>),
     /// Its record changes, and so does the session file.
     Changed(Vec<Change>),
     /// It waits until all changes of its record are on disk. Dropped where the upload was removed.
@@ -63,8 +63,6 @@ pub enum Told {
     Sends(Sending),
     /// A part arrived.
     Arrived(NextPart, PartReceipt),
-    /// The host behind this answered well.
-    CameThrough(Way),
     /// A request failed.
     Failed(Failure),
     /// An object may be left at the account for an upload that was removed.
@@ -76,8 +74,8 @@ pub enum Told {
 /// What a permit is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// Calls to the API.
-    Call,
+    /// Calls to the API, of this class at most.
+    Call(CallClass),
     /// A part in flight.
     Part {
         /// Whether the API has to answer first: where the part goes is not known.
@@ -85,11 +83,22 @@ pub enum Need {
     },
 }
 
+/// What was permitted, and where it goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leave {
+    /// What it is for.
+    pub need: Need,
+    /// The host that it goes to.
+    pub host: Arc<str>,
+}
+
 /// A permit that a task waits for.
 #[derive(Debug)]
 pub struct Want {
     /// What it is for.
     pub need: Need,
+    /// The host that the parts of the upload go to, as far as that is known.
+    pub parts_host: Option<Arc<str>>,
     /// Who waits for it.
     pub grant: oneshot::Sender<Grant>,
 }
@@ -107,7 +116,7 @@ pub struct Grant {
 #[derive(Debug)]
 pub struct Permit {
     upload: UploadId,
-    need: Need,
+    leave: Leave,
     part: Option<PartNumber>,
     told: mpsc::UnboundedSender<Message>,
 }
@@ -115,10 +124,10 @@ pub struct Permit {
 impl Permit {
     /// A permit whose end is told here.
     #[must_use]
-    pub fn new(upload: UploadId, need: Need, told: mpsc::UnboundedSender<Message>) -> Self {
+    pub fn new(upload: UploadId, leave: Leave, told: mpsc::UnboundedSender<Message>) -> Self {
         Self {
             upload,
-            need,
+            leave,
             part: None,
             told,
         }
@@ -135,7 +144,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         // Without an actor nobody counts them.
-        let returned = Told::Returned(self.need, self.part);
+        let returned = Told::Returned(self.leave.clone(), self.part);
         let _ = self.told.send(Message::Upload(self.upload, returned));
     }
 }
@@ -195,10 +204,8 @@ pub struct Failure {
     pub part: Option<PartNumber>,
     /// Which attempt it was.
     pub attempt: u32,
-    /// Why.
+    /// Why, with the host where it is that one's failure.
     pub error: Error,
-    /// Which way it went, where the error names no endpoint.
-    pub way: Way,
     /// What follows.
     pub verdict: Verdict,
     /// When it failed.

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{
-    CONFLICT_ASKED_AGAIN, End, Next, Opened, Source, Task,
+    CONFLICT_ASKED_AGAIN, End, Next, Opened, Source, Task, Tries,
     messages::{Grant, Need, Permit, Sending, Stop, Told},
     part::{NotSent, PartJob, Sent, send},
 };
@@ -19,10 +19,10 @@ use crate::{
     destination::PartReceipt,
     engine::{
         record::{NextPart, RunChange, Sequence, Step, Trouble},
-        retry::{Verdict, Way},
+        retry::Verdict,
         timing::until,
     },
-    error::{Error, Kind, Result},
+    error::{CallClass, Error, Kind, Result},
     fault_point::fault_point,
     session::Change,
 };
@@ -34,6 +34,8 @@ type Landed = (Result<Sent, NotSent>, Permit);
 struct InFlight {
     part: NextPart,
     length: u64,
+    /// When it failed last, else when it began.
+    since: Instant,
     progress: Arc<Progress>,
     /// Whether it was to find out whether the API answers again.
     asks_api: bool,
@@ -92,6 +94,7 @@ impl Task {
         opened: &mut Opened,
         source: &mut Source,
     ) -> Result<Next, End> {
+        self.parts_host = opened.remote.parts_host();
         self.tell(Told::Ready(opened.limits.clone()));
         self.step(Step::Sending);
         let mut flights = Flights::default();
@@ -186,6 +189,8 @@ impl Task {
             return;
         };
         let length = plan.part(next.number).map_or(0, |part| part.length);
+        let failed = self.record.troubled.get(&next.number);
+        let since = failed.map_or_else(Instant::now, |failed| failed.failed_at);
         let progress = Arc::<Progress>::default();
         self.record.note(&RunChange::Starts(next));
         self.tell(Told::Sends(Sending {
@@ -213,6 +218,7 @@ impl Task {
         let in_flight = InFlight {
             part: next,
             length,
+            since,
             progress,
             asks_api,
         };
@@ -229,6 +235,7 @@ impl Task {
         let Some((part, landed)) = flights.take(landed) else {
             return Ok(());
         };
+        self.parts_host = opened.remote.parts_host();
         let Some((result, permit)) = landed else {
             self.cancelled(&part);
             return Ok(());
@@ -250,8 +257,10 @@ impl Task {
                 Ok(())
             }
             Err(NotSent::Unprepared(error)) => {
-                flights.asks_api |= !error.kind.counted();
-                self.part_failed(opened, &part, false, error, Way::Calls)
+                let error = self.explain(error).await;
+                let verdict = self.part_failed(opened, &part, false, error, CallClass::Call);
+                flights.asks_api |= matches!(verdict, Ok(Verdict::WhenOpen));
+                verdict.map(drop)
             }
             Err(NotSent::Failed(error)) if error.kind == Kind::Conflict => {
                 self.part_conflicts(flights, part.part, error);
@@ -259,8 +268,10 @@ impl Task {
             }
             Err(NotSent::Failed(error)) => {
                 fault_point("part-failed");
+                let error = self.explain(error).await;
                 let all_taken = part.all_taken();
-                self.part_failed(opened, &part, all_taken, error, Way::Parts)
+                let verdict = self.part_failed(opened, &part, all_taken, error, CallClass::Part);
+                verdict.map(drop)
             }
         };
         // The actor knows by now what became of the part: till then it is shown as in flight.
@@ -285,7 +296,7 @@ impl Task {
 
     /// Records that a part arrived. Returns whether it came with a new ticket.
     fn record_arrived(&mut self, part: NextPart, sent: Sent) -> bool {
-        self.came_through(Way::Parts);
+        self.came_through(CallClass::Part);
         if sent.verified {
             self.note(RunChange::Verified(vec![part.number]));
         }
@@ -311,21 +322,22 @@ impl Task {
         let trouble = Trouble {
             attempts: part.attempt.saturating_sub(1),
             error: wait.error,
+            failed_at: Instant::now(),
             retry_at: Some(wait.until),
             ask: true,
         };
         self.note(RunChange::Fails(part.number, trouble));
     }
 
-    /// A part failed: it is retried, or waits for the person, or ends its upload.
+    /// A part failed: it is retried, or waits for the person, or ends its upload. Returns which.
     fn part_failed(
         &mut self,
         opened: &Opened,
         part: &InFlight,
         all_taken: bool,
         error: Error,
-        way: Way,
-    ) -> Result<(), End> {
+        class: CallClass,
+    ) -> Result<Verdict, End> {
         let NextPart {
             number,
             attempt,
@@ -338,24 +350,24 @@ impl Task {
         let ordered = opened.sequence == Sequence::Ordered;
         let maybe_there = (all_taken && unsure) || ask;
         let ask = ordered || (maybe_there && error.kind != Kind::Corrupt);
-        let (verdict, now) = self.failed(Some(number), attempt, &error, way);
-        // A host that can't be reached or is busy says nothing about the part: such an attempt is not
-        // counted, and takes nothing from the count of those before it.
-        let attempts = if error.kind.counted() {
-            attempt
-        } else {
-            attempt.saturating_sub(1)
+        let mut tries = Tries {
+            failures: attempt.saturating_sub(1),
+            last: part.since,
         };
+        let (verdict, error) = self.failed(Some(number), &mut tries, error, class);
         let trouble = |retry_at| Trouble {
-            attempts,
+            attempts: tries.failures,
             error: error.clone(),
+            failed_at: tries.last,
             retry_at,
             ask,
         };
-        match verdict {
+        match &verdict {
             Verdict::Done => self.keep(vec![Change::Part(number, PartReceipt::default())]),
-            Verdict::WhenOpen => self.note(RunChange::Fails(number, trouble(Some(now)))),
-            Verdict::At(at) => self.note(RunChange::Fails(number, trouble(Some(at)))),
+            Verdict::WhenOpen => self.note(RunChange::Fails(number, trouble(Some(tries.last)))),
+            Verdict::At(at) | Verdict::Uncounted(at) => {
+                self.note(RunChange::Fails(number, trouble(Some(*at))));
+            }
             Verdict::Ask => self.note(RunChange::Fails(number, trouble(None))),
             Verdict::EndAll => self.note(RunChange::Interrupted(number, None)),
             Verdict::EndUpload => {
@@ -363,7 +375,7 @@ impl Task {
                 return Err(End::Failed(error));
             }
         }
-        Ok(())
+        Ok(verdict)
     }
 
     /// Cancels all parts in flight. Those that arrived at the last moment count.
@@ -387,6 +399,7 @@ impl Task {
         let trouble = part.all_taken().then(|| Trouble {
             attempts: part.part.attempt.saturating_sub(1),
             error: Error::new(Kind::Broken, "it was cancelled before the answer came"),
+            failed_at: Instant::now(),
             retry_at: Some(Instant::now()),
             ask: true,
         });

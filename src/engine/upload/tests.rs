@@ -50,6 +50,9 @@ impl Account for Has {
     fn id(&self) -> &AccountId {
         unimplemented!()
     }
+    fn host(&self) -> Arc<str> {
+        unimplemented!()
+    }
     fn describe(&self) -> String {
         unimplemented!()
     }

@@ -71,12 +71,9 @@ fn world() -> impl Strategy<Value = World> {
             summary.history = vec![rate, bytes, 0];
             summary.limited_by = match limit {
                 0 => LimitedBy::Idle,
-                1 => LimitedBy::Offline {
-                    why: words.clone(),
-                    left_ms: bytes,
-                },
-                2 => LimitedBy::Destination {
-                    why: words.clone(),
+                1 => LimitedBy::Waits,
+                2 => LimitedBy::CallBudget {
+                    budget: words.clone(),
                     left_ms: rate,
                 },
                 _ => LimitedBy::Line,

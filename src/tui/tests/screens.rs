@@ -7,7 +7,7 @@ use ratatui::style::{Color, Modifier};
 
 use super::{Screen, fake::World, find};
 use crate::{
-    engine::protocol::{LimitedBy, Phase, Row, State, Walk},
+    engine::protocol::{Awaited, LimitedBy, Phase, Row, State, Wait, Walk},
     tui::{
         Detach,
         app::{Dialog, Listing},
@@ -340,22 +340,59 @@ fn what_could_not_be_read_is_no_good_end() {
 }
 
 #[test]
+fn what_is_waited_for_is_named_with_since_when_and_when_it_is_tried_again() {
+    let mut screen = busy(160, 40);
+    let now = jiff::Timestamp::now();
+    let since = crate::format::since(now, now);
+    for (what, retry_in_ms, words) in [
+        (
+            Awaited::Host("api.example".into()),
+            Some(11_200),
+            format!(
+                "waiting for api.example since {since}, next try in 12s, R tries now: no route"
+            ),
+        ),
+        (
+            Awaited::Disk("/mnt/tape".into()),
+            None,
+            format!("waiting for the disk at /mnt/tape since {since}, trying now: no route"),
+        ),
+        (
+            Awaited::Folder("/media/disk".into()),
+            None,
+            format!("waiting for /media/disk since {since}, trying now: no route"),
+        ),
+    ] {
+        // Whatever else holds the rest back.
+        for limit in [LimitedBy::Waits, LimitedBy::Line, LimitedBy::Files] {
+            screen.world.summary.limited_by = limit;
+            screen.world.summary.waits = vec![Wait {
+                what: what.clone(),
+                since: now,
+                retry_in_ms,
+                why: "no route\u{1b}[2J".into(),
+            }];
+            screen.told();
+            assert!(screen.text().contains(&words), "{}", screen.text());
+        }
+    }
+    let first = screen.world.summary.waits[0].clone();
+    screen.world.summary.waits = vec![first.clone(), first.clone(), first];
+    screen.told();
+    let text = screen.text();
+    assert!(text.contains("(and for 2 more), trying now"), "{text}");
+}
+
+#[test]
 fn what_holds_the_speed_back_is_told_in_words() {
     let mut screen = busy(120, 40);
     for (limit, words) in [
         (
-            LimitedBy::Destination {
-                why: "60 API calls a minute".into(),
+            LimitedBy::CallBudget {
+                budget: "60 API calls a minute".into(),
                 left_ms: 11_200,
             },
-            "destination asks to wait 12s: 60 API calls a minute",
-        ),
-        (
-            LimitedBy::Offline {
-                why: "no route\u{1b}[2J".into(),
-                left_ms: 12_000,
-            },
-            "next try in 12s, R tries now: no route",
+            "held at 60 API calls a minute, next call in 12s",
         ),
         (LimitedBy::Disk, "limited by the disk"),
         (LimitedBy::Bandwidth, "held at unlimited"),
@@ -377,19 +414,23 @@ fn what_holds_the_speed_back_is_told_in_words() {
 fn what_is_wrong_takes_the_room_of_the_history_and_half_a_word_of_a_reason_is_left_out() {
     let mut screen = busy(80, 24);
     let line = |screen: &Screen| screen.text().lines().nth(2).unwrap().to_owned();
-    let wait = |why: &str| LimitedBy::Destination {
-        why: why.to_owned(),
-        left_ms: 11_200,
+    let wait = |why: &str| {
+        vec![Wait {
+            what: Awaited::Host("api.example".to_owned()),
+            since: "2026-11-29T03:12:00Z".parse().unwrap(),
+            retry_in_ms: None,
+            why: why.to_owned(),
+        }]
     };
-    screen.world.summary.limited_by = wait("slow down");
+    screen.world.summary.waits = wait("503");
     screen.told();
     let told = line(&screen);
-    assert!(told.contains("wait 12s: slow down "), "{told}");
+    assert!(told.contains(", trying now: 503"), "{told}");
     assert!(!told.contains('▇') && !told.contains('█'), "{told}");
-    screen.world.summary.limited_by = wait("60 API calls a minute");
+    screen.world.summary.waits = wait("the connection broke to api.example");
     screen.told();
     let told = line(&screen);
-    assert!(told.contains("asks to wait 12s  "), "{told}");
+    assert!(told.contains(", trying now  "), "{told}");
     assert!(!told.contains('…'), "{told}");
 }
 

@@ -275,7 +275,6 @@ pub(super) fn says(app: &App) -> (String, ratatui::style::Style) {
         );
         return (words, theme.text);
     }
-    let seconds = |left_ms: u64| format::duration(left_ms.div_ceil(1000));
     match &summary.limited_by {
         _ if summary.counts.total() == 0 => ("nothing is queued".to_owned(), theme.dim),
         LimitedBy::Halted { why } => {
@@ -284,7 +283,17 @@ pub(super) fn says(app: &App) -> (String, ratatui::style::Style) {
             (join(&words, why), theme.bad)
         }
         _ if summary.phase == Phase::Settled => end(app),
-        LimitedBy::Idle => idle(app),
+        LimitedBy::Paused => ("everything is paused".to_owned(), theme.warn),
+        limit => waits(app).unwrap_or_else(|| limited(app, limit)),
+    }
+}
+
+/// What holds the speed back, in words.
+fn limited(app: &App, limit: &LimitedBy) -> (String, ratatui::style::Style) {
+    let (summary, theme) = (&app.summary, &app.theme);
+    let seconds = |left_ms: u64| format::duration(left_ms.div_ceil(1000));
+    match limit {
+        LimitedBy::Idle | LimitedBy::Waits | LimitedBy::Halted { .. } => idle(app),
         LimitedBy::Line => ("limited by the line".to_owned(), theme.dim),
         LimitedBy::Stalled { for_ms } => (
             format!("nothing has moved for {}", format::duration(for_ms / 1000)),
@@ -298,19 +307,38 @@ pub(super) fn says(app: &App) -> (String, ratatui::style::Style) {
         LimitedBy::Bandwidth => (held_at(summary), theme.dim),
         LimitedBy::Paused => ("everything is paused".to_owned(), theme.warn),
         LimitedBy::Disk => ("limited by the disk".to_owned(), theme.warn),
-        LimitedBy::Destination { why, left_ms } => (
-            join(
-                &format!("destination asks to wait {}", seconds(*left_ms)),
-                why,
-            ),
-            theme.warn,
-        ),
-        LimitedBy::Offline { why, left_ms } => {
-            let (left, now) = (seconds(*left_ms), app.key(Action::RetryAll));
-            let words = format!("next try in {left}, {now} tries now");
-            (join(&words, why), theme.bad)
+        LimitedBy::CallBudget { budget, left_ms } => {
+            let left = seconds(*left_ms);
+            let words = format!("held at {}, next call in {left}", printable(budget));
+            (words, theme.warn)
         }
     }
+}
+
+/// What does not answer, where something waits for it; how many more of them there are.
+fn waits(app: &App) -> Option<(String, ratatui::style::Style)> {
+    let summary = &app.summary;
+    let (first, more) = summary.waits.split_first()?;
+    if summary.phase == Phase::Settled {
+        return None;
+    }
+    let again = match first.retry_in_ms {
+        Some(_) => format!(
+            "{}, {} tries now",
+            first.next_try(),
+            app.key(Action::RetryAll)
+        ),
+        None => first.next_try(),
+    };
+    let words = printable(&first.words(jiff::Timestamp::now()));
+    let more = match more.len() {
+        0 => String::new(),
+        count => format!(" (and for {count} more)"),
+    };
+    Some((
+        join(&format!("{words}{more}, {again}"), &first.why),
+        app.theme.bad,
+    ))
 }
 
 /// The cap, and by whose word it is that.

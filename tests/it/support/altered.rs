@@ -30,6 +30,7 @@ pub(crate) struct Altered {
     within: Arc<dyn Account>,
     puts: Arc<AtomicU32>,
     instead: Instead,
+    parts_at: Option<&'static str>,
 }
 
 impl Altered {
@@ -41,6 +42,15 @@ impl Altered {
             within,
             puts: Arc::default(),
             instead: Arc::new(instead),
+            parts_at: None,
+        }
+    }
+
+    /// The same with parts that go to a host of their own.
+    pub(crate) fn with_parts_at(self, host: &'static str) -> Self {
+        Self {
+            parts_at: Some(host),
+            ..self
         }
     }
 
@@ -73,8 +83,8 @@ impl Account for Altered {
     fn limits(&self) -> &Limits {
         self.within.limits()
     }
-    fn parts_go_elsewhere(&self) -> bool {
-        self.within.parts_go_elsewhere()
+    fn host(&self) -> Arc<str> {
+        self.within.host()
     }
     fn rate_limit_wait(&self) -> Option<RateLimitWait> {
         self.within.rate_limit_wait()
@@ -99,6 +109,7 @@ impl Account for Altered {
             within: self.within.open(ticket)?,
             puts: Arc::clone(&self.puts),
             instead: Arc::clone(&self.instead),
+            parts_at: self.parts_at,
         }))
     }
 }
@@ -107,6 +118,7 @@ struct AlteredUpload {
     within: Box<dyn RemoteUpload>,
     puts: Arc<AtomicU32>,
     instead: Instead,
+    parts_at: Option<&'static str>,
 }
 
 impl fmt::Debug for AlteredUpload {
@@ -119,6 +131,10 @@ impl fmt::Debug for AlteredUpload {
 impl RemoteUpload for AlteredUpload {
     fn limits(&self) -> Limits {
         self.within.limits()
+    }
+    fn parts_host(&self) -> Option<Arc<str>> {
+        let own = self.parts_at.map(Arc::from);
+        own.or_else(|| self.within.parts_host())
     }
     async fn prepare(&self, plan: &PartPlan, part: Part) -> Result<Target> {
         self.within.prepare(plan, part).await

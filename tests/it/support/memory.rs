@@ -33,7 +33,7 @@ use reelhaul::{
     error::{Error, Kind, Result},
     ids::{AccountId, MediaId},
     plan::{Part, PartNumber, PartPlan},
-    settings::{Concurrency, Settings},
+    settings::{Concurrency, Offline, Settings},
 };
 use serde_json::{Map, Value};
 use tempfile::TempDir;
@@ -352,8 +352,8 @@ impl Account for Memory {
     fn limits(&self) -> &Limits {
         &self.0.limits
     }
-    fn parts_go_elsewhere(&self) -> bool {
-        true
+    fn host(&self) -> Arc<str> {
+        "api.memory".into()
     }
     async fn check(&self) -> Result<String> {
         Ok(self.describe())
@@ -474,6 +474,10 @@ impl RemoteUpload for Remote {
         self.account.0.limits.clone()
     }
 
+    fn parts_host(&self) -> Option<Arc<str>> {
+        Some("parts.memory".into())
+    }
+
     async fn prepare(&self, _: &PartPlan, part: Part) -> Result<Target> {
         self.begin(Step::Prepare(part.number)).await?;
         Ok(Target::Link("memory:".to_owned()))
@@ -581,7 +585,6 @@ fn timing() -> Timing {
             first: Duration::from_secs(1),
             most: Duration::from_secs(2),
         },
-        offline: YEAR,
         ..Timing::default()
     }
 }
@@ -597,6 +600,7 @@ impl Run {
         let home = tempfile::tempdir().unwrap();
         let settings = Settings {
             parts_in_flight: Concurrency::Fixed(parts),
+            offline: Offline::For(YEAR),
             ..Settings::default()
         };
         let session = home.path().join("it.toml");
