@@ -5,7 +5,7 @@ mod actor;
 pub mod clock;
 pub mod flights;
 pub mod folders;
-pub mod hosts;
+pub mod gates;
 mod incidents;
 pub mod order;
 pub mod protocol;

@@ -48,6 +48,11 @@ pub enum Kind {
     Certificate,
     /// The file can't be read.
     Local,
+    /// The disk that the file is on does not answer, or is away. Tried again when it answers, and not
+    /// counted unless it answers others.
+    Disk,
+    /// The disk took so long that the connection was closed meanwhile. Tried again, not counted.
+    Late,
     /// The file is no longer the one that was begun.
     Changed,
     /// The state folder can't be written; the session can't promise anything.
@@ -60,10 +65,12 @@ impl Kind {
     /// Whether the engine tries again by itself.
     #[must_use]
     pub fn retried(self) -> bool {
-        use Kind::{Broken, Conflict, Corrupt, LinkExpired, Offline, Server, Throttled};
+        use Kind::{
+            Broken, Conflict, Corrupt, Disk, Late, LinkExpired, Offline, Server, Throttled,
+        };
         matches!(
             self,
-            Offline | Broken | Server | Throttled | Corrupt | Conflict | LinkExpired
+            Disk | Late | Offline | Broken | Server | Throttled | Corrupt | Conflict | LinkExpired
         )
     }
 
@@ -71,15 +78,19 @@ impl Kind {
     /// that asks to wait say nothing about the part.
     #[must_use]
     pub fn counted(self) -> bool {
-        use Kind::{Broken, Conflict, Corrupt, LinkExpired, Server};
-        matches!(self, Broken | Server | Corrupt | Conflict | LinkExpired)
+        use Kind::{Broken, Conflict, Corrupt, Disk, LinkExpired, Server};
+        matches!(
+            self,
+            Disk | Broken | Server | Corrupt | Conflict | LinkExpired
+        )
     }
 
     /// What the person can do, as one short sentence; empty when there is nothing to do but wait.
     #[must_use]
     pub fn next_step(self) -> &'static str {
         match self {
-            Kind::Offline | Kind::Throttled | Kind::AlreadySent => "",
+            Kind::Offline | Kind::Throttled | Kind::AlreadySent | Kind::Late => "",
+            Kind::Disk => "resume the session when the disk is back",
             Kind::Broken | Kind::Server | Kind::Corrupt | Kind::Conflict | Kind::LinkExpired => {
                 "retry it when the destination is well again"
             }
@@ -198,7 +209,30 @@ impl Error {
     /// An error of reading a local file.
     #[must_use]
     pub fn local(doing: &str, error: &std::io::Error) -> Self {
-        Self::new(Kind::Local, format!("{doing}: {error}"))
+        Self::new(kind_of(error), format!("{doing}: {error}"))
+    }
+}
+
+/// Whether reading failed for the file's sake, or for that of the disk below it.
+fn kind_of(error: &std::io::Error) -> Kind {
+    use rustix::io::Errno;
+    match Errno::from_io_error(error) {
+        Some(
+            Errno::IO
+            | Errno::STALE
+            | Errno::NOTCONN
+            | Errno::TIMEDOUT
+            | Errno::NODEV
+            | Errno::NXIO
+            | Errno::HOSTDOWN
+            | Errno::HOSTUNREACH
+            | Errno::NETUNREACH
+            | Errno::NETDOWN
+            | Errno::CONNREFUSED
+            | Errno::CONNRESET
+            | Errno::CONNABORTED,
+        ) => Kind::Disk,
+        _ => Kind::Local,
     }
 }
 

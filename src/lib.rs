@@ -9,6 +9,7 @@
 //! | [`ids`], [`state`] | what uploads, media objects and accounts are known by; where an upload stands |
 //! | [`settings`] | what can be tuned while it runs |
 //! | [`add_paths`] | what a scan is asked for |
+//! | [`awaited`], [`mounts`] | what uploads may wait for; where disks are mounted |
 //! | [`plan`] | how a file is cut into parts |
 //! | [`identity`] | whether a file is still the one that was begun |
 //! | [`path`], [`format`](mod@format), [`metadata`] | paths as text and back; numbers and names for people; path → title and media type |
@@ -60,6 +61,7 @@
 
 pub mod add_paths;
 pub mod attach;
+pub mod awaited;
 pub mod body;
 pub mod cli;
 pub mod config;
@@ -80,6 +82,7 @@ pub mod ledger;
 pub mod limiter;
 pub mod machine;
 pub mod metadata;
+pub mod mounts;
 pub mod outlet;
 pub mod path;
 pub mod plan;

@@ -10,6 +10,7 @@ mod mass;
 mod polls;
 mod saving;
 mod show;
+mod sources;
 mod tail;
 mod tasks;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use self::{
     cap::Scheduled,
     claims::Claims,
     mass::Masses,
+    sources::Sources,
     tail::Tail,
     tasks::{Handle as TaskHandle, Permits},
     walks::Walks,
@@ -120,6 +122,8 @@ pub(super) struct Actor {
     refusals: Refusals,
     /// Files that failed and are tried again when the others have gone out.
     tail: Tail,
+    /// The disks and folders that files are read from.
+    sources: Sources,
     /// Why nothing more is begun until the person has done something.
     halted: Option<Error>,
     /// Whether a person paused everything: what is added meanwhile is part of that.
@@ -193,7 +197,7 @@ impl Actor {
                 cap: BandwidthLimiter::new(settings.bandwidth),
                 ledger,
                 is_deep,
-                hosts: Mutex::default(),
+                gates: Mutex::default(),
                 key: KeyCheck::default(),
             }),
             timing,
@@ -219,6 +223,7 @@ impl Actor {
             },
             refusals: Refusals::default(),
             tail: Tail::default(),
+            sources: Sources::default(),
             halted: None,
             holding: false,
             stopping: None,
@@ -241,6 +246,7 @@ impl Actor {
             random: fastrand::Rng::new(),
             published: Summary::default(),
         };
+        actor.read_mounts();
         actor.keep_to_schedule();
         actor.find_processing();
         actor.tell_what_failed_before();

@@ -48,6 +48,7 @@ use link::Tries;
 pub use messages::{
     Conditions, End, Failure, Grant, Leave, Message, Need, Order, Permit, Sending, Stop, Told, Want,
 };
+pub use part::SLOW;
 
 use self::{
     claim::same_bytes,
@@ -56,11 +57,12 @@ use self::{
     file::read_identity,
 };
 use super::{
-    hosts::Hosts,
+    gates::Gates,
     record::{RunChange, Sequence, Step, StepWait},
     timing::Timing,
 };
 use crate::{
+    awaited::Awaited,
     body::Reading,
     destination::{Account, Completed, Limits, PartReceipt, RemoteUpload, Ticket, conflict, need},
     error::{CallClass, Error, Kind},
@@ -95,16 +97,22 @@ pub struct Shared {
     pub ledger: Arc<dyn Ledger>,
     /// Whether all bytes of a file decide whether it is uploaded already.
     pub is_deep: bool,
-    /// How the hosts do that things go to.
-    pub hosts: Mutex<Hosts>,
+    /// How the hosts and disks do that are needed.
+    pub gates: Mutex<Gates>,
     /// Whether the key is good.
     pub key: KeyCheck,
 }
 
 impl Shared {
-    /// How the hosts do, for a moment.
-    pub fn hosts(&self) -> MutexGuard<'_, Hosts> {
-        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The account's API, which may be waited for.
+    #[must_use]
+    pub fn api(&self) -> Awaited {
+        Awaited::host(&self.account.host())
+    }
+
+    /// How hosts and disks do, for a moment.
+    pub fn gates(&self) -> MutexGuard<'_, Gates> {
+        self.gates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

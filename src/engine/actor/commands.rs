@@ -105,12 +105,13 @@ impl Actor {
     pub(super) fn go_on(&mut self) {
         self.halted = None;
         self.refusals.clear();
-        self.shared.hosts().open(Instant::now());
+        self.shared.gates().open(Instant::now());
     }
 
     pub(super) fn release(&mut self, id: UploadId) {
         let completed = self.is_processing(id);
         self.tail.forget(id);
+        self.forget_tries(id);
         self.keep(id, &Change::Released);
         if completed {
             self.process(id);

@@ -490,7 +490,10 @@ async fn a_file_that_waits_says_when_it_is_tried_again_unless_it_waits_for_more(
         wait: Some(Duration::from_mins(10)),
         ..Error::new(Kind::Throttled, "answered 429")
     };
-    actor.close_gate(&slow, Instant::now());
+    let api = actor.shared.api();
+    actor
+        .close_gate(&api, CallClass::Write, &slow, Instant::now())
+        .unwrap();
     assert_eq!(
         note(&mut actor),
         "answered 500",

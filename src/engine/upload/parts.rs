@@ -15,6 +15,7 @@ use super::{
     part::{NotSent, PartJob, Sent, send},
 };
 use crate::{
+    awaited::Awaited,
     body::Progress,
     destination::PartReceipt,
     engine::{
@@ -94,7 +95,7 @@ impl Task {
         opened: &mut Opened,
         source: &mut Source,
     ) -> Result<Next, End> {
-        self.parts_host = opened.remote.parts_host();
+        self.parts_host = opened.remote.parts_host().map(|host| Awaited::host(&host));
         self.tell(Told::Ready(opened.limits.clone()));
         self.step(Step::Sending);
         let mut flights = Flights::default();
@@ -235,7 +236,7 @@ impl Task {
         let Some((part, landed)) = flights.take(landed) else {
             return Ok(());
         };
-        self.parts_host = opened.remote.parts_host();
+        self.parts_host = opened.remote.parts_host().map(|host| Awaited::host(&host));
         let Some((result, permit)) = landed else {
             self.cancelled(&part);
             return Ok(());
@@ -297,6 +298,7 @@ impl Task {
     /// Records that a part arrived. Returns whether it came with a new ticket.
     fn record_arrived(&mut self, part: NextPart, sent: Sent) -> bool {
         self.came_through(CallClass::Part);
+        self.was_read();
         if sent.verified {
             self.note(RunChange::Verified(vec![part.number]));
         }
@@ -354,7 +356,7 @@ impl Task {
             failures: attempt.saturating_sub(1),
             last: part.since,
         };
-        let (verdict, error) = self.failed(Some(number), &mut tries, error, class);
+        let verdict = self.failed(Some(number), &mut tries, error.clone(), class);
         let trouble = |retry_at| Trouble {
             attempts: tries.failures,
             error: error.clone(),
@@ -420,7 +422,13 @@ impl Task {
                 trouble.error
             )
         };
+        // Its disk did well for others meanwhile: it is this file that can't be read.
+        let kind = match trouble.error.kind {
+            Kind::Disk => Kind::Local,
+            kind => kind,
+        };
         Error {
+            kind,
             message: words,
             ..trouble.error.clone()
         }
