@@ -73,12 +73,19 @@ impl Disk {
 
     /// Runs commands where the disk is seen, with where it is as `$1`.
     pub(crate) fn run(&self, script: &str) {
-        let status = Command::new("nsenter")
+        let status = self.shell(script).status();
+        assert!(status.unwrap().success(), "{script}");
+    }
+
+    /// These commands, to be run where the disk is seen.
+    pub(crate) fn shell(&self, script: &str) -> Command {
+        let mut shell = Command::new("nsenter");
+        shell
             .arg(format!("--mount=/proc/{}/ns/mnt", self.keeper.id()))
             .args(["sh", "-c", script, "sh"])
             .arg(&self.at)
-            .status();
-        assert!(status.unwrap().success(), "{script}");
+            .stdin(Stdio::null());
+        shell
     }
 
     /// Gives the disk this many KiB.
