@@ -2,11 +2,45 @@
 //! holds up nobody but its own files, and what goes on by itself loses nothing and sends nothing twice.
 
 mod away;
+mod chaos;
+mod errors;
+mod hanging;
+mod numbers;
 mod switches;
 
 use std::path::Path;
 
-use crate::support::{Ended, Home, Running, Server, Source, fuse::OddDisk, wait_for};
+use serde_json::json;
+
+use crate::support::{Ended, Home, Mode, Running, Server, Source, fuse::OddDisk, wait_for};
+
+/// How many files are sent: of one alone nothing else says how its disk is.
+const COUNTS: [u64; 2] = [1, 12];
+
+/// A sandbox, and a home whose tree has a disk of switches in this folder. `None`, told loudly, where
+/// that can't be done.
+fn with_disk(at: &str) -> Option<(Server, Home, OddDisk)> {
+    let server = Server::start();
+    let mut home = Home::new(Mode::JwPlayer, &server.url);
+    let disk = OddDisk::mount(&mut home, at)?;
+    Some((server, home, disk))
+}
+
+/// A run of the tree whose first file is held in the middle; the others wait for it. Where there is no
+/// other, its part failed instead, and waits for its second try.
+fn amid_the_first(server: &Server, home: &Home, files: usize) -> Running {
+    let up = ["--files", "1", "--parts", "1"];
+    if files == 1 {
+        server.script(&json!([{ "fault": "reset", "on": "part", "after": 0 }]));
+        let run = home.up(&up);
+        server.wait_until_met("reset");
+        return run;
+    }
+    server.hold_parts();
+    let run = home.up(&up);
+    server.wait_until_held(1);
+    run
+}
 
 /// Small files on a disk of switches.
 fn takes(disk: &OddDisk, count: u64) -> Vec<Source> {

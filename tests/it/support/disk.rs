@@ -124,6 +124,57 @@ impl Drop for Disk {
     }
 }
 
+/// A real disk in a file, which holds what was in its folder before.
+pub(crate) struct Ext4 {
+    disk: Disk,
+    image: PathBuf,
+}
+
+impl Ext4 {
+    /// Moves what is in this folder of the home to a disk, and mounts that there. `None`, told loudly,
+    /// where that can't be done.
+    pub(crate) fn mount(home: &mut Home, at: &str) -> Option<Self> {
+        let folder = home.dir.path().join(at);
+        let store = home.dir.path().join("moved to a disk");
+        fs::rename(&folder, &store).unwrap();
+        fs::create_dir(&folder).unwrap();
+        let image = home.dir.path().join("disk.img");
+        let mount = format!(
+            "truncate -s 64M '{0}' && mkfs.ext4 -q '{0}' && mount -o loop '{0}' \"$1\" && cp -a '{1}/.' \"$1\"",
+            image.display(),
+            store.display()
+        );
+        let disk = Disk::mount(home, at, &mount)?;
+        Some(Self { disk, image })
+    }
+
+    /// Unmounts it: its mount point stays, with nothing in it. Files that are open stay so.
+    pub(crate) fn unmount(&self) {
+        self.disk.run("umount --lazy \"$1\"");
+    }
+
+    /// Mounts it again at the same place.
+    pub(crate) fn remount(&self) {
+        let mount = format!("mount -o loop '{}' \"$1\"", self.image.display());
+        self.disk.run(&mount);
+    }
+
+    /// Gives it another id, while it is not mounted.
+    pub(crate) fn renew_id(&self) {
+        let change = format!(
+            "e2fsck -fp '{0}'; tune2fs -U random '{0}' > /dev/null",
+            self.image.display()
+        );
+        self.disk.run(&change);
+    }
+
+    /// The id that the system gives it where it is mounted.
+    pub(crate) fn id(&self) -> String {
+        let output = self.disk.shell("stat -f -c %i \"$1\"").output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
 /// System calls of a running program on one file, which answer with an error as long as this lives.
 pub(crate) struct Fault(Child);
 

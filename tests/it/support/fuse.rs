@@ -85,9 +85,12 @@ pub(crate) struct Seen {
 /// How a disk is now.
 #[derive(Debug, Default)]
 struct State {
+    mounted: bool,
     rules: Vec<Rule>,
     seen: Vec<Seen>,
     hanging: usize,
+    /// How many calls found a rule.
+    struck: usize,
     /// All that hangs is to end: nobody is interested any more.
     over: bool,
     /// Times of change are told in whole steps of this.
@@ -146,6 +149,9 @@ impl Switches {
         let arrived = Instant::now();
         let mut state = self.state();
         state.seen.push(seen.clone());
+        if state.rules.iter().any(|rule| rule.strikes(&seen)) {
+            state.struck += 1;
+        }
         loop {
             if state.over {
                 return Err(Errno::EIO);
@@ -231,12 +237,20 @@ impl OddDisk {
         let device = OwnedFd::from(device);
         let session = Session::from_fd(server, device, SessionACL::All, Config::default()).unwrap();
         let _: JoinHandle<_> = thread::spawn(move || session.run());
+        self.switches.change(|state| state.mounted = true);
         true
+    }
+
+    /// Whether it is mounted now.
+    pub(crate) fn is_mounted(&self) -> bool {
+        self.switches.state().mounted
     }
 
     /// Unmounts it: its mount point stays. Files that are open stay so, as with `umount --lazy`.
     pub(crate) fn unmount(&self) {
-        self.disk.run("umount --lazy \"$1\"");
+        // Without a look at the disk, which may hang.
+        self.disk.run("umount --lazy --no-canonicalize \"$1\"");
+        self.switches.change(|state| state.mounted = false);
     }
 
     /// What these commands print where the disk is seen; it is where they run.
@@ -312,17 +326,18 @@ impl OddDisk {
     /// Waits until so many calls hang, or are late.
     pub(crate) fn wait_until_hanging(&self, count: usize) {
         wait_for("calls that hang", || {
-            (self.switches.state().hanging >= count).then_some(())
+            (self.hanging() >= count).then_some(())
         });
     }
 
-    /// Waits until so many calls of this kind have arrived since the start.
-    pub(crate) fn wait_until_seen(&self, call: Call, count: usize) {
-        wait_for("calls of a disk", || {
-            let state = self.switches.state();
-            let seen = state.seen.iter().filter(|seen| seen.call == call);
-            (seen.count() >= count).then_some(())
-        });
+    /// How many calls were in trouble.
+    pub(crate) fn struck(&self) -> usize {
+        self.switches.state().struck
+    }
+
+    /// How many calls hang now, or are late.
+    pub(crate) fn hanging(&self) -> usize {
+        self.switches.state().hanging
     }
 
     /// How many calls of this kind have arrived.

@@ -1,0 +1,163 @@
+//! A disk that hangs or is late holds up its own files alone, is not taken for a dead connection, and never
+//! keeps the program from ending.
+
+use serde_json::json;
+
+use super::{amid_the_first, assert_arrived, local_takes, wait_until_said, with_disk};
+use crate::support::{
+    Home, MIB, Mode, PART, Running, Server, Source,
+    fuse::{Call, OddDisk, Trouble},
+    side_by_side, wait_for,
+};
+
+/// Where a film hangs.
+#[derive(Debug, Clone, Copy)]
+enum Where {
+    Look,
+    Open,
+    Read,
+    /// In the middle of its second part.
+    AmidAPart,
+    /// Whatever is asked of its disk.
+    Everything,
+}
+
+impl Where {
+    const ALL: [Self; 5] = [
+        Self::Look,
+        Self::Open,
+        Self::Read,
+        Self::AmidAPart,
+        Self::Everything,
+    ];
+
+    fn strike(self, disk: &OddDisk, file: &str) {
+        match self {
+            Self::Look => disk.strike_file(file, &[Call::Look], Trouble::Hangs),
+            Self::Open => disk.strike_file(file, &[Call::Open], Trouble::Hangs),
+            Self::Read => disk.strike_file(file, &[Call::Read], Trouble::Hangs),
+            Self::AmidAPart => disk.strike_from(file, PART + 2 * MIB, Trouble::Hangs),
+            Self::Everything => disk.strike(&Call::ALL, Trouble::Hangs),
+        }
+    }
+}
+
+const FILM: &str = "film.mov";
+
+/// A film on a disk that comes first.
+fn film(disk: &OddDisk) -> Source {
+    disk.write(FILM, 3 * PART + 77, 7)
+}
+
+/// Waits until so many local files have arrived.
+fn wait_for_local(server: &Server, run: &mut Running, count: usize) {
+    wait_for("the local files", || {
+        let report = server.report();
+        let local = report.media.iter().filter(|media| media.complete);
+        let local = local.filter(|media| media.title.starts_with("local"));
+        (local.count() == count || !run.is_running()).then_some(())
+    });
+}
+
+#[test]
+fn one_film_on_a_disk_that_hangs_holds_up_no_other() {
+    side_by_side(Where::ALL, |place| {
+        let Some((server, home, disk)) = with_disk("tree/b disk") else {
+            return;
+        };
+        let mut files = local_takes(&home, "a local", 1);
+        files.push(film(&disk));
+        let more = home.tree().join("c local");
+        files.extend((0..40).map(|number| {
+            Source::write(
+                more.join(format!("local c{number}.mov")),
+                3000 + number,
+                number,
+            )
+        }));
+        let mut run = amid_the_first(&server, &home, files.len());
+        place.strike(&disk, FILM);
+        server.release();
+        disk.wait_until_hanging(1);
+        wait_for_local(&server, &mut run, 41);
+        // While it hangs, nothing of it is asked for anew.
+        assert!(disk.hanging() <= 4, "{} calls hang", disk.hanging());
+        disk.heal();
+        let ended = run.end();
+        ended.assert_code(0);
+        assert!(ended.named("failed").is_empty(), "{}", ended.stdout);
+        assert!(!ended.stderr.contains("took no bytes"), "{}", ended.stderr);
+        assert_arrived(&server, &files);
+    });
+}
+
+#[test]
+fn a_hang_that_never_ends_is_said_and_keeps_nobody_from_ending_the_program() {
+    side_by_side(Where::ALL, |place| {
+        let Some((server, home, disk)) = with_disk("tree") else {
+            return;
+        };
+        let file = film(&disk);
+        let mut run = amid_the_first(&server, &home, 1);
+        place.strike(&disk, FILM);
+        disk.wait_until_hanging(1);
+        wait_until_said(&mut run, &disk.at);
+        run.signal("TERM");
+        let ended = run.end();
+        ended.assert_code(130);
+        assert!(ended.named("failed").is_empty(), "{}", ended.stdout);
+        disk.heal();
+        home.resume(&[]).end().assert_code(0);
+        server.report().assert_holds(&[file]);
+    });
+}
+
+#[test]
+fn a_disk_that_answers_late_is_no_dead_connection() {
+    let server = Server::that_takes_nothing_ahead();
+    let mut home = Home::new(Mode::JwPlayer, &server.url);
+    let Some(disk) = OddDisk::mount(&mut home, "tree/disk") else {
+        return;
+    };
+    let late = film(&disk);
+    let local = Source::write(home.tree().join("local.mov"), PART, 1);
+    // It hangs until a connection really was dead, twice: that is longer than any is waited for.
+    disk.strike_from(FILM, MIB, Trouble::Hangs);
+    let title = local.title();
+    server.script(&json!([{ "fault": "stall", "on": "part", "file": title, "times": 2 }]));
+    let mut run = up_with_a_short_stall(&home);
+    disk.wait_until_hanging(1);
+    wait_for("connections that were given up", || {
+        (run.errors().matches("took no bytes").count() >= 2 || !run.is_running()).then_some(())
+    });
+    disk.heal();
+    let ended = run.end();
+    ended.assert_code(0);
+    let stalled = ended.stderr.lines();
+    let mut stalled = stalled.filter(|line| line.contains("took no bytes"));
+    assert!(
+        stalled.all(|line| line.contains("local")),
+        "{}",
+        ended.stderr
+    );
+    // No part was begun anew, so that no byte was read twice for it.
+    let reads = disk.seen(FILM, Call::Read);
+    let amid = |offset| reads.iter().filter(|seen| seen.offset == offset).count();
+    assert_eq!((amid(MIB), amid(PART + MIB)), (1, 1), "{reads:?}");
+    assert_arrived(&server, &[late, local]);
+}
+
+/// A run for which a connection is dead after a second, so that a test need not wait for a minute.
+fn up_with_a_short_stall(home: &Home) -> Running {
+    let tree = home.tree();
+    let args = [
+        "up",
+        tree.to_str().unwrap(),
+        "--json",
+        "--part-size",
+        "5MiB",
+    ];
+    let mut command = home.command(args);
+    command.env("REELHAUL_STALL_MS", "1000");
+    Running::new(command)
+}
