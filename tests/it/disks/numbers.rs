@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{amid_the_first, assert_arrived, local_takes, takes, with_disk};
-use crate::support::{Home, MIB, Mode, PART, Server, disk::Ext4, side_by_side};
+use crate::support::{Home, MIB, Mode, PART, Server, Source, disk::Ext4, side_by_side};
 
 /// How a program goes on when the disk is back.
 #[derive(Debug, Clone, Copy)]
@@ -23,8 +23,8 @@ fn files_that_come_back_under_other_inode_numbers_go_on() {
         };
         let mut files = takes(&disk, 3);
         files.push(disk.write("a film.mov", 3 * PART + 77, 7));
-        comes_back(&server, &home, how, || {
-            disk.unmount();
+        let unmount = || disk.unmount();
+        comes_back(&server, &home, how, unmount, || {
             disk.renumber();
             assert!(disk.remount());
         });
@@ -40,13 +40,13 @@ fn files_that_come_back_on_a_disk_with_another_id_go_on() {
         let mut home = Home::new(Mode::JwPlayer, &server.url);
         let mut files = local_takes(&home, "", 3);
         let film = home.tree().join("a film.mov");
-        files.push(crate::support::Source::write(film, 3 * PART + 77, 7));
+        files.push(Source::write(film, 3 * PART + 77, 7));
         let Some(disk) = Ext4::mount(&mut home, "tree") else {
             return;
         };
-        comes_back(&server, &home, how, || {
-            let before = disk.id();
-            disk.unmount();
+        let before = disk.id();
+        let unmount = || disk.unmount();
+        comes_back(&server, &home, how, unmount, || {
             disk.renew_id();
             disk.remount();
             assert_ne!(disk.id(), before);
@@ -56,22 +56,31 @@ fn files_that_come_back_on_a_disk_with_another_id_go_on() {
     });
 }
 
-/// The disk is another when one part of the first file has arrived, and the second is held.
-fn comes_back(server: &Server, home: &Home, how: GoesOn, change: impl FnOnce()) {
+/// The disk goes when one part of the first file has arrived and the second is held, and is another when it
+/// comes back.
+fn comes_back(
+    server: &Server,
+    home: &Home,
+    how: GoesOn,
+    unmount: impl FnOnce(),
+    change: impl FnOnce(),
+) {
     server.hold_parts_but_the_first();
     let mut run = home.up(&["--files", "1", "--parts", "1"]);
     run.wait_for_event("part");
     server.wait_until_held(1);
     match how {
         GoesOn::ByItself => {
-            change();
+            unmount();
             server.release();
+            change();
             run.end().assert_code(0);
         }
         GoesOn::ByResume => {
             home.interrupt(&run, &home.session(), "INT");
             server.release();
             run.end().assert_code(130);
+            unmount();
             change();
             home.resume(&[]).end().assert_code(0);
         }
@@ -90,8 +99,8 @@ fn files_whose_times_are_told_less_finely_than_before_are_not_changed_for_ever()
         };
         let mut files = takes(&disk, 3);
         files.push(disk.write("a film.mov", 3 * PART + 77, 7));
-        comes_back(&server, &home, how, || {
-            disk.unmount();
+        let unmount = || disk.unmount();
+        comes_back(&server, &home, how, unmount, || {
             disk.cut_times(step);
             assert!(disk.remount());
         });

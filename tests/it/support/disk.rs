@@ -9,7 +9,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use super::{Home, skip};
+use super::{Home, skip, wait_for};
 
 /// A disk mounted where only runs of one home see it. It goes when this is dropped.
 pub(crate) struct Disk {
@@ -153,14 +153,23 @@ impl Ext4 {
         self.disk.run("umount --lazy \"$1\"");
     }
 
-    /// Mounts it again at the same place.
+    /// Mounts it again at the same place, once no file of it is open any more.
     pub(crate) fn remount(&self) {
+        self.wait_until_closed();
         let mount = format!("mount -o loop '{}' \"$1\"", self.image.display());
         self.disk.run(&mount);
     }
 
-    /// Gives it another id, while it is not mounted.
+    fn wait_until_closed(&self) {
+        wait_for("the last file of the disk to be closed", || {
+            let users = Command::new("losetup").arg("-j").arg(&self.image).output();
+            users.unwrap().stdout.is_empty().then_some(())
+        });
+    }
+
+    /// Gives it another id, while it is not mounted, once no file of it is open any more.
     pub(crate) fn renew_id(&self) {
+        self.wait_until_closed();
         let change = format!(
             "e2fsck -fp '{0}'; tune2fs -U random '{0}' > /dev/null",
             self.image.display()
