@@ -3,9 +3,10 @@
 use std::fs;
 
 use super::{
-    COUNTS, amid_the_first, assert_waited, local_takes, takes, wait_until_said, with_disk,
+    COUNTS, amid_the_first, assert_waited, local_takes, takes, wait_for_local, wait_until_said,
+    with_disk,
 };
-use crate::support::{Home, Mode, Server, disk::Ext4, side_by_side, wait_for};
+use crate::support::{Home, Mode, Server, disk::Ext4, side_by_side};
 
 #[test]
 fn a_queued_folder_that_is_away_for_a_while_is_waited_for() {
@@ -54,17 +55,7 @@ fn a_disk_below_the_queued_folder_is_waited_for_and_the_others_go_on() {
     disk.unmount();
     server.release();
     wait_until_said(&mut run, &disk.at);
-    let local = || {
-        let report = server.report();
-        let there = report.media.iter().filter(|media| media.complete);
-        (there
-            .filter(|media| media.title.starts_with("local"))
-            .count()
-            == 10
-            || !run.is_running())
-        .then_some(())
-    };
-    wait_for("the files of the other disk", local);
+    wait_for_local(&server, &mut run, 10);
     assert!(disk.remount());
     assert_waited(&server, &run.end(), &files, &disk.at);
 }

@@ -4,7 +4,8 @@
 use serde_json::json;
 
 use super::{
-    amid_the_first, assert_arrived, assert_waited, local_takes, wait_until_said, with_disk,
+    amid_the_first, assert_arrived, assert_waited, local_takes, wait_for_local, wait_until_said,
+    with_disk,
 };
 use crate::support::{
     Home, MIB, Mode, PART, Running, Server, Source,
@@ -49,16 +50,6 @@ const FILM: &str = "film.mov";
 /// A film on a disk that comes first.
 fn film(disk: &OddDisk) -> Source {
     disk.write(FILM, 3 * PART + 77, 7)
-}
-
-/// Waits until so many local files have arrived.
-fn wait_for_local(server: &Server, run: &mut Running, count: usize) {
-    wait_for("the local files", || {
-        let report = server.report();
-        let local = report.media.iter().filter(|media| media.complete);
-        let local = local.filter(|media| media.title.starts_with("local"));
-        (local.count() == count || !run.is_running()).then_some(())
-    });
 }
 
 #[test]

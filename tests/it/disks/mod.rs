@@ -1,6 +1,7 @@
 //! What disks do to uploads: a disk or a folder that is away is waited for, one that hangs or gives errors
 //! holds up nobody but its own files, and what goes on by itself loses nothing and sends nothing twice.
 
+mod at_once;
 mod away;
 mod chaos;
 mod errors;
@@ -58,6 +59,16 @@ fn local_takes(home: &Home, folder: &str, count: u64) -> Vec<Source> {
             Source::write(path, 2000 + number, 100 + number)
         })
         .collect()
+}
+
+/// Waits until so many files of [`local_takes`] have arrived, or the run has ended.
+fn wait_for_local(server: &Server, run: &mut Running, count: usize) {
+    wait_for("the local files", || {
+        let report = server.report();
+        let local = report.media.iter().filter(|media| media.complete);
+        let local = local.filter(|media| media.title.starts_with("local"));
+        (local.count() == count || !run.is_running()).then_some(())
+    });
 }
 
 /// Waits until the log says that something waits for what is at this path, or the run has ended.

@@ -156,7 +156,7 @@ impl Switches {
             if state.over {
                 return Err(Errno::EIO);
             }
-            let rule = state.rules.iter().find(|rule| rule.strikes(&seen));
+            let rule = state.rules.iter().rev().find(|rule| rule.strikes(&seen));
             let wait = match rule.map(|rule| rule.trouble) {
                 None => return Ok(()),
                 Some(Trouble::Fails(error)) => return Err(error),
@@ -273,7 +273,7 @@ impl OddDisk {
         self.store.join(name)
     }
 
-    /// From now on these calls are in trouble, on every file and folder. What was said first of a call
+    /// From now on these calls are in trouble, on every file and folder. What was said last of a call
     /// counts.
     pub(crate) fn strike(&self, calls: &[Call], trouble: Trouble) {
         self.add(calls, None, 0, trouble);
