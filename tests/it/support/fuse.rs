@@ -145,18 +145,18 @@ impl Switches {
     }
 
     /// Ends when the call is to be answered, with what is to be answered instead where it fails.
-    fn pass(&self, seen: Seen, thread: u32) -> Result<(), Errno> {
+    fn pass(&self, seen: &Seen, thread: u32) -> Result<(), Errno> {
         let arrived = Instant::now();
         let mut state = self.state();
         state.seen.push(seen.clone());
-        if state.rules.iter().any(|rule| rule.strikes(&seen)) {
+        if state.rules.iter().any(|rule| rule.strikes(seen)) {
             state.struck += 1;
         }
         loop {
             if state.over {
                 return Err(Errno::EIO);
             }
-            let rule = state.rules.iter().rev().find(|rule| rule.strikes(&seen));
+            let rule = state.rules.iter().rev().find(|rule| rule.strikes(seen));
             let wait = match rule.map(|rule| rule.trouble) {
                 None => return Ok(()),
                 Some(Trouble::Fails(error)) => return Err(error),
@@ -372,7 +372,7 @@ impl Server {
         let (switches, thread) = (Arc::clone(&self.switches), request.pid());
         let stored = self.store.join(&seen.path);
         thread::spawn(move || {
-            let passed = switches.pass(seen, thread);
+            let passed = switches.pass(&seen, thread);
             reply(passed.and_then(|()| work(&stored, &switches).map_err(Errno::from)));
         });
     }
