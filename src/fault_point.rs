@@ -51,16 +51,16 @@ pub(crate) fn fault_point(name: &str) {
 #[cfg(not(debug_assertions))]
 pub(crate) fn fault_point(_name: &str) {}
 
-/// The settle time, which a test may shorten by `REELHAUL_SETTLE_MS`.
+/// A time that a test may shorten by this variable, in milliseconds.
 #[cfg(debug_assertions)]
-pub(crate) fn settle_time(usual: std::time::Duration) -> std::time::Duration {
-    let wanted = std::env::var("REELHAUL_SETTLE_MS").ok();
+pub(crate) fn shortened(variable: &str, usual: std::time::Duration) -> std::time::Duration {
+    let wanted = std::env::var(variable).ok();
     let wanted = wanted.and_then(|text| text.parse().ok());
     wanted.map_or(usual, std::time::Duration::from_millis)
 }
 
-/// The settle time: this build is not for tests.
+/// The usual time: this build is not for tests.
 #[cfg(not(debug_assertions))]
-pub(crate) fn settle_time(usual: std::time::Duration) -> std::time::Duration {
+pub(crate) fn shortened(_variable: &str, usual: std::time::Duration) -> std::time::Duration {
     usual
 }

@@ -93,7 +93,7 @@ impl Identity {
             let words = format!("its size was {} bytes and is {} now", self.size, now.size);
             return Err(Error::new(Kind::Changed, words));
         }
-        if self.modified != now.modified {
+        if !is_one_time(self.modified, now.modified) {
             let words = format!("it was modified at {}, after it was queued", now.modified);
             return Err(Error::new(Kind::Changed, words));
         }
@@ -120,6 +120,20 @@ fn time(seconds: i64, nanoseconds: i32) -> Timestamp {
     } else {
         Timestamp::MAX
     })
+}
+
+/// How coarsely file systems keep times, in nanoseconds: NTFS, servers of SMB and NFS, exFAT, HFS+ and
+/// ext3, FAT.
+const STEPS: [i128; 5] = [100, 1_000, 10_000_000, 1_000_000_000, 2_000_000_000];
+
+/// Whether both are one time of change: the same, or one is the other as a coarser file system keeps it.
+/// The same file has both: a kernel knows the finer one until it forgets the file, a disk has the coarser
+/// one when it is mounted again.
+fn is_one_time(one: Timestamp, other: Timestamp) -> bool {
+    let (one, other) = (one.as_nanosecond(), other.as_nanosecond());
+    let (coarse, fine) = (one.min(other), one.max(other));
+    let kept = |step: &i128| fine - fine.rem_euclid(*step) == coarse;
+    coarse == fine || STEPS.iter().any(kept)
 }
 
 /// What `stat` says of a file: what identifies it, and when its inode was last changed.
@@ -235,6 +249,27 @@ mod tests {
                 .kind,
             Kind::Changed
         );
+    }
+
+    #[test]
+    fn a_time_is_the_same_as_a_coarser_file_system_keeps_it() {
+        let fine = Identity::new(10, 1_001, 123_456_789, 7);
+        let same = |seconds, nanoseconds| {
+            let coarse = Identity::new(10, seconds, nanoseconds, 7);
+            assert_eq!(fine.check(&coarse).is_ok(), coarse.check(&fine).is_ok());
+            fine.check(&coarse).is_ok()
+        };
+        assert!(same(1_001, 123_456_700));
+        assert!(same(1_001, 123_456_000));
+        assert!(same(1_001, 120_000_000));
+        assert!(same(1_001, 0));
+        assert!(same(1_000, 0));
+        assert!(!same(1_002, 0), "a later one is a change");
+        assert!(!same(998, 0));
+        assert!(!same(1_001, 123_456_788));
+        assert!(!same(1_001, 123_400_000));
+        let before = Identity::new(10, -1_001, 500_000_000, 7);
+        assert!(before.check(&Identity::new(10, -1_002, 0, 7)).is_ok());
     }
 
     #[test]

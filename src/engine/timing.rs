@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::retry::Backoff;
-use crate::fault_point;
+use crate::fault_point::shortened;
 
 /// How long requests may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,14 +40,14 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             patience: Patience {
-                stall: Duration::from_mins(1),
+                stall: shortened("REELHAUL_STALL_MS", Duration::from_mins(1)),
                 answer: Duration::from_mins(5),
             },
             backoff: Backoff {
                 first: Duration::from_secs(1),
                 most: Duration::from_mins(2),
             },
-            settle: fault_point::settle_time(Duration::from_secs(10)),
+            settle: shortened("REELHAUL_SETTLE_MS", Duration::from_secs(10)),
             look_again: Duration::from_secs(1),
             drain: Duration::from_secs(15),
             poll_first: Duration::from_secs(1),

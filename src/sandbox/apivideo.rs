@@ -244,6 +244,12 @@ pub(super) fn failed(status: StatusCode) -> Response {
     Problem::new(status, "internal-server-error", title).answer()
 }
 
+/// What this key may not do.
+pub(super) fn forbidden() -> Response {
+    let what = "You are not allowed to do this.";
+    Problem::new(StatusCode::FORBIDDEN, "forbidden", what).answer()
+}
+
 fn too_many() -> Response {
     Problem::new(
         StatusCode::TOO_MANY_REQUESTS,

@@ -55,6 +55,12 @@ pub enum Fault {
     EmptyList,
     /// Does what was asked, then names a budget of one call a minute that is used up; only scripted.
     OddLimit,
+    /// Refuses the call with 403, as if the key were good for others only, and does nothing; only
+    /// scripted.
+    Forbidden,
+    /// Answers with links that lead to a host where nobody listens (JW Player's create and list of
+    /// parts); only scripted.
+    DeadLinks,
 }
 
 impl Fault {
@@ -93,6 +99,8 @@ impl Fault {
             Self::OddRanges => "odd-ranges",
             Self::EmptyList => "empty-list",
             Self::OddLimit => "odd-limit",
+            Self::Forbidden => "forbidden",
+            Self::DeadLinks => "dead-links",
         }
     }
 
@@ -114,7 +122,11 @@ impl Fault {
                 Vendor::JwPlayer => scripted && matches!(step, Step::List | Step::Complete),
             },
             Self::BadMedia => part || step == Step::Complete,
-            Self::Hold | Self::Late | Self::OddLimit => scripted,
+            Self::Hold | Self::Late | Self::OddLimit | Self::Forbidden => scripted,
+            Self::DeadLinks => {
+                let links = matches!(step, Step::Create | Step::List);
+                scripted && vendor == Vendor::JwPlayer && links
+            }
             Self::OddRanges => {
                 let tells = match vendor {
                     Vendor::ApiVideo => Step::Status,

@@ -150,6 +150,14 @@ impl Call {
         }
     }
 
+    pub(super) fn forbidden(&self) -> Response {
+        if let Self::Put { .. } = self {
+            return here::forbidden();
+        }
+        let what = "You are not allowed to do this.";
+        Refusal::new(StatusCode::FORBIDDEN, "forbidden", what).answer()
+    }
+
     pub(super) fn rate_limited(&self) -> Response {
         if let Self::Put { .. } = self {
             return here::slow_down();

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use axum::response::Response;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
-use hyper::{Request, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    Request, StatusCode, body::Incoming, header::CONTENT_LENGTH, http::response::Parts,
+    server::conn::http1, service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -129,12 +132,7 @@ impl Call {
 
     /// The answer to what was received, with something in it that was not.
     async fn with_odd_ranges(&self, house: &House, reply: Response) -> Response {
-        let (head, body) = reply.into_parts();
-        let body = body
-            .collect()
-            .await
-            .map(http_body_util::Collected::to_bytes);
-        let body = body.unwrap_or_default();
+        let (head, body) = whole(reply).await;
         let mut value: Value = serde_json::from_slice(&body).unwrap_or_default();
         let altered = match self {
             Self::Jw(_) => jwplayer::odd_ranges(&mut value),
@@ -145,6 +143,14 @@ impl Call {
         }
         house.faults.met(Fault::OddRanges);
         json(head.status, &value)
+    }
+
+    /// The vendor's own words for what a key may not do.
+    pub(super) fn forbidden(&self) -> Response {
+        match self {
+            Self::Jw(call) => call.forbidden(),
+            Self::Api(_) => apivideo::forbidden(),
+        }
     }
 
     /// The vendor's own words for a call too many.
@@ -162,6 +168,29 @@ impl Call {
             _ => ask.bearer().map(str::to_owned),
         }
     }
+}
+
+/// An answer and all its bytes.
+async fn whole(reply: Response) -> (Parts, Bytes) {
+    let (head, body) = reply.into_parts();
+    let body = body.collect().await;
+    let body = body.map(http_body_util::Collected::to_bytes);
+    (head, body.unwrap_or_default())
+}
+
+/// The answer with links that lead to a port where nobody listens.
+async fn with_dead_links(ask: &Ask, reply: Response) -> Response {
+    let (mut head, body) = whole(reply).await;
+    let text = String::from_utf8_lossy(&body);
+    let dead = text.replace(
+        &format!("{}/_storage", ask.base()),
+        "http://127.0.0.1:1/_storage",
+    );
+    if *text != dead {
+        ask.house.faults.met(Fault::DeadLinks);
+    }
+    head.headers.remove(CONTENT_LENGTH);
+    Response::from_parts(head, dead.into())
 }
 
 async fn answer(
@@ -243,6 +272,7 @@ async fn answer(
             reply
         }
         Some((Fault::OddRanges, _)) => call.with_odd_ranges(&house, reply).await,
+        Some((Fault::DeadLinks, _)) => with_dead_links(&ask, reply).await,
         _ => reply,
     };
     if fate.is_hung_up() {

@@ -50,6 +50,10 @@ pub(super) async fn before(
             house.faults.met(strike.fault);
             struck.answer = Some(call.failed(StatusCode::INTERNAL_SERVER_ERROR));
         }
+        Fault::Forbidden => {
+            house.faults.met(strike.fault);
+            struck.answer = Some(call.forbidden());
+        }
         Fault::Reset | Fault::Stall if call.step() == Step::Part => {
             let half = ask.content_length().unwrap_or(0) / 2;
             struck.tamper.cut = Some((strike.after.unwrap_or(half), strike.fault));
@@ -101,7 +105,11 @@ pub(super) async fn before(
             house.faults.met(strike.fault);
             struck.answer = Some(jwplayer::empty_list());
         }
-        Fault::ErrorAfter | Fault::LostAnswer | Fault::OddLimit | Fault::OddRanges => {}
+        Fault::ErrorAfter
+        | Fault::LostAnswer
+        | Fault::OddLimit
+        | Fault::OddRanges
+        | Fault::DeadLinks => {}
     }
     struck
 }

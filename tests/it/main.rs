@@ -13,6 +13,8 @@ mod corpus;
 mod damaged_log;
 mod destinations;
 mod disk;
+#[cfg(target_os = "linux")]
+mod disks;
 mod engine;
 mod errors;
 mod faults;

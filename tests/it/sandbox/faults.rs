@@ -280,6 +280,27 @@ async fn a_list_is_empty_and_a_budget_is_odd_as_often_as_scripted() {
 }
 
 #[tokio::test]
+async fn a_call_is_forbidden_and_links_are_dead_as_often_as_scripted() {
+    let run = start(Options::default()).await;
+    run.script(json!([
+        { "fault": "forbidden", "on": "find" },
+        { "fault": "dead-links", "on": "list" },
+    ]))
+    .await;
+    let forbidden = run.site(Method::GET, "", None).await;
+    assert_eq!(forbidden.status(), StatusCode::FORBIDDEN);
+    assert_eq!(body(forbidden).await["errors"][0]["code"], "forbidden");
+    let found = run.site(Method::GET, "", None).await;
+    assert_eq!(found.status(), StatusCode::OK);
+    let upload = run.multipart("dead").await;
+    let dead = run.link(&upload, 1).await;
+    assert!(dead.starts_with("http://127.0.0.1:1/_storage/"), "{dead}");
+    let good = run.link(&upload, 1).await;
+    assert!(good.starts_with(&run.sandbox.url()), "{good}");
+    assert_eq!(run.met().await, json!({ "forbidden": 1, "dead-links": 1 }));
+}
+
+#[tokio::test]
 async fn a_reset_in_mid_body_is_a_real_one_and_its_bytes_are_told() {
     let run = start(Options::default()).await;
     run.script(part("reset")).await;

@@ -9,7 +9,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use super::{Home, skip};
+use super::{Home, skip, wait_for};
 
 /// A disk mounted where only runs of one home see it. It goes when this is dropped.
 pub(crate) struct Disk {
@@ -73,12 +73,19 @@ impl Disk {
 
     /// Runs commands where the disk is seen, with where it is as `$1`.
     pub(crate) fn run(&self, script: &str) {
-        let status = Command::new("nsenter")
+        let status = self.shell(script).status();
+        assert!(status.unwrap().success(), "{script}");
+    }
+
+    /// These commands, to be run where the disk is seen.
+    pub(crate) fn shell(&self, script: &str) -> Command {
+        let mut shell = Command::new("nsenter");
+        shell
             .arg(format!("--mount=/proc/{}/ns/mnt", self.keeper.id()))
             .args(["sh", "-c", script, "sh"])
             .arg(&self.at)
-            .status();
-        assert!(status.unwrap().success(), "{script}");
+            .stdin(Stdio::null());
+        shell
     }
 
     /// Gives the disk this many KiB.
@@ -114,6 +121,66 @@ impl Drop for Disk {
     fn drop(&mut self) {
         drop(self.keeper.stdin.take());
         let _ = self.keeper.wait();
+    }
+}
+
+/// A real disk in a file, which holds what was in its folder before.
+pub(crate) struct Ext4 {
+    disk: Disk,
+    image: PathBuf,
+}
+
+impl Ext4 {
+    /// Moves what is in this folder of the home to a disk, and mounts that there. `None`, told loudly,
+    /// where that can't be done.
+    pub(crate) fn mount(home: &mut Home, at: &str) -> Option<Self> {
+        let folder = home.dir.path().join(at);
+        let store = home.dir.path().join("moved to a disk");
+        fs::rename(&folder, &store).unwrap();
+        fs::create_dir(&folder).unwrap();
+        let image = home.dir.path().join("disk.img");
+        let mount = format!(
+            "truncate -s 64M '{0}' && mkfs.ext4 -q '{0}' && mount -o loop '{0}' \"$1\" && cp -a '{1}/.' \"$1\"",
+            image.display(),
+            store.display()
+        );
+        let disk = Disk::mount(home, at, &mount)?;
+        Some(Self { disk, image })
+    }
+
+    /// Unmounts it: its mount point stays, with nothing in it. Files that are open stay so.
+    pub(crate) fn unmount(&self) {
+        self.disk.run("umount --lazy \"$1\"");
+    }
+
+    /// Mounts it again at the same place, once no file of it is open any more.
+    pub(crate) fn remount(&self) {
+        self.wait_until_closed();
+        let mount = format!("mount -o loop '{}' \"$1\"", self.image.display());
+        self.disk.run(&mount);
+    }
+
+    fn wait_until_closed(&self) {
+        wait_for("the last file of the disk to be closed", || {
+            let users = Command::new("losetup").arg("-j").arg(&self.image).output();
+            users.unwrap().stdout.is_empty().then_some(())
+        });
+    }
+
+    /// Gives it another id, while it is not mounted, once no file of it is open any more.
+    pub(crate) fn renew_id(&self) {
+        self.wait_until_closed();
+        let change = format!(
+            "e2fsck -fp '{0}'; tune2fs -U random '{0}' > /dev/null",
+            self.image.display()
+        );
+        self.disk.run(&change);
+    }
+
+    /// The id that the system gives it where it is mounted.
+    pub(crate) fn id(&self) -> String {
+        let output = self.disk.shell("stat -f -c %i \"$1\"").output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
     }
 }
 

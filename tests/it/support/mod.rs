@@ -5,6 +5,8 @@ pub(crate) mod altered;
 pub(crate) mod damage;
 pub(crate) mod disk;
 pub(crate) mod engine;
+#[cfg(target_os = "linux")]
+pub(crate) mod fuse;
 pub(crate) mod gate;
 mod home;
 pub(crate) mod lacking;

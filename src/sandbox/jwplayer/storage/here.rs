@@ -58,6 +58,10 @@ pub(in super::super) fn failed(status: StatusCode) -> Response {
     }
 }
 
+pub(in super::super) fn forbidden() -> Response {
+    S3Error::new(StatusCode::FORBIDDEN, "AccessDenied", "Access Denied").answer()
+}
+
 pub(in super::super) fn slow_down() -> Response {
     let what = "Please reduce your request rate.";
     S3Error::new(StatusCode::SERVICE_UNAVAILABLE, "SlowDown", what).answer()
