@@ -39,6 +39,7 @@ mod schedule;
 mod second_names;
 mod session_file;
 mod sessions;
+mod statuses;
 mod support;
 mod terminal;
 mod tls;

@@ -127,7 +127,9 @@ impl Answer {
             }
             429 => Kind::Throttled,
             503 if self.wait.is_some() => Kind::Throttled,
-            408 => Kind::Broken,
+            // Of this one try, not of what was asked: a proxy that lost patience (408, 499) or took a
+            // connection for another host's (421), a lock (423), a request that came too early (425).
+            408 | 421 | 423 | 425 | 499 => Kind::Broken,
             401 | 403 | 407 => Kind::Credentials,
             400..500 => Kind::Refused,
             _ => Kind::Server,
@@ -244,6 +246,13 @@ mod tests {
             (503, &[], Kind::Server),
             (500, &[], Kind::Server),
             (408, &[], Kind::Broken),
+            (421, &[], Kind::Broken),
+            (423, &[], Kind::Broken),
+            (425, &[], Kind::Broken),
+            (499, &[], Kind::Broken),
+            (423, &[("retry-after", "3")], Kind::Broken),
+            (409, &[], Kind::Refused),
+            (422, &[], Kind::Refused),
             (401, &[], Kind::Credentials),
             (400, &[], Kind::Refused),
             (302, &[("location", "https://evil.example/")], Kind::Server),

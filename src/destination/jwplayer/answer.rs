@@ -382,6 +382,24 @@ mod tests {
     }
 
     #[test]
+    fn what_passes_is_tried_again_whatever_the_body_says() {
+        let bodies = [
+            "",
+            "<html><h1>A proxy</h1></html>",
+            r#"{"errors":[{"code":"locked","description":"Busy"}]}"#,
+            "<Error><Code>Other</Code><Message>Busy</Message></Error>",
+        ];
+        for status in [408, 421, 423, 425, 499] {
+            for body in bodies {
+                let answer = answer(status, body);
+                for error in [failure(&answer, "create"), storage_failure(&answer)] {
+                    assert_eq!(error.kind, Kind::Broken, "{status} {body}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn what_storage_refuses_is_sorted_by_its_code() {
         for (status, code, kind) in [
             (403, "AccessDenied", Kind::LinkExpired),
