@@ -12,6 +12,7 @@ pub mod queue;
 pub mod rate;
 pub mod record;
 pub mod retry;
+pub mod room;
 pub mod rows;
 pub mod schedule;
 pub mod timing;

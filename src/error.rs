@@ -8,6 +8,8 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use crate::open_files::is_used_up;
+
 /// The longest text kept from a server's answer, in characters.
 const LONGEST: usize = 300;
 
@@ -41,6 +43,9 @@ pub enum Kind {
     Credentials,
     /// The server refuses this file or its metadata. Trying again would not help.
     Refused,
+    /// This machine has no open files or no memory to spare. Fewer parts go out for a while; tried again,
+    /// and not counted against the part.
+    Crowded,
     /// The file can't be read.
     Local,
     /// The file is no longer the one that was begun.
@@ -55,10 +60,10 @@ impl Kind {
     /// Whether the engine tries again by itself.
     #[must_use]
     pub fn retried(self) -> bool {
-        use Kind::{Broken, Conflict, Corrupt, LinkExpired, Offline, Server, Throttled};
+        use Kind::{Broken, Conflict, Corrupt, Crowded, LinkExpired, Offline, Server, Throttled};
         matches!(
             self,
-            Offline | Broken | Server | Throttled | Corrupt | Conflict | LinkExpired
+            Offline | Broken | Server | Throttled | Corrupt | Conflict | LinkExpired | Crowded
         )
     }
 
@@ -66,8 +71,8 @@ impl Kind {
     /// machine's failure.
     #[must_use]
     pub fn is_an_answer(self) -> bool {
-        use Kind::{Changed, Ledger, Local, Offline, Storage};
-        !matches!(self, Offline | Local | Changed | Storage | Ledger)
+        use Kind::{Changed, Crowded, Ledger, Local, Offline, Storage};
+        !matches!(self, Offline | Crowded | Local | Changed | Storage | Ledger)
     }
 
     /// Whether a retry is counted against the part's `retries`. A line that is down and a server
@@ -91,6 +96,7 @@ impl Kind {
             }
             Kind::Credentials => "mend the key or secret (or the site) in the config, then resume",
             Kind::Refused => "mend what the destination names (metadata, size, format), then retry",
+            Kind::Crowded => "end other programs, or raise the limit of open files (ulimit -Hn)",
             Kind::Local => "make the file readable, then retry",
             Kind::Changed => "start this file over, or skip it",
             Kind::Ledger => "resume the session: its start makes a ledger anew",
@@ -181,10 +187,15 @@ impl Error {
         self
     }
 
-    /// An error of reading a local file.
+    /// An error of reading a local file; [`Kind::Crowded`] where that says nothing of the file.
     #[must_use]
     pub fn local(doing: &str, error: &std::io::Error) -> Self {
-        Self::new(Kind::Local, format!("{doing}: {error}"))
+        let kind = if is_used_up(error) {
+            Kind::Crowded
+        } else {
+            Kind::Local
+        };
+        Self::new(kind, format!("{doing}: {error}"))
     }
 }
 

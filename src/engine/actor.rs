@@ -7,6 +7,7 @@ mod claims;
 mod commands;
 mod failures;
 mod mass;
+mod open_files;
 mod polls;
 mod saving;
 mod show;
@@ -28,6 +29,7 @@ use self::{
     cap::Scheduled,
     claims::Claims,
     mass::Masses,
+    open_files::OpenFiles,
     tasks::{Handle as TaskHandle, Permits},
     walks::Walks,
 };
@@ -79,6 +81,8 @@ pub struct Parts {
     pub is_deep: bool,
     /// What a schedule goes by.
     pub clock: Clock,
+    /// How many files this process may have open; `None`: as many as it likes.
+    pub open_files: Option<u64>,
 }
 
 /// The owner of the session.
@@ -94,6 +98,7 @@ pub(super) struct Actor {
     settings: Settings,
     clock: Clock,
     scheduled: Scheduled,
+    open_files: OpenFiles,
     /// Uploads that take one of the places of `files_in_flight`.
     active: Vec<UploadId>,
     /// The tasks of those, and of others that are about to end.
@@ -173,6 +178,7 @@ impl Actor {
             no_wait,
             is_deep,
             clock,
+            open_files,
         } = parts;
         let now = Instant::now();
         let parts_apart = account.parts_go_elsewhere();
@@ -193,6 +199,7 @@ impl Actor {
             claims: Claims::default(),
             no_wait,
             scheduled: Scheduled::default(),
+            open_files: OpenFiles::new(open_files),
             tuner: Tuner::within(settings.parts_in_flight.most()),
             settings,
             clock,
@@ -233,14 +240,17 @@ impl Actor {
             published: Summary::default(),
         };
         actor.keep_to_schedule();
+        actor.say_what_does_not_fit();
         actor.find_processing();
         actor.tell_what_failed_before();
         actor
     }
 
+    /// How many parts may be in flight now: as many as are set, or were found by watching, and fit.
     fn parts_limit(&self) -> u16 {
         let fixed = self.settings.parts_in_flight.fixed();
-        fixed.map_or_else(|| self.tuner.limit(), |number| number.max(1))
+        let wish = fixed.map_or_else(|| self.tuner.limit(), |number| number.max(1));
+        wish.min(self.most_parts())
     }
 
     /// Makes a change that is kept, in memory and in the file.

@@ -60,6 +60,8 @@ pub fn judge(
         Kind::Credentials | Kind::Ledger => Verdict::EndAll,
         Kind::TicketGone | Kind::Local | Kind::Changed | Kind::Storage => Verdict::EndUpload,
         Kind::Refused => Verdict::Ask,
+        // What takes the room is not known to end; half of the wait is fixed, for that no try is counted.
+        Kind::Crowded => Verdict::At(now + backoff.wait(3, 0.5 + random / 2.0)),
         Kind::Broken | Kind::Server | Kind::Corrupt | Kind::Conflict | Kind::LinkExpired => {
             // A new link or token is no reason to wait, the first time, and no retry of the part's.
             if error.kind == Kind::LinkExpired && failures <= 1 {

@@ -173,13 +173,26 @@ pub async fn run(mut task: Task) {
 }
 
 impl Task {
+    /// The whole upload, as often as it has to be begun again: what this machine had no room for says
+    /// nothing of the file.
+    async fn upload(&mut self) -> Result<(), End> {
+        loop {
+            let error = match self.upload_once().await {
+                Err(End::Failed(error)) if error.kind == Kind::Crowded => error,
+                ended => return ended,
+            };
+            self.in_use = None;
+            self.retry(&mut 0, error).await?;
+        }
+    }
+
     /// The whole upload, from the record as it is to the account's word that it has all of it. The
     /// queue gave it its place (`actor/tasks.rs`), and what becomes of the media object is asked for
     /// many uploads at once when this has ended (`actor/polls.rs`).
     ///
     /// # Errors
     /// How it ended instead.
-    async fn upload(&mut self) -> Result<(), End> {
+    async fn upload_once(&mut self) -> Result<(), End> {
         if self.record.progress.clearing {
             self.start_over().await?;
         }

@@ -24,6 +24,7 @@ use crate::{
     },
     headless::{self, Console, Style},
     ledger::{self, Ledger},
+    open_files,
     session::{Folder, folder::Open},
 };
 
@@ -109,6 +110,7 @@ pub(super) async fn run(
         no_wait,
         is_deep,
         clock: Clock::default(),
+        open_files: open_files_for(&chosen),
     };
     let mut own = match screen.lines {
         Some(style) if console.is_none() => Some(open_console(&screen, style)?),
@@ -173,6 +175,13 @@ pub(super) async fn run(
         }
         Seen::HungUp | Seen::Detached => background::hand_over(global, &id, &file).await,
     }
+}
+
+/// How many files the engine may have open: as many as this process, half of them where the other ends of
+/// its connections are in it too.
+fn open_files_for(chosen: &Chosen) -> Option<u64> {
+    let ends = if chosen.sandbox.is_some() { 2 } else { 1 };
+    open_files::raise_limit().map(|limit| limit / ends)
 }
 
 /// A console for lines of this style on stdout, which the signals that end a process reach.

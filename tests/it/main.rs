@@ -25,6 +25,7 @@ mod limits_in_files;
 mod mass;
 mod memory;
 mod odd_tree;
+mod open_files;
 mod ordered;
 mod polls;
 mod races;

@@ -146,6 +146,7 @@ impl Actor {
         self.put_in_force(before.bandwidth);
         self.keep_to_schedule();
         self.tuner.keep_within(self.settings.parts_in_flight.most());
+        self.say_what_does_not_fit();
         let by_hand = self.settings.by_hand_until.is_some();
         let words = if by_hand && self.settings.bandwidth != before.bandwidth {
             let bandwidth = self.settings.bandwidth;

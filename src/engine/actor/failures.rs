@@ -40,6 +40,9 @@ impl Actor {
         if part.is_some() && matches!(error.kind, Kind::Broken | Kind::Throttled) {
             self.tuner.stumbled();
         }
+        if error.kind == Kind::Crowded {
+            self.is_crowded();
+        }
         let place = self.place(id, part);
         match verdict {
             Verdict::WhenOpen => {

@@ -263,6 +263,7 @@ impl Actor {
             bandwidth_why: self.scheduled.why.clone(),
             parts_limit: self.parts_limit(),
             parts_limit_why: match self.settings.parts_in_flight.fixed() {
+                _ if self.is_short_of_open_files() => "as many as open files allow".to_owned(),
                 None => self.tuner.why().to_owned(),
                 Some(_) => String::new(),
             },

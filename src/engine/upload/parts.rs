@@ -142,7 +142,16 @@ impl Task {
                     let asks_api = flights.wanted.take().is_some_and(|(_, asks_api)| asks_api);
                     let permit = self.granted(grant)?;
                     if opened.remote.completes_by_itself() && self.record.is_last_part_next() {
-                        self.check_unchanged().await?;
+                        match self.check_unchanged().await {
+                            Err(End::Failed(error)) if error.kind == Kind::Crowded => {
+                                // What is in flight goes on meanwhile.
+                                drop(permit);
+                                self.retry(&mut 0, error).await?;
+                                self.step(Step::Sending);
+                                continue;
+                            }
+                            checked => checked?,
+                        }
                     }
                     self.start_part(flights, opened, source, permit, asks_api);
                 }

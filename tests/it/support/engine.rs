@@ -195,6 +195,7 @@ fn spawn(
         is_deep: false,
         events: None,
         clock: Clock::default(),
+        open_files: None,
     })
 }
 
@@ -250,6 +251,7 @@ impl World {
             no_wait: false,
             is_deep: false,
             clock: making.clock,
+            open_files: None,
             events: None,
         });
         Self {
