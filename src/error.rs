@@ -46,6 +46,9 @@ pub enum Kind {
     /// This machine has no open files or no memory to spare. Fewer parts go out for a while; tried again,
     /// and not counted against the part.
     Crowded,
+    /// The part has more bytes than the host, or a proxy on the way to it, takes in one request. Its bytes
+    /// go out in smaller parts, where the upload can still be split anew.
+    TooLarge,
     /// The file can't be read.
     Local,
     /// The file is no longer the one that was begun.
@@ -60,10 +63,20 @@ impl Kind {
     /// Whether the engine tries again by itself.
     #[must_use]
     pub fn retried(self) -> bool {
-        use Kind::{Broken, Conflict, Corrupt, Crowded, LinkExpired, Offline, Server, Throttled};
+        use Kind::{
+            Broken, Conflict, Corrupt, Crowded, LinkExpired, Offline, Server, Throttled, TooLarge,
+        };
         matches!(
             self,
-            Offline | Broken | Server | Throttled | Corrupt | Conflict | LinkExpired | Crowded
+            Offline
+                | Broken
+                | Server
+                | Throttled
+                | Corrupt
+                | Conflict
+                | LinkExpired
+                | Crowded
+                | TooLarge
         )
     }
 
@@ -97,6 +110,10 @@ impl Kind {
             Kind::Credentials => "mend the key or secret (or the site) in the config, then resume",
             Kind::Refused => "mend what the destination names (metadata, size, format), then retry",
             Kind::Crowded => "end other programs, or raise the limit of open files (ulimit -Hn)",
+            Kind::TooLarge => {
+                "start this file over in smaller parts; or have the limit on the way raised, set \
+                 part_size anew and retry"
+            }
             Kind::Local => "make the file readable, then retry",
             Kind::Changed => "start this file over, or skip it",
             Kind::Ledger => "resume the session: its start makes a ledger anew",

@@ -12,6 +12,7 @@ const OPEN_MAX: u64 = 10_240;
 
 /// Raises the soft limit as far as the hard one lets it, where more can be of use. Returns what it is
 /// from now on; `None`: there is none.
+#[must_use]
 pub fn raise_limit() -> Option<u64> {
     let now = getrlimit(Resource::Nofile);
     for wanted in [ENOUGH, OPEN_MAX] {

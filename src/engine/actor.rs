@@ -8,6 +8,7 @@ mod commands;
 mod failures;
 mod mass;
 mod open_files;
+mod part_most;
 mod polls;
 mod saving;
 mod show;
@@ -30,6 +31,7 @@ use self::{
     claims::Claims,
     mass::Masses,
     open_files::OpenFiles,
+    part_most::worth_keeping,
     tasks::{Handle as TaskHandle, Permits},
     walks::Walks,
 };
@@ -43,7 +45,7 @@ use super::{
     retry::Gates,
     timing::Timing,
     tune::Tuner,
-    upload::{Message, Shared},
+    upload::{LargestPart, Message, Shared},
     window::Orders,
 };
 use crate::{
@@ -182,7 +184,8 @@ impl Actor {
         } = parts;
         let now = Instant::now();
         let parts_apart = account.parts_go_elsewhere();
-        let settings = session.header.settings.clone();
+        let mut settings = session.header.settings.clone();
+        settings.part_most = worth_keeping(settings.part_most, account.limits());
         let mut actor = Self {
             session,
             queue,
@@ -193,6 +196,7 @@ impl Actor {
                 cap: BandwidthLimiter::new(settings.bandwidth),
                 ledger,
                 is_deep,
+                largest: LargestPart::new(settings.part_most),
             }),
             timing,
             events,

@@ -60,6 +60,8 @@ pub fn judge(
         Kind::Credentials | Kind::Ledger => Verdict::EndAll,
         Kind::TicketGone | Kind::Local | Kind::Changed | Kind::Storage => Verdict::EndUpload,
         Kind::Refused => Verdict::Ask,
+        // In smaller parts.
+        Kind::TooLarge => Verdict::At(now),
         // What takes the room is not known to end; half of the wait is fixed, for that no try is counted.
         Kind::Crowded => Verdict::At(now + backoff.wait(3, 0.5 + random / 2.0)),
         Kind::Broken | Kind::Server | Kind::Corrupt | Kind::Conflict | Kind::LinkExpired => {

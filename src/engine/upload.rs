@@ -20,16 +20,19 @@
 //! | `compare` | what the account has, compared with the record |
 //! | `parts` | all parts, many at once |
 //! | `part` | one part |
+//! | `largest`, `smaller` | how large parts may be as far as refusals have shown, and what becomes of larger ones |
 //! | `file` | the local file |
 
 mod claim;
 mod compare;
 mod create;
 mod file;
+mod largest;
 mod link;
 mod messages;
 mod part;
 mod parts;
+mod smaller;
 #[cfg(test)]
 mod tests;
 
@@ -40,6 +43,7 @@ use tokio::time::Instant;
 
 pub use claim::{complete_row, why_uploaded};
 pub use create::{describe, new_marker};
+pub use largest::LargestPart;
 pub use link::Task;
 pub use messages::{
     Conditions, End, Failure, Grant, Message, Need, Order, Permit, Sending, Stop, Told, Want,
@@ -91,6 +95,8 @@ pub struct Shared {
     pub ledger: Arc<dyn Ledger>,
     /// Whether all bytes of a file decide whether it is uploaded already.
     pub is_deep: bool,
+    /// The largest part that the account takes, as far as it is known.
+    pub largest: LargestPart,
 }
 
 /// The local file that parts are read from.
@@ -164,7 +170,7 @@ pub async fn run(mut task: Task) {
         // nothing.
         (_, Some(Stop::Cancel | Stop::Removed)) => task.give_back().await,
         // The actor may have it started over by itself, and gives it back else.
-        (End::Failed(error), _) if error.kind == Kind::TicketGone => {}
+        (End::Failed(error), _) if matches!(error.kind, Kind::TicketGone | Kind::TooLarge) => {}
         (End::Failed(_), _) => task.give_back().await,
         _ => {}
     }
@@ -264,7 +270,9 @@ impl Task {
 
     /// How the file is split, as things are now.
     fn plan(&mut self) -> Result<PartPlan, End> {
-        let (conditions, limits) = (self.conditions, self.shared.account.limits());
+        let conditions = self.conditions;
+        let limits = self.shared.account.limits();
+        let limits = limits.within(self.shared.largest.get());
         self.split_by = Some(conditions.part_size);
         let size = self.identity.size;
         let plan = limits.plan(
@@ -273,14 +281,15 @@ impl Task {
             conditions.at_once,
             conditions.line,
         );
-        plan.ok_or_else(|| {
+        let plan = plan.ok_or_else(|| {
             let words = format!(
                 "it can't be split into {} parts or fewer, each of {} at most: raise part_max",
                 limits.parts_max,
                 format::bytes(limits.part_max)
             );
             End::Failed(Error::new(Kind::Refused, words))
-        })
+        })?;
+        self.checked_plan(plan, &limits)
     }
 
     /// The part plan, which an upload with a ticket has.
@@ -474,7 +483,8 @@ impl Task {
             return Ok(());
         }
         let plan = self.record.replanned(conditions.late, |plan, from| {
-            opened.limits.replan(
+            let limits = opened.limits.within(self.shared.largest.get());
+            limits.replan(
                 plan,
                 from,
                 conditions.part_size,

@@ -44,6 +44,7 @@ mod statuses;
 mod support;
 mod terminal;
 mod tls;
+mod too_large;
 mod tree;
 mod tries;
 mod walks;

@@ -8,7 +8,7 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde::de::DeserializeOwned;
 
 use super::super::{Md5, call_limiter::Budget};
-use crate::error::{Endpoint, Error, Kind, Result};
+use crate::error::{CallClass, Endpoint, Error, Kind, Result};
 
 /// The longest wait that is believed.
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
@@ -130,6 +130,7 @@ impl Answer {
             // Of this one try, not of what was asked: a proxy that lost patience (408, 499) or took a
             // connection for another host's (421), a lock (423), a request that came too early (425).
             408 | 421 | 423 | 425 | 499 => Kind::Broken,
+            413 if self.endpoint.class == CallClass::Part => Kind::TooLarge,
             401 | 403 | 407 => Kind::Credentials,
             400..500 => Kind::Refused,
             _ => Kind::Server,

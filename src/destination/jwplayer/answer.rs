@@ -258,6 +258,7 @@ pub(super) fn storage_failure(answer: &Answer) -> Error {
         ("NoSuchUpload", _) => Kind::TicketGone,
         ("BadDigest" | "InvalidDigest", _) => Kind::Corrupt,
         ("RequestTimeout" | "IncompleteBody", _) => Kind::Broken,
+        ("EntityTooLarge", _) => Kind::TooLarge,
         ("SlowDown", _) => Kind::Throttled,
         ("ExpiredToken", _) | (_, 401 | 403) => Kind::LinkExpired,
         _ => return answer.refusal("send", &words),
@@ -409,7 +410,7 @@ mod tests {
             (503, "SlowDown", Kind::Throttled),
             (500, "InternalError", Kind::Server),
             (400, "BadDigest", Kind::Corrupt),
-            (400, "EntityTooLarge", Kind::Refused),
+            (400, "EntityTooLarge", Kind::TooLarge),
         ] {
             let body = format!(
                 "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>Why</Message></Error>"

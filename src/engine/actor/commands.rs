@@ -105,6 +105,7 @@ impl Actor {
     pub(super) fn go_on(&mut self) {
         self.halted = None;
         self.gates.open(Instant::now());
+        self.try_smallest_part_again();
     }
 
     pub(super) fn release(&mut self, id: UploadId) {
@@ -144,6 +145,7 @@ impl Actor {
         record::write_settings(&mut text, &self.settings);
         self.append(text);
         self.put_in_force(before.bandwidth);
+        self.put_part_most_in_force();
         self.keep_to_schedule();
         self.tuner.keep_within(self.settings.parts_in_flight.most());
         self.say_what_does_not_fit();
@@ -187,6 +189,7 @@ impl Actor {
             ..
         } = self.conditions();
         begun.replanned(late, |plan, from| {
+            let limits = limits.within(self.shared.largest.get());
             limits.replan(plan, from, wish, at_once, line)
         })
     }

@@ -135,6 +135,7 @@ impl Actor {
             return None;
         }
         let limits = self.shared.account.limits();
+        let limits = limits.within(self.shared.largest.get());
         let (wish, file) = (self.settings.part_size, upload.identity.size);
         if file > limits.file_max {
             return None;

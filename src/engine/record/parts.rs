@@ -186,6 +186,16 @@ impl Begun {
         }
     }
 
+    /// Nothing of these parts is at the account: they are as if they had never started.
+    pub fn unstart(&mut self, numbers: &[PartNumber]) {
+        for number in numbers {
+            self.running.remove(number);
+            self.again.remove(number);
+            self.troubled.remove(number);
+            self.next = self.next.min(*number);
+        }
+    }
+
     /// A part failed.
     pub fn fail(&mut self, number: PartNumber, trouble: Trouble) {
         self.running.remove(&number);
