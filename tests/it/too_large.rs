@@ -50,8 +50,8 @@ fn parts_that_are_too_large_are_refused_once_and_every_file_arrives_in_smaller_o
         let told = ended.named("retrying");
         let names_the_cure = |event: &Value| {
             let message = event["error"]["message"].as_str().unwrap();
-            message.contains("20 MiB are more than 127.0.0.1")
-                && message.contains("(413): parts are 10 MiB at most from now on")
+            message.contains("20.0 MiB is more than 127.0.0.1")
+                && message.contains("(413): parts are 10.0 MiB at most from now on")
         };
         assert!(told.iter().any(names_the_cure), "{told:#?}");
         assert!(ended.named("failed").is_empty(), "{}", ended.stdout);
@@ -160,8 +160,8 @@ fn what_can_not_be_split_anew_fails_with_its_price_and_arrives_when_it_is_starte
         let [message, next_step] = ["message", "next_step"].map(|key| failed[0][key].as_str());
         let message = message.unwrap();
         for words in [
-            "part 1: 20 MiB are more than",
-            "10 MiB at most",
+            "part 1: 20.0 MiB is more than",
+            "10.0 MiB at most",
             "100 MiB again",
         ] {
             assert!(message.contains(words), "{words}: {message}");

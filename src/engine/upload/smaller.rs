@@ -105,14 +105,14 @@ impl Task {
         if most < limits.part_min {
             let least = format::bytes(limits.part_min);
             return format!(
-                "{length} are more than the destination, or a proxy before it, takes in one request, and \
+                "{length} is more than the destination, or a proxy before it, takes in one request, and \
                  parts may not be smaller than {least}"
             );
         }
         let most = format::bytes(most);
         format!(
-            "{length} are more than the destination takes in one request ({most} at most), and this \
-             upload can't be split anew before parts that have arrived"
+            "{length} is more than the destination takes in one request ({most} at most), and this \
+             upload can't be split anew: it was begun in larger parts"
         )
     }
 }
@@ -128,13 +128,13 @@ fn too_large(error: Error, length: u64, most: u64, limits: &Limits) -> Error {
     let words = if most < limits.part_min {
         let least = format::bytes(limits.part_min);
         format!(
-            "{length} are more than {host} takes in one request{status}, and parts may not be smaller \
+            "{length} is more than {host} takes in one request{status}, and parts may not be smaller \
              than {least}"
         )
     } else {
         let most = format::bytes(most);
         format!(
-            "{length} are more than {host} takes in one request{status}: parts are {most} at most from \
+            "{length} is more than {host} takes in one request{status}: parts are {most} at most from \
              now on"
         )
     };
