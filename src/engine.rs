@@ -22,6 +22,7 @@ pub mod upload;
 pub mod window;
 
 pub use actor::Parts;
+pub use room::OpenFiles;
 pub use timing::{Patience, Timing};
 
 use protocol::{Command, Outcome, Query, Reply, Summary};

@@ -30,7 +30,7 @@ use self::{
     cap::Scheduled,
     claims::Claims,
     mass::Masses,
-    open_files::OpenFiles,
+    open_files::FileRoom,
     part_most::worth_keeping,
     tasks::{Handle as TaskHandle, Permits},
     walks::Walks,
@@ -43,6 +43,7 @@ use super::{
     queue::Queue,
     rate::{Meter, Steady, Stopwatch},
     retry::Gates,
+    room::OpenFiles,
     timing::Timing,
     tune::Tuner,
     upload::{LargestPart, Message, Shared},
@@ -83,8 +84,8 @@ pub struct Parts {
     pub is_deep: bool,
     /// What a schedule goes by.
     pub clock: Clock,
-    /// How many files this process may have open; `None`: as many as it likes.
-    pub open_files: Option<u64>,
+    /// The files that this process may have open.
+    pub open_files: OpenFiles,
 }
 
 /// The owner of the session.
@@ -100,7 +101,7 @@ pub(super) struct Actor {
     settings: Settings,
     clock: Clock,
     scheduled: Scheduled,
-    open_files: OpenFiles,
+    file_room: FileRoom,
     /// Uploads that take one of the places of `files_in_flight`.
     active: Vec<UploadId>,
     /// The tasks of those, and of others that are about to end.
@@ -203,7 +204,7 @@ impl Actor {
             claims: Claims::default(),
             no_wait,
             scheduled: Scheduled::default(),
-            open_files: OpenFiles::new(open_files),
+            file_room: FileRoom::new(open_files),
             tuner: Tuner::within(settings.parts_in_flight.most()),
             settings,
             clock,

@@ -17,7 +17,7 @@ use crate::{
     cli::{Global, OnHangup},
     config::Config,
     engine::{
-        self, Timing,
+        self, OpenFiles, Timing,
         clock::Clock,
         protocol::{Command, Event, State, Summary},
         queue::Queue,
@@ -177,11 +177,13 @@ pub(super) async fn run(
     }
 }
 
-/// How many files the engine may have open: as many as this process, half of them where the other ends of
-/// its connections are in it too.
-fn open_files_for(chosen: &Chosen) -> Option<u64> {
-    let ends = if chosen.sandbox.is_some() { 2 } else { 1 };
-    open_files::raise_limit().map(|limit| limit / ends)
+/// The files that the engine may have open. Where the sandbox is in this process, that has as many.
+fn open_files_for(chosen: &Chosen) -> OpenFiles {
+    let of_a_part = OpenFiles::default().of_a_part;
+    OpenFiles {
+        limit: open_files::raise_limit(),
+        of_a_part: of_a_part * if chosen.sandbox.is_some() { 2 } else { 1 },
+    }
 }
 
 /// A console for lines of this style on stdout, which the signals that end a process reach.

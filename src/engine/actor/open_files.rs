@@ -6,26 +6,26 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Actor;
-use crate::engine::room;
+use crate::engine::OpenFiles;
 
 /// For how long fewer parts go out after one found no room. What takes it may be another program.
 const FEWER_FOR: Duration = Duration::from_secs(10);
 
 /// What there is to know of open files.
 #[derive(Debug)]
-pub(super) struct OpenFiles {
-    /// How many there may be; `None`: no limit.
-    limit: Option<u64>,
+pub(super) struct FileRoom {
+    /// How many there may be.
+    open_files: OpenFiles,
     /// How many parts go out at once until then, because more found no room.
     fewer: Option<(u16, Instant)>,
     /// What was said last of a number of parts that does not fit.
     said: Option<String>,
 }
 
-impl OpenFiles {
-    pub(super) fn new(limit: Option<u64>) -> Self {
+impl FileRoom {
+    pub(super) fn new(open_files: OpenFiles) -> Self {
         Self {
-            limit,
+            open_files,
             fewer: None,
             said: None,
         }
@@ -40,8 +40,10 @@ impl OpenFiles {
 impl Actor {
     /// The most parts at once that there is room for.
     pub(super) fn most_parts(&self) -> u16 {
-        let OpenFiles { limit, fewer, .. } = self.open_files;
-        let fits = room::most_parts(limit, self.settings.files_in_flight);
+        let FileRoom {
+            open_files, fewer, ..
+        } = self.file_room;
+        let fits = open_files.most_parts(self.settings.files_in_flight);
         let now = Instant::now();
         let fewer = fewer.filter(|(_, until)| *until > now);
         fewer.map_or(fits, |(fewer, _)| fewer.min(fits))
@@ -57,11 +59,11 @@ impl Actor {
     pub(super) fn say_what_does_not_fit(&mut self) {
         let wish = self.settings.parts_in_flight.bound();
         let uploads = self.settings.files_in_flight;
-        let words = room::not_as_wished(wish, self.open_files.limit, uploads);
-        if let Some(words) = words.as_deref().filter(|_| words != self.open_files.said) {
+        let words = self.file_room.open_files.not_as_wished(wish, uploads);
+        if let Some(words) = words.as_deref().filter(|_| words != self.file_room.said) {
             tracing::warn!("{words}");
         }
-        self.open_files.said = words;
+        self.file_room.said = words;
     }
 
     /// There was no room for another part or call: no more than are in flight go out for a while.
@@ -69,13 +71,13 @@ impl Actor {
         let in_flight = u16::try_from(self.flights.len()).unwrap_or(u16::MAX);
         let fewer = in_flight.saturating_sub(1).max(1);
         let now = Instant::now();
-        if self.open_files.due().is_none_or(|until| until <= now) {
+        if self.file_room.due().is_none_or(|until| until <= now) {
             tracing::warn!(
                 "too many files are open on this machine: {} at once for {} s",
                 crate::format::count(usize::from(fewer), "part"),
                 FEWER_FOR.as_secs()
             );
         }
-        self.open_files.fewer = Some((fewer, now + FEWER_FOR));
+        self.file_room.fewer = Some((fewer, now + FEWER_FOR));
     }
 }

@@ -84,7 +84,7 @@ fn of_session(session: Open, queue: Queue) -> Actor {
         no_wait: false,
         is_deep: false,
         clock: Clock::default(),
-        open_files: None,
+        open_files: crate::engine::OpenFiles::default(),
     })
 }
 

@@ -149,7 +149,7 @@ impl Actor {
         [
             resting.filter(future),
             self.scheduled.due(),
-            self.open_files.due().filter(future),
+            self.file_room.due().filter(future),
             self.claims.due().filter(future),
             poll.filter(future),
             tick,
