@@ -8,6 +8,8 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use crate::open_files::is_used_up;
+
 /// The longest text kept from a server's answer, in characters.
 const LONGEST: usize = 300;
 
@@ -46,6 +48,12 @@ pub enum Kind {
     Forbidden,
     /// The other end can't show that it is who it should be. Nothing goes on until the person has looked.
     Certificate,
+    /// This machine has no open files or no memory to spare. Fewer parts go out for a while; tried again,
+    /// and not counted against the part.
+    Crowded,
+    /// The part has more bytes than the host, or a proxy on the way to it, takes in one request. Its bytes
+    /// go out in smaller parts, where the upload can still be split anew.
+    TooLarge,
     /// The file can't be read.
     Local,
     /// The disk that the file is on does not answer, or is away. Tried again when it answers, and not
@@ -66,11 +74,22 @@ impl Kind {
     #[must_use]
     pub fn retried(self) -> bool {
         use Kind::{
-            Broken, Conflict, Corrupt, Disk, Late, LinkExpired, Offline, Server, Throttled,
+            Broken, Conflict, Corrupt, Crowded, Disk, Late, LinkExpired, Offline, Server,
+            Throttled, TooLarge,
         };
         matches!(
             self,
-            Disk | Late | Offline | Broken | Server | Throttled | Corrupt | Conflict | LinkExpired
+            Offline
+                | Broken
+                | Server
+                | Throttled
+                | Corrupt
+                | Conflict
+                | LinkExpired
+                | Crowded
+                | Disk
+                | Late
+                | TooLarge
         )
     }
 
@@ -103,6 +122,11 @@ impl Kind {
             }
             Kind::Forbidden => "see at the destination why it forbids this, then retry",
             Kind::Refused => "mend what the destination names (metadata, size, format), then retry",
+            Kind::Crowded => "end other programs, or raise the limit of open files (ulimit -Hn)",
+            Kind::TooLarge => {
+                "start this file over in smaller parts; or have the limit on the way raised, set \
+                 part_size anew and retry"
+            }
             Kind::Local => "make the file readable, then retry",
             Kind::Changed => "start this file over, or skip it",
             Kind::Ledger => "resume the session: its start makes a ledger anew",
@@ -206,7 +230,8 @@ impl Error {
         }
     }
 
-    /// An error of reading a local file.
+    /// An error of reading a local file; [`Kind::Crowded`] and [`Kind::Disk`] where that says nothing of the
+    /// file.
     #[must_use]
     pub fn local(doing: &str, error: &std::io::Error) -> Self {
         Self::new(kind_of(error), format!("{doing}: {error}"))
@@ -216,6 +241,9 @@ impl Error {
 /// Whether reading failed for the file's sake, or for that of the disk below it.
 fn kind_of(error: &std::io::Error) -> Kind {
     use rustix::io::Errno;
+    if is_used_up(error) {
+        return Kind::Crowded;
+    }
     match Errno::from_io_error(error) {
         Some(
             Errno::IO

@@ -14,6 +14,7 @@
 //! | [`identity`] | whether a file is still the one that was begun |
 //! | [`path`], [`format`](mod@format), [`metadata`] | paths as text and back; numbers and names for people; path → title and media type |
 //! | `flock`, `state_dir` | locks on files; the folder for the program's own files |
+//! | [`open_files`] | how many files this process may have open |
 //! | [`limiter`] | the bandwidth cap that all parts share |
 //! | `fault_point` | places where a test ends or holds the program; not in release builds |
 //! | [`secret`] | keys and tokens that no one can print by accident, and where they come from |
@@ -83,6 +84,7 @@ pub mod limiter;
 pub mod machine;
 pub mod metadata;
 pub mod mounts;
+pub mod open_files;
 pub mod outlet;
 pub mod path;
 pub mod plan;

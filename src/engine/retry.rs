@@ -89,6 +89,10 @@ pub fn judge(error: &Error, tried: Tried, backoff: &Backoff) -> Verdict {
             Verdict::EndUpload
         }
         Kind::Refused => Verdict::Ask,
+        // In smaller parts.
+        Kind::TooLarge => Verdict::At(now),
+        // What takes the room is not known to end; half of the wait is fixed, for that no try is counted.
+        Kind::Crowded => Verdict::Uncounted(now + backoff.wait(3, 0.5 + random / 2.0)),
         Kind::Late => Verdict::Uncounted(now + wait),
         Kind::Broken | Kind::Server | Kind::Disk if did == Did::Nothing => Verdict::WhenOpen,
         Kind::Broken | Kind::Server | Kind::Disk if did == Did::WellBefore => {

@@ -8,6 +8,7 @@ use std::{
     ops::ControlFlow,
     os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -17,6 +18,7 @@ use super::{Batch, Found, Skipped, Unreadable, filters::Filters, words};
 use crate::{
     identity::{FileStat, FileSystem},
     metadata,
+    open_files::is_used_up,
 };
 
 /// How many findings are handed on at once at most.
@@ -24,6 +26,9 @@ pub(super) const BATCH: usize = 512;
 
 /// For how long findings are held back at most, as long as the disk answers.
 const EVERY: Duration = Duration::from_millis(100);
+
+/// How long to wait before it is tried again whether there are open files to spare.
+const CROWDED: Duration = Duration::from_millis(200);
 
 /// Folders in which systems keep what a person threw away, snapshots and indexes. They hold media,
 /// but not what anybody means by "this tree"; some are closed to all but root. Named as a path
@@ -111,7 +116,13 @@ impl<'a> Walk<'a> {
             match entry {
                 Err(error) => {
                     let path = error.path().unwrap_or(at).to_path_buf();
-                    self.unreadable(path, words(&io_error(error)));
+                    let error = io_error(error);
+                    if is_used_up(&error) {
+                        self.wait_for_room(|| fs::read_dir(&path).map(drop))?;
+                        self.root(root, &path, filters)?;
+                    } else {
+                        self.unreadable(path, words(&error));
+                    }
                 }
                 Ok(entry) if entry.file_type().is_dir() => {
                     if !self.enter(&entry, root, filters) {
@@ -126,6 +137,16 @@ impl<'a> Walk<'a> {
                 }
             }
             self.flush_when_due()?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Returns when a look at the disk finds open files to spare. Parts in flight take them for a while,
+    /// and what can't be looked at meanwhile is not unreadable.
+    fn wait_for_room(&mut self, look: impl Fn() -> io::Result<()>) -> ControlFlow<()> {
+        while look().is_err_and(|error| is_used_up(&error)) {
+            thread::sleep(CROWDED);
+            self.flush()?;
         }
         ControlFlow::Continue(())
     }
@@ -196,7 +217,17 @@ impl<'a> Walk<'a> {
             return self.skipped(path.to_path_buf(), "empty");
         }
         if metadata::may_be_text(path) {
-            match reads_as_text(path) {
+            let read = loop {
+                match reads_as_text(path) {
+                    Err(error) if is_used_up(&error) => {
+                        if self.wait_for_room(|| File::open(path).map(drop)).is_break() {
+                            return;
+                        }
+                    }
+                    read => break read,
+                }
+            };
+            match read {
                 Ok(false) => {}
                 Ok(true) => return self.skipped(path.to_path_buf(), "not media: it is text"),
                 Err(error) => return self.unreadable(path.to_path_buf(), words(&error)),

@@ -41,6 +41,11 @@ impl Actor {
         if part.is_some() && matches!(error.kind, Kind::Broken | Kind::Throttled) {
             self.tuner.stumbled();
         }
+        match error.kind {
+            Kind::Crowded => self.is_crowded(),
+            Kind::TooLarge => self.keep_part_most(),
+            _ => {}
+        }
         let place = self.place(id, part);
         match verdict {
             Verdict::WhenOpen => {
@@ -127,13 +132,18 @@ impl Actor {
 
     /// An upload that can't go on (its ticket is gone: a link that expired during a pause, say), and
     /// of which hardly anything was acknowledged yet, is begun anew: little is lost by that. Once in
-    /// a run, no more.
+    /// a run, no more; in smaller parts as often as there are smaller ones.
     pub(super) fn begin_anew(&mut self, id: UploadId, error: &Error) -> bool {
+        let few = match error.kind {
+            Kind::TooLarge if self.may_go_out_smaller() => self.one_round(),
+            Kind::TicketGone => 0,
+            _ => return false,
+        };
         let little = self.queue.get(id).is_some_and(|upload| {
             let clearing = upload.begun().is_none_or(|begun| begun.progress.clearing);
-            !clearing && upload.acknowledged() <= upload.identity.size / LITTLE
+            !clearing && upload.acknowledged() <= few.max(upload.identity.size / LITTLE)
         });
-        if error.kind != Kind::TicketGone || !little || !self.renewed.insert(id) {
+        if !little || (error.kind == Kind::TicketGone && !self.renewed.insert(id)) {
             return false;
         }
         tracing::warn!("{}: {error}; it is begun anew", self.place(id, None));
@@ -194,7 +204,7 @@ impl Actor {
     fn with_its_price(&self, id: UploadId, error: &Error) -> Error {
         let mut error = error.clone();
         let sent = self.queue.get(id).map_or(0, Upload::acknowledged);
-        if error.kind == Kind::TicketGone && sent > 0 {
+        if matches!(error.kind, Kind::TicketGone | Kind::TooLarge) && sent > 0 {
             let sent = crate::format::bytes(sent);
             error.message = format!("{error} (to start over is to send {sent} again)");
         }

@@ -147,6 +147,7 @@ impl Actor {
             return None;
         }
         let limits = self.shared.account.limits();
+        let limits = limits.within(self.shared.largest.get());
         let (wish, file) = (self.settings.part_size, upload.identity.size);
         if file > limits.file_max {
             return None;
@@ -275,6 +276,7 @@ impl Actor {
             bandwidth_why: self.scheduled.why.clone(),
             parts_limit: self.parts_limit(),
             parts_limit_why: match self.settings.parts_in_flight.fixed() {
+                _ if self.is_short_of_open_files() => "as many as open files allow".to_owned(),
                 None => self.tuner.why().to_owned(),
                 Some(_) => String::new(),
             },

@@ -21,7 +21,7 @@ use crate::{
         record::{Step, StepWait, Trouble},
         upload::{End, Message, Told},
     },
-    error::{Error, Kind},
+    error::{CallClass, Error, Kind},
     identity::Identity,
     ledger,
     plan::PartPlan,
@@ -83,6 +83,7 @@ fn of_session(session: Open, queue: Queue) -> Actor {
         no_wait: false,
         is_deep: false,
         clock: Clock::default(),
+        open_files: crate::engine::OpenFiles::default(),
     })
 }
 

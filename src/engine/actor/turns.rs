@@ -151,6 +151,7 @@ impl Actor {
         [
             resting.filter(future),
             self.scheduled.due(),
+            self.file_room.due().filter(future),
             self.claims.due().filter(future),
             poll.filter(future),
             tick,

@@ -130,6 +130,16 @@ impl Task {
             match self.stop {
                 Some(Stop::Drain) if !flights.is_empty() => flights.wanted = None,
                 Some(_) => return Err(End::Stopped),
+                None if let Some(part) = self.too_large_part() => {
+                    // It is known where the new ones may begin once all in flight have landed.
+                    flights.wanted = None;
+                    if flights.is_empty() {
+                        match self.split_smaller(opened, part).await? {
+                            Some(next) => return Ok(next),
+                            None => continue,
+                        }
+                    }
+                }
                 None => {
                     self.replan(opened).await?;
                     self.want_part(flights, opened.sequence, now);
@@ -145,8 +155,20 @@ impl Task {
                 grant = granted(&mut flights.wanted) => {
                     let asks_api = flights.wanted.take().is_some_and(|(_, asks_api)| asks_api);
                     let permit = self.granted(grant)?;
+                    if self.too_large_part().is_some() {
+                        continue;
+                    }
                     if opened.remote.completes_by_itself() && self.record.is_last_part_next() {
-                        self.check_unchanged().await?;
+                        match self.check_unchanged().await {
+                            Err(End::Failed(error)) if error.kind == Kind::Crowded => {
+                                // What is in flight goes on meanwhile.
+                                drop(permit);
+                                self.retry(&mut Tries::begin(), error).await?;
+                                self.step(Step::Sending);
+                                continue;
+                            }
+                            checked => checked?,
+                        }
                     }
                     self.start_part(flights, opened, source, permit, asks_api);
                 }
@@ -265,6 +287,10 @@ impl Task {
             }
             Err(NotSent::Failed(error)) if error.kind == Kind::Conflict => {
                 self.part_conflicts(flights, part.part, error);
+                Ok(())
+            }
+            Err(NotSent::Failed(error)) if error.kind == Kind::TooLarge => {
+                flights.compare |= self.part_too_large(opened, part.part, part.length, error);
                 Ok(())
             }
             Err(NotSent::Failed(error)) => {
