@@ -51,7 +51,10 @@ impl Actor {
             Verdict::WhenOpen => {
                 let what = awaited.unwrap_or_else(|| self.shared.api());
                 match self.close_gate(&what, class, &error, now) {
-                    Ok(when) => tracing::warn!("{place}: {error}; {when}"),
+                    Ok(when) => {
+                        tracing::warn!("{place}: {error}; {when}");
+                        self.tell_of_wait(id, part, error, &what, class);
+                    }
                     Err(unreachable) => self.give_up(id, &what, &unreachable),
                 }
             }
@@ -110,6 +113,24 @@ impl Actor {
             message: format!("{what} unreachable since {since}: {error}"),
             ..error.clone()
         })
+    }
+
+    /// What was begun and is tried again when a host or disk answers is told as any other retry.
+    fn tell_of_wait(
+        &self,
+        id: UploadId,
+        part: Option<PartNumber>,
+        error: Error,
+        what: &Awaited,
+        class: CallClass,
+    ) {
+        if matches!(error.kind, Kind::Offline | Kind::Throttled) {
+            return;
+        }
+        let now = Instant::now();
+        let closed = self.shared.gates().closed(what, class, now);
+        let wait = closed.map_or(Duration::ZERO, |closed| closed.until - now);
+        self.retrying(id, part, error, wait);
     }
 
     /// A host or disk was waited for long enough: what waits for it ends here.
