@@ -16,7 +16,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::{Batch, Found, Skipped, Unreadable, filters::Filters, words};
 use crate::{
-    identity::{FileStat, FileSystem},
+    identity::{FileStat, FileSystem, Mount},
     metadata,
     open_files::is_used_up,
 };
@@ -63,6 +63,8 @@ pub(super) struct Walk<'a> {
     reported: HashSet<PathBuf>,
     /// The file system of each device.
     file_systems: HashMap<u64, FileSystem>,
+    /// Where those are mounted that were reported.
+    mounts: HashSet<PathBuf>,
 }
 
 impl<'a> Walk<'a> {
@@ -74,6 +76,7 @@ impl<'a> Walk<'a> {
             links: Vec::new(),
             nested: nested(roots),
             file_systems: HashMap::new(),
+            mounts: HashSet::new(),
             reported: HashSet::new(),
         }
     }
@@ -234,14 +237,28 @@ impl<'a> Walk<'a> {
             }
         }
         self.report(path);
-        let file_system = *self
-            .file_systems
-            .entry(metadata.dev())
-            .or_insert_with(|| FileSystem::at(path));
+        let file_system = self.file_system(path, metadata.dev());
         self.batch.found.push(Found {
             path: path.to_path_buf(),
             stat: FileStat::new(&metadata, file_system),
         });
+    }
+
+    /// The file system of a file on this device. It is asked for once, and so is where it is mounted.
+    fn file_system(&mut self, path: &Path, device: u64) -> FileSystem {
+        if let Some(known) = self.file_systems.get(&device) {
+            return *known;
+        }
+        let on = FileSystem::at(path);
+        self.file_systems.insert(device, on);
+        // Of the folder: some file systems give files devices of their own.
+        let folder = path.parent().unwrap_or(path);
+        if let Some(mount) = Mount::of(folder, on)
+            && self.mounts.insert(mount.path.clone())
+        {
+            self.batch.mounts.push(mount);
+        }
+        on
     }
 
     /// Something that can't be looked at: a link in circles, or a failure. A link that leads
