@@ -21,7 +21,7 @@ use crate::{
         upload::{Message, SLOW},
     },
     error::{CallClass, Error, Kind},
-    identity::FileSystem,
+    identity::{FileSystem, Mount},
     mounts::Mounts,
 };
 
@@ -327,10 +327,11 @@ impl Actor {
         };
         let file = upload.path.to_path_buf();
         let (root, on) = (self.root_of(&file), upload.identity.file_system);
+        let mount = self.queue.walks.mount_of(&file).cloned();
         self.sources.looking.insert(id);
         let told = self.told.0.clone();
         self.running.spawn(async move {
-            let looked = tokio::task::spawn_blocking(move || what_is_away(&file, &root, on));
+            let looked = tokio::task::spawn_blocking(move || what_is_away(&file, &root, mount, on));
             let away = looked.await.unwrap_or_default();
             // Without an actor nobody wants to know.
             let _ = told.send(Message::Looked(id, error, away));
@@ -370,7 +371,17 @@ fn folder_of(file: &Path) -> &Path {
 
 /// What above a file that can't be read is away: the folder that was queued, or the disk that it was on
 /// when it was queued, whose mount point may stay. Blocks.
-fn what_is_away(file: &Path, root: &Path, on: u64) -> Option<(Awaited, String)> {
+fn what_is_away(
+    file: &Path,
+    root: &Path,
+    mount: Option<Mount>,
+    on: u64,
+) -> Option<(Awaited, String)> {
+    // Not every file system has a number by which another one in its place shows.
+    if let Some(mount) = mount.filter(|mount| !mount.is_mounted()) {
+        let why = "it is not mounted".to_owned();
+        return Some((Awaited::Disk(mount.path), why));
+    }
     match fs::metadata(root) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let why = "the folder is not there".to_owned();
@@ -400,12 +411,12 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let root = home.path().join("films");
         let file = root.join("1999/a.mp4");
-        let away = what_is_away(&file, &root, 7).unwrap();
+        let away = what_is_away(&file, &root, None, 7).unwrap();
         assert_eq!(away.0, Awaited::Folder(root.clone()));
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         let here = FileSystem::at(&root).number;
-        assert_eq!(what_is_away(&file, &root, here), None);
-        assert_eq!(what_is_away(&file, &root, 0), None, "it is not known");
+        assert_eq!(what_is_away(&file, &root, None, here), None);
+        assert_eq!(what_is_away(&file, &root, None, 0), None, "it is not known");
     }
 
     #[test]
@@ -418,7 +429,25 @@ mod tests {
         }
         let file = root.join("disk/gone/a.mp4");
         fs::create_dir(root.join("disk")).unwrap();
-        let away = what_is_away(&file, &root, here ^ 1).unwrap();
+        let away = what_is_away(&file, &root, None, here ^ 1).unwrap();
         assert_eq!(away.0, Awaited::Disk(root.join("disk")));
+    }
+
+    #[test]
+    fn a_disk_without_a_number_is_away_when_nothing_is_mounted_where_it_was() {
+        let home = tempfile::tempdir().unwrap();
+        let root = home.path().to_owned();
+        let disk = root.join("disk");
+        fs::create_dir(&disk).unwrap();
+        let on = |path: &Path| {
+            Some(Mount {
+                path: path.to_owned(),
+                file_system: 0,
+            })
+        };
+        let file = disk.join("a.mp4");
+        let away = what_is_away(&file, &root, on(&disk), 0).unwrap();
+        assert_eq!(away.0, Awaited::Disk(disk));
+        assert_eq!(what_is_away(&file, &root, on(Path::new("/")), 0), None);
     }
 }
