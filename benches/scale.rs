@@ -208,6 +208,7 @@ fn engine(session: Open, queue: Queue, account: Arc<dyn Account>) -> Engine {
         no_wait: false,
         is_deep: false,
         clock: Clock::default(),
+        open_files: reelhaul::engine::OpenFiles::default(),
     };
     let (handle, ended) = engine::spawn(parts);
     Engine { handle, ended }

@@ -75,6 +75,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         no_wait: false,
         is_deep: false,
         clock: Clock::default(),
+        open_files: reelhaul::engine::OpenFiles::default(),
     });
     let add = AddPaths {
         paths: vec![path],

@@ -12,7 +12,7 @@ use std::{
     os::unix::fs::FileExt,
     pin::Pin,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
@@ -67,6 +67,7 @@ impl Reading {
         let mut left = part.range();
         loop {
             let block = self.block(file, &mut left)?;
+            progress.was_read();
             if left.is_empty() {
                 md5.add(block.clone());
                 drop(progress.outcome.set(Ok(md5.finish())));
@@ -105,6 +106,8 @@ pub struct Progress {
     taken: AtomicU64,
     held: AtomicBool,
     starved: AtomicU64,
+    /// Since when the next bytes are waited for.
+    reading: Mutex<Option<Instant>>,
     outcome: OnceLock<io::Result<[u8; 16]>>,
 }
 
@@ -125,6 +128,25 @@ impl Progress {
     #[must_use]
     pub fn starved(&self) -> Duration {
         Duration::from_micros(self.starved.load(Ordering::Relaxed))
+    }
+
+    /// From now on the next bytes are waited for, unless they were before.
+    pub fn reads(&self) {
+        self.reading().get_or_insert_with(Instant::now);
+    }
+
+    /// For how long the next bytes have been waited for that are not read yet; `None`: none are.
+    #[must_use]
+    pub fn reading_for(&self) -> Option<Duration> {
+        self.reading().map(|since| since.elapsed())
+    }
+
+    fn was_read(&self) {
+        self.reading().take();
+    }
+
+    fn reading(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The MD5 of the part, once it was read to its end.
@@ -218,11 +240,15 @@ impl http_body::Body for PartBody {
         if self.current.is_empty() {
             let block = self.blocks.poll_recv(context);
             match self.hungry_since {
-                None if block.is_pending() => self.hungry_since = Some(Instant::now()),
+                None if block.is_pending() => {
+                    self.hungry_since = Some(Instant::now());
+                    self.progress.reads();
+                }
                 Some(since) if block.is_ready() => {
                     let micros = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
                     self.progress.starved.fetch_add(micros, Ordering::Relaxed);
                     self.hungry_since = None;
+                    self.progress.was_read();
                 }
                 _ => {}
             }

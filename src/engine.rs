@@ -5,7 +5,7 @@ mod actor;
 pub mod clock;
 pub mod flights;
 pub mod folders;
-pub mod hosts;
+pub mod gates;
 mod incidents;
 pub mod order;
 pub mod protocol;
@@ -14,6 +14,7 @@ pub mod rate;
 pub mod record;
 pub mod refusals;
 pub mod retry;
+pub mod room;
 pub mod rows;
 pub mod schedule;
 pub mod timing;
@@ -23,6 +24,7 @@ pub mod upload;
 pub mod window;
 
 pub use actor::Parts;
+pub use room::OpenFiles;
 pub use timing::{Patience, Timing};
 
 use protocol::{Command, Outcome, Query, Reply, Summary};

@@ -8,6 +8,8 @@ use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use crate::open_files::is_used_up;
+
 /// The longest text kept from a server's answer, in characters.
 const LONGEST: usize = 300;
 
@@ -46,8 +48,19 @@ pub enum Kind {
     Forbidden,
     /// The other end can't show that it is who it should be. Nothing goes on until the person has looked.
     Certificate,
+    /// This machine has no open files or no memory to spare. Fewer parts go out for a while; tried again,
+    /// and not counted against the part.
+    Crowded,
+    /// The part has more bytes than the host, or a proxy on the way to it, takes in one request. Its bytes
+    /// go out in smaller parts, where the upload can still be split anew.
+    TooLarge,
     /// The file can't be read.
     Local,
+    /// The disk that the file is on does not answer, or is away. Tried again when it answers, and not
+    /// counted unless it answers others.
+    Disk,
+    /// The disk took so long that the connection was closed meanwhile. Tried again, not counted.
+    Late,
     /// The file is no longer the one that was begun.
     Changed,
     /// The state folder can't be written; the session can't promise anything.
@@ -60,10 +73,23 @@ impl Kind {
     /// Whether the engine tries again by itself.
     #[must_use]
     pub fn retried(self) -> bool {
-        use Kind::{Broken, Conflict, Corrupt, LinkExpired, Offline, Server, Throttled};
+        use Kind::{
+            Broken, Conflict, Corrupt, Crowded, Disk, Late, LinkExpired, Offline, Server,
+            Throttled, TooLarge,
+        };
         matches!(
             self,
-            Offline | Broken | Server | Throttled | Corrupt | Conflict | LinkExpired
+            Offline
+                | Broken
+                | Server
+                | Throttled
+                | Corrupt
+                | Conflict
+                | LinkExpired
+                | Crowded
+                | Disk
+                | Late
+                | TooLarge
         )
     }
 
@@ -71,15 +97,19 @@ impl Kind {
     /// that asks to wait say nothing about the part.
     #[must_use]
     pub fn counted(self) -> bool {
-        use Kind::{Broken, Conflict, Corrupt, LinkExpired, Server};
-        matches!(self, Broken | Server | Corrupt | Conflict | LinkExpired)
+        use Kind::{Broken, Conflict, Corrupt, Disk, LinkExpired, Server};
+        matches!(
+            self,
+            Disk | Broken | Server | Corrupt | Conflict | LinkExpired
+        )
     }
 
     /// What the person can do, as one short sentence; empty when there is nothing to do but wait.
     #[must_use]
     pub fn next_step(self) -> &'static str {
         match self {
-            Kind::Offline | Kind::Throttled | Kind::AlreadySent => "",
+            Kind::Offline | Kind::Throttled | Kind::AlreadySent | Kind::Late => "",
+            Kind::Disk => "resume the session when the disk is back",
             Kind::Broken | Kind::Server | Kind::Corrupt | Kind::Conflict | Kind::LinkExpired => {
                 "retry it when the destination is well again"
             }
@@ -92,6 +122,11 @@ impl Kind {
             }
             Kind::Forbidden => "see at the destination why it forbids this, then retry",
             Kind::Refused => "mend what the destination names (metadata, size, format), then retry",
+            Kind::Crowded => "end other programs, or raise the limit of open files (ulimit -Hn)",
+            Kind::TooLarge => {
+                "start this file over in smaller parts; or have the limit on the way raised, set \
+                 part_size anew and retry"
+            }
             Kind::Local => "make the file readable, then retry",
             Kind::Changed => "start this file over, or skip it",
             Kind::Ledger => "resume the session: its start makes a ledger anew",
@@ -195,10 +230,37 @@ impl Error {
         }
     }
 
-    /// An error of reading a local file.
+    /// An error of reading a local file; [`Kind::Crowded`] and [`Kind::Disk`] where that says nothing of the
+    /// file.
     #[must_use]
     pub fn local(doing: &str, error: &std::io::Error) -> Self {
-        Self::new(Kind::Local, format!("{doing}: {error}"))
+        Self::new(kind_of(error), format!("{doing}: {error}"))
+    }
+}
+
+/// Whether reading failed for the file's sake, or for that of the disk below it.
+fn kind_of(error: &std::io::Error) -> Kind {
+    use rustix::io::Errno;
+    if is_used_up(error) {
+        return Kind::Crowded;
+    }
+    match Errno::from_io_error(error) {
+        Some(
+            Errno::IO
+            | Errno::STALE
+            | Errno::NOTCONN
+            | Errno::TIMEDOUT
+            | Errno::NODEV
+            | Errno::NXIO
+            | Errno::HOSTDOWN
+            | Errno::HOSTUNREACH
+            | Errno::NETUNREACH
+            | Errno::NETDOWN
+            | Errno::CONNREFUSED
+            | Errno::CONNRESET
+            | Errno::CONNABORTED,
+        ) => Kind::Disk,
+        _ => Kind::Local,
     }
 }
 

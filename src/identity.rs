@@ -1,10 +1,10 @@
 //! What tells whether a file is still the one that was begun: size, time of change, inode, file system.
 
 use std::{
-    fs::{File, Metadata},
+    fs::{self, File, Metadata},
     io,
     os::unix::fs::MetadataExt,
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -223,6 +223,44 @@ impl FileSystem {
     }
 }
 
+/// A place where a disk is mounted, as a walk has met it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// The folder, by the names it was reached by.
+    pub path: PathBuf,
+    /// Its file system, as [`FileSystem`] numbers it; 0 where unknown.
+    pub file_system: u64,
+}
+
+impl Mount {
+    /// The mount that this folder is on, which has this file system: the topmost folder on the way to it
+    /// that is on the same device. `None` where the folder can't be looked at. Blocks.
+    #[must_use]
+    pub fn of(folder: &Path, on: FileSystem) -> Option<Self> {
+        let device = device(folder)?;
+        let is_on_it = |above: &&Path| self::device(above) == Some(device);
+        let topmost = folder.ancestors().take_while(is_on_it).last()?;
+        Some(Self {
+            path: topmost.to_path_buf(),
+            file_system: on.number,
+        })
+    }
+
+    /// Whether anything is mounted there now: a disk that is unmounted leaves its mount point, which is a
+    /// plain folder of the file system above it then. Blocks.
+    #[must_use]
+    pub fn is_mounted(&self) -> bool {
+        let above = self.path.parent();
+        let there = device(&self.path);
+        there.is_some() && above.is_none_or(|above| device(above) != there)
+    }
+}
+
+/// The number of the device that a folder is on, links followed.
+fn device(folder: &Path) -> Option<u64> {
+    fs::metadata(folder).ok().map(|metadata| metadata.dev())
+}
+
 fn kind_of(stat: &rustix::fs::StatFs) -> u64 {
     // As wide as the machine's words on one system, narrower on another.
     #[allow(clippy::useless_conversion, reason = "its type is another elsewhere")]
@@ -300,6 +338,46 @@ mod tests {
             "a type alone is no file system"
         );
         assert_eq!(FileSystem::at(Path::new("/nowhere")), FileSystem::default());
+    }
+
+    #[test]
+    fn a_folder_is_on_the_mount_whose_device_it_shares_and_is_none_itself() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("a/b");
+        fs::create_dir_all(&folder).unwrap();
+        let on = FileSystem::at(&folder);
+        let mount = Mount::of(&folder, on).unwrap();
+        assert!(folder.starts_with(&mount.path) && mount.is_mounted());
+        assert_eq!(mount.file_system, on.number);
+        assert_eq!(Mount::of(home.path(), on), Some(mount.clone()));
+        for path in [folder, home.path().join("gone")] {
+            // As it is when the disk that was mounted there is not any more.
+            let left = Mount {
+                path,
+                file_system: mount.file_system,
+            };
+            assert!(!left.is_mounted());
+        }
+        assert_eq!(Mount::of(Path::new("/nowhere/at/all"), on), None);
+        let root = Mount {
+            path: "/".into(),
+            file_system: 0,
+        };
+        assert!(root.is_mounted());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_disk_below_another_is_a_mount_of_its_own_though_a_link_leads_to_it() {
+        let home = tempfile::tempdir().unwrap();
+        let link = home.path().join("link");
+        std::os::unix::fs::symlink("/proc", &link).unwrap();
+        for path in [Path::new("/proc"), &link] {
+            let folder = path.join("self/fd");
+            let mount = Mount::of(&folder, FileSystem::default()).unwrap();
+            assert_eq!(mount.path, path);
+            assert!(mount.is_mounted());
+        }
     }
 
     #[cfg(target_os = "linux")]

@@ -9,10 +9,12 @@
 //! | [`ids`], [`state`] | what uploads, media objects and accounts are known by; where an upload stands |
 //! | [`settings`] | what can be tuned while it runs |
 //! | [`add_paths`] | what a scan is asked for |
+//! | [`awaited`], [`mounts`] | what uploads may wait for; where disks are mounted |
 //! | [`plan`] | how a file is cut into parts |
 //! | [`identity`] | whether a file is still the one that was begun |
 //! | [`path`], [`format`](mod@format), [`metadata`] | paths as text and back; numbers and names for people; path → title and media type |
 //! | `flock`, `state_dir` | locks on files; the folder for the program's own files |
+//! | [`open_files`] | how many files this process may have open |
 //! | [`limiter`] | the bandwidth cap that all parts share |
 //! | `fault_point` | places where a test ends or holds the program; not in release builds |
 //! | [`secret`] | keys and tokens that no one can print by accident, and where they come from |
@@ -60,6 +62,7 @@
 
 pub mod add_paths;
 pub mod attach;
+pub mod awaited;
 pub mod body;
 pub mod cli;
 pub mod config;
@@ -80,6 +83,8 @@ pub mod ledger;
 pub mod limiter;
 pub mod machine;
 pub mod metadata;
+pub mod mounts;
+pub mod open_files;
 pub mod outlet;
 pub mod path;
 pub mod plan;

@@ -27,7 +27,11 @@ use std::{
 };
 
 use self::{filters::Filters, walk::Walk};
-use crate::{add_paths::AddPaths, error::clean, identity::FileStat};
+use crate::{
+    add_paths::AddPaths,
+    error::clean,
+    identity::{FileStat, Mount},
+};
 
 /// A media file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +65,8 @@ pub struct Unreadable {
 pub struct Batch {
     /// The folder the walk is in now.
     pub at: PathBuf,
+    /// Disks that it met for the first time: those of the media files are among these, or were before.
+    pub mounts: Vec<Mount>,
     /// Media files.
     pub found: Vec<Found>,
     /// What was left out.

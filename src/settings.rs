@@ -140,6 +140,10 @@ pub struct Settings {
     /// sets this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by_hand_until: Option<Timestamp>,
+    /// The largest part in bytes that the destination is known to take, where it refused a larger one. The
+    /// engine sets this; a part size that a person sets anew is tried as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part_most: Option<u64>,
     /// How often a part that failed is tried again before a person is asked.
     pub retries: u16,
     /// How long a host, a disk or a folder that does not answer is waited for.
@@ -156,6 +160,7 @@ impl Default for Settings {
             bandwidth: Bandwidth::Unlimited,
             schedule: Timetable::default(),
             by_hand_until: None,
+            part_most: None,
             retries: 8,
             offline: Offline::default(),
         }
@@ -193,9 +198,11 @@ impl Settings {
     }
 
     /// These settings in place of those `before`: a bandwidth that was changed against the schedule
-    /// holds until that changes next.
+    /// holds until that changes next, and what is known of the largest part until its size is another.
     #[must_use]
     pub fn tuned(mut self, before: &Self, now: &Zoned) -> Self {
+        let is_resized = self.part_size != before.part_size;
+        self.part_most = before.part_most.filter(|_| !is_resized);
         self.by_hand_until = if self.schedule != before.schedule {
             None
         } else if self.bandwidth == before.bandwidth {

@@ -110,6 +110,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         no_wait: false,
         is_deep: false,
         clock: Clock::default(),
+        open_files: reelhaul::engine::OpenFiles::default(),
     });
     let add = AddPaths {
         paths,

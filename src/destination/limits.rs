@@ -98,6 +98,30 @@ impl Limits {
         NonZeroU64::new(size).unwrap_or(NonZeroU64::MIN)
     }
 
+    /// The same with no part larger than `most`, as far as there may be smaller ones.
+    #[must_use]
+    pub fn within(&self, most: Option<u64>) -> Self {
+        let part_max = most.map_or(self.part_max, |most| most.min(self.part_max));
+        let part_max = part_max.max(self.part_min);
+        Self {
+            part_max,
+            part_default: self.part_default.min(part_max),
+            ..self.clone()
+        }
+    }
+
+    /// The largest part from now on, where one of this many bytes was refused as too large: half as large,
+    /// unless there may be none so small. Where the smallest was refused, there is no size to go on with,
+    /// and what is smaller all the same (a whole small file) may still go out.
+    #[must_use]
+    pub fn after_too_large(&self, refused: u64) -> u64 {
+        if refused > self.part_min {
+            (refused / 2).max(self.part_min)
+        } else {
+            refused.saturating_sub(1)
+        }
+    }
+
     /// What is to be said of a part size that is wished for and not taken.
     #[must_use]
     pub fn not_as_wished(&self, wish: PartSize) -> Option<String> {
@@ -314,6 +338,32 @@ mod tests {
         assert!(told(1000).unwrap().contains("larger"));
         assert_eq!((told(5), told(200)), (None, None));
         assert_eq!(limits(None).not_as_wished(PartSize::Auto), None);
+    }
+
+    #[test]
+    fn after_a_part_that_is_too_large_none_is_larger_than_half_of_it_and_none_too_small() {
+        let limits = limits(None);
+        assert_eq!(limits.after_too_large(100 * MIB), 50 * MIB);
+        assert_eq!(limits.after_too_large(7 * MIB), 5 * MIB);
+        assert_eq!(limits.after_too_large(5 * MIB), 5 * MIB - 1);
+        assert_eq!(limits.after_too_large(0), 0);
+        let sizes = |most| {
+            let wish = PartSize::Fixed(NonZeroU64::new(100 * MIB).unwrap());
+            let limits = limits.within(most);
+            [wish, PartSize::Auto].map(|wish| {
+                let plan = limits.plan(wish, 1000 * MIB, 8, None).unwrap();
+                plan.parts().map(|part| part.length / MIB).max().unwrap()
+            })
+        };
+        assert_eq!(sizes(None), [100, 16]);
+        assert_eq!(sizes(Some(50 * MIB)), [50, 16]);
+        assert_eq!(sizes(Some(8 * MIB)), [8, 8]);
+        assert_eq!(
+            sizes(Some(MIB)),
+            [5, 5],
+            "no smaller than the account takes"
+        );
+        assert_eq!(sizes(Some(u64::MAX)), [100, 16]);
     }
 
     #[test]

@@ -7,9 +7,12 @@ mod claims;
 mod commands;
 mod failures;
 mod mass;
+mod open_files;
+mod part_most;
 mod polls;
 mod saving;
 mod show;
+mod sources;
 mod tail;
 mod tasks;
 #[cfg(test)]
@@ -29,6 +32,9 @@ use self::{
     cap::Scheduled,
     claims::Claims,
     mass::Masses,
+    open_files::FileRoom,
+    part_most::worth_keeping,
+    sources::Sources,
     tail::Tail,
     tasks::{Handle as TaskHandle, Permits},
     walks::Walks,
@@ -41,9 +47,10 @@ use super::{
     queue::Queue,
     rate::{Meter, Steady, Stopwatch},
     refusals::Refusals,
+    room::OpenFiles,
     timing::Timing,
     tune::Tuner,
-    upload::{KeyCheck, Message, Shared},
+    upload::{KeyCheck, LargestPart, Message, Shared},
     window::Orders,
 };
 use crate::{
@@ -81,6 +88,8 @@ pub struct Parts {
     pub is_deep: bool,
     /// What a schedule goes by.
     pub clock: Clock,
+    /// The files that this process may have open.
+    pub open_files: OpenFiles,
 }
 
 /// The owner of the session.
@@ -96,6 +105,7 @@ pub(super) struct Actor {
     settings: Settings,
     clock: Clock,
     scheduled: Scheduled,
+    file_room: FileRoom,
     /// Uploads that take one of the places of `files_in_flight`.
     active: Vec<UploadId>,
     /// The tasks of those, and of others that are about to end.
@@ -120,6 +130,8 @@ pub(super) struct Actor {
     refusals: Refusals,
     /// Files that failed and are tried again when the others have gone out.
     tail: Tail,
+    /// The disks and folders that files are read from.
+    sources: Sources,
     /// Why nothing more is begun until the person has done something.
     halted: Option<Error>,
     /// Whether a person paused everything: what is added meanwhile is part of that.
@@ -180,9 +192,11 @@ impl Actor {
             no_wait,
             is_deep,
             clock,
+            open_files,
         } = parts;
         let now = Instant::now();
-        let settings = session.header.settings.clone();
+        let mut settings = session.header.settings.clone();
+        settings.part_most = worth_keeping(settings.part_most, account.limits());
         let mut actor = Self {
             session,
             queue,
@@ -193,14 +207,16 @@ impl Actor {
                 cap: BandwidthLimiter::new(settings.bandwidth),
                 ledger,
                 is_deep,
-                hosts: Mutex::default(),
+                gates: Mutex::default(),
                 key: KeyCheck::default(),
+                largest: LargestPart::new(settings.part_most),
             }),
             timing,
             events,
             claims: Claims::default(),
             no_wait,
             scheduled: Scheduled::default(),
+            file_room: FileRoom::new(open_files),
             tuner: Tuner::within(settings.parts_in_flight.most()),
             settings,
             clock,
@@ -219,6 +235,7 @@ impl Actor {
             },
             refusals: Refusals::default(),
             tail: Tail::default(),
+            sources: Sources::default(),
             halted: None,
             holding: false,
             stopping: None,
@@ -241,15 +258,19 @@ impl Actor {
             random: fastrand::Rng::new(),
             published: Summary::default(),
         };
+        actor.read_mounts();
         actor.keep_to_schedule();
+        actor.say_what_does_not_fit();
         actor.find_processing();
         actor.tell_what_failed_before();
         actor
     }
 
+    /// How many parts may be in flight now: as many as are set, or were found by watching, and fit.
     fn parts_limit(&self) -> u16 {
         let fixed = self.settings.parts_in_flight.fixed();
-        fixed.map_or_else(|| self.tuner.limit(), |number| number.max(1))
+        let wish = fixed.map_or_else(|| self.tuner.limit(), |number| number.max(1));
+        wish.min(self.most_parts())
     }
 
     /// Makes a change that is kept, in memory and in the file.

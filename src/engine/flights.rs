@@ -146,6 +146,19 @@ impl Flights {
         self.of(upload).map(|(_, flight)| flight.meter.rate()).sum()
     }
 
+    /// How many parts of an upload have waited for their disk for so long.
+    #[must_use]
+    pub fn slow(&self, upload: UploadId, least: Duration) -> usize {
+        let waits = |flight: &Flight| flight.progress.reading_for().is_some_and(|it| it >= least);
+        self.of(upload).filter(|(_, flight)| waits(flight)).count()
+    }
+
+    /// How many parts of an upload are on their way.
+    #[must_use]
+    pub fn count(&self, upload: UploadId) -> usize {
+        self.of(upload).count()
+    }
+
     /// Whether the connections waited for the disk for most of the time.
     #[must_use]
     pub fn starved(&self, now: Instant) -> bool {

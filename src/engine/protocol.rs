@@ -29,10 +29,10 @@ pub use line::{Entry, FolderRow, Line, LineId, Row};
 pub use query::{Preview, Query, Reply};
 pub use state::{Counts, Totals};
 pub use summary::{ByteTotals, LimitedBy, Phase, Summary, Walk};
-pub use wait::{Awaited, Wait};
+pub use wait::Wait;
 pub use window::{Filter, Folds, Show, Sort, SortBy, Window, WindowQuery};
 
-pub use crate::{add_paths::AddPaths, ids::UploadId, state::State};
+pub use crate::{add_paths::AddPaths, awaited::Awaited, ids::UploadId, state::State};
 
 /// The number of a folder in a session's queue: as lasting as that of an upload.
 pub type FolderId = u32;

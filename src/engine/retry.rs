@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::hosts::Did;
+use super::gates::Did;
 use crate::error::{Error, Kind};
 
 /// How long to wait before tries.
@@ -62,8 +62,8 @@ pub struct Tried {
     pub failures: u32,
     /// How many may be retried.
     pub retries: u16,
-    /// How the host did for everybody since the try before this one.
-    pub host: Did,
+    /// How the host or disk that failed did for everybody since the try before this one.
+    pub did: Did,
     /// When it failed.
     pub now: Instant,
     /// From 0 to 1.
@@ -76,7 +76,7 @@ pub fn judge(error: &Error, tried: Tried, backoff: &Backoff) -> Verdict {
     let Tried {
         failures,
         retries,
-        host,
+        did,
         now,
         random,
     } = tried;
@@ -89,9 +89,21 @@ pub fn judge(error: &Error, tried: Tried, backoff: &Backoff) -> Verdict {
             Verdict::EndUpload
         }
         Kind::Refused => Verdict::Ask,
-        Kind::Broken | Kind::Server if host == Did::Nothing => Verdict::WhenOpen,
-        Kind::Broken | Kind::Server if host == Did::WellBefore => Verdict::Uncounted(now + wait),
-        Kind::Broken | Kind::Server | Kind::Corrupt | Kind::Conflict | Kind::LinkExpired => {
+        // In smaller parts.
+        Kind::TooLarge => Verdict::At(now),
+        // What takes the room is not known to end; half of the wait is fixed, for that no try is counted.
+        Kind::Crowded => Verdict::Uncounted(now + backoff.wait(3, 0.5 + random / 2.0)),
+        Kind::Late => Verdict::Uncounted(now + wait),
+        Kind::Broken | Kind::Server | Kind::Disk if did == Did::Nothing => Verdict::WhenOpen,
+        Kind::Broken | Kind::Server | Kind::Disk if did == Did::WellBefore => {
+            Verdict::Uncounted(now + wait)
+        }
+        Kind::Broken
+        | Kind::Server
+        | Kind::Disk
+        | Kind::Corrupt
+        | Kind::Conflict
+        | Kind::LinkExpired => {
             // A new link or token is no reason to wait, the first time, and no retry of the part's.
             if error.kind == Kind::LinkExpired && failures <= 1 {
                 return Verdict::At(now);
@@ -113,11 +125,11 @@ mod tests {
         most: Duration::from_mins(1),
     };
 
-    fn judged(kind: Kind, failures: u32, retries: u16, host: Did) -> Verdict {
+    fn judged(kind: Kind, failures: u32, retries: u16, did: Did) -> Verdict {
         let tried = Tried {
             failures,
             retries,
-            host,
+            did,
             now: Instant::now(),
             random: 1.0,
         };

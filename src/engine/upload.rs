@@ -20,6 +20,7 @@
 //! | `compare` | what the account has, compared with the record |
 //! | `parts` | all parts, many at once |
 //! | `part` | one part |
+//! | `largest`, `smaller` | how large parts may be as far as refusals have shown, and what becomes of larger ones |
 //! | `file` | the local file |
 //! | `forbidden` | whether a 403 is the key's fault |
 
@@ -28,10 +29,12 @@ mod compare;
 mod create;
 mod file;
 mod forbidden;
+mod largest;
 mod link;
 mod messages;
 mod part;
 mod parts;
+mod smaller;
 #[cfg(test)]
 mod tests;
 
@@ -43,11 +46,13 @@ use tokio::time::Instant;
 pub use claim::{complete_row, why_uploaded};
 pub use create::{describe, new_marker};
 pub use forbidden::KeyCheck;
+pub use largest::LargestPart;
 pub use link::Task;
 use link::Tries;
 pub use messages::{
     Conditions, End, Failure, Grant, Leave, Message, Need, Order, Permit, Sending, Stop, Told, Want,
 };
+pub use part::SLOW;
 
 use self::{
     claim::same_bytes,
@@ -56,11 +61,12 @@ use self::{
     file::read_identity,
 };
 use super::{
-    hosts::Hosts,
+    gates::Gates,
     record::{RunChange, Sequence, Step, StepWait},
     timing::Timing,
 };
 use crate::{
+    awaited::Awaited,
     body::Reading,
     destination::{Account, Completed, Limits, PartReceipt, RemoteUpload, Ticket, conflict, need},
     error::{CallClass, Error, Kind},
@@ -95,16 +101,24 @@ pub struct Shared {
     pub ledger: Arc<dyn Ledger>,
     /// Whether all bytes of a file decide whether it is uploaded already.
     pub is_deep: bool,
-    /// How the hosts do that things go to.
-    pub hosts: Mutex<Hosts>,
+    /// How the hosts and disks do that are needed.
+    pub gates: Mutex<Gates>,
     /// Whether the key is good.
     pub key: KeyCheck,
+    /// The largest part that the account takes, as far as it is known.
+    pub largest: LargestPart,
 }
 
 impl Shared {
-    /// How the hosts do, for a moment.
-    pub fn hosts(&self) -> MutexGuard<'_, Hosts> {
-        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The account's API, which may be waited for.
+    #[must_use]
+    pub fn api(&self) -> Awaited {
+        Awaited::host(&self.account.host())
+    }
+
+    /// How hosts and disks do, for a moment.
+    pub fn gates(&self) -> MutexGuard<'_, Gates> {
+        self.gates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -179,7 +193,7 @@ pub async fn run(mut task: Task) {
         // nothing.
         (_, Some(Stop::Cancel | Stop::Removed)) => task.give_back().await,
         // The actor may have it started over by itself, and gives it back else.
-        (End::Failed(error), _) if error.kind == Kind::TicketGone => {}
+        (End::Failed(error), _) if matches!(error.kind, Kind::TicketGone | Kind::TooLarge) => {}
         (End::Failed(_), _) => task.give_back().await,
         _ => {}
     }
@@ -188,13 +202,26 @@ pub async fn run(mut task: Task) {
 }
 
 impl Task {
+    /// The whole upload, as often as it has to be begun again: what this machine had no room for says
+    /// nothing of the file.
+    async fn upload(&mut self) -> Result<(), End> {
+        loop {
+            let error = match self.upload_once().await {
+                Err(End::Failed(error)) if error.kind == Kind::Crowded => error,
+                ended => return ended,
+            };
+            self.in_use = None;
+            self.retry(&mut Tries::begin(), error).await?;
+        }
+    }
+
     /// The whole upload, from the record as it is to the account's word that it has all of it. The
     /// queue gave it its place (`actor/tasks.rs`), and what becomes of the media object is asked for
     /// many uploads at once when this has ended (`actor/polls.rs`).
     ///
     /// # Errors
     /// How it ended instead.
-    async fn upload(&mut self) -> Result<(), End> {
+    async fn upload_once(&mut self) -> Result<(), End> {
         if self.record.progress.clearing {
             self.start_over().await?;
         }
@@ -266,7 +293,9 @@ impl Task {
 
     /// How the file is split, as things are now.
     fn plan(&mut self) -> Result<PartPlan, End> {
-        let (conditions, limits) = (self.conditions, self.shared.account.limits());
+        let conditions = self.conditions;
+        let limits = self.shared.account.limits();
+        let limits = limits.within(self.shared.largest.get());
         self.split_by = Some(conditions.part_size);
         let size = self.identity.size;
         let plan = limits.plan(
@@ -275,14 +304,15 @@ impl Task {
             conditions.at_once,
             conditions.line,
         );
-        plan.ok_or_else(|| {
+        let plan = plan.ok_or_else(|| {
             let words = format!(
                 "it can't be split into {} parts or fewer, each of {} at most: raise part_max",
                 limits.parts_max,
                 format::bytes(limits.part_max)
             );
             End::Failed(Error::new(Kind::Refused, words))
-        })
+        })?;
+        self.checked_plan(plan, &limits)
     }
 
     /// The part plan, which an upload with a ticket has.
@@ -476,7 +506,8 @@ impl Task {
             return Ok(());
         }
         let plan = self.record.replanned(conditions.late, |plan, from| {
-            opened.limits.replan(
+            let limits = opened.limits.within(self.shared.largest.get());
+            limits.replan(
                 plan,
                 from,
                 conditions.part_size,

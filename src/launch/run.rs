@@ -17,13 +17,14 @@ use crate::{
     cli::{Global, OnHangup},
     config::Config,
     engine::{
-        self, Timing,
+        self, OpenFiles, Timing,
         clock::Clock,
         protocol::{Command, Event, State, Summary},
         queue::Queue,
     },
     headless::{self, Console, Style},
     ledger::{self, Ledger},
+    open_files,
     session::{Folder, folder::Open},
 };
 
@@ -109,6 +110,7 @@ pub(super) async fn run(
         no_wait,
         is_deep,
         clock: Clock::default(),
+        open_files: open_files_for(&chosen),
     };
     let mut own = match screen.lines {
         Some(style) if console.is_none() => Some(open_console(&screen, style)?),
@@ -172,6 +174,15 @@ pub(super) async fn run(
             Ok(if lost { LEFT } else { code })
         }
         Seen::HungUp | Seen::Detached => background::hand_over(global, &id, &file).await,
+    }
+}
+
+/// The files that the engine may have open. Where the sandbox is in this process, that has as many.
+fn open_files_for(chosen: &Chosen) -> OpenFiles {
+    let of_a_part = OpenFiles::default().of_a_part;
+    OpenFiles {
+        limit: open_files::raise_limit(),
+        of_a_part: of_a_part * if chosen.sandbox.is_some() { 2 } else { 1 },
     }
 }
 

@@ -24,6 +24,9 @@ pub enum Fault {
     RateLimit,
     /// Answers 500 before the body is read, and does nothing.
     ErrorBefore,
+    /// Answers the scripted status before the body is read, with a web page as a proxy in between does,
+    /// and does nothing; only scripted.
+    Status,
     /// Does what was asked, then answers 503; scripted with a time, it asks to wait so long.
     ErrorAfter,
     /// Resets the connection in mid-body.
@@ -86,6 +89,7 @@ impl Fault {
             Self::Slow => "slow",
             Self::RateLimit => "rate-limit",
             Self::ErrorBefore => "error-before",
+            Self::Status => "status",
             Self::ErrorAfter => "error-after",
             Self::Reset => "reset",
             Self::Stall => "stall",
@@ -122,7 +126,7 @@ impl Fault {
                 Vendor::JwPlayer => scripted && matches!(step, Step::List | Step::Complete),
             },
             Self::BadMedia => part || step == Step::Complete,
-            Self::Hold | Self::Late | Self::OddLimit | Self::Forbidden => scripted,
+            Self::Status | Self::Hold | Self::Late | Self::OddLimit | Self::Forbidden => scripted,
             Self::DeadLinks => {
                 let links = matches!(step, Step::Create | Step::List);
                 scripted && vendor == Vendor::JwPlayer && links
@@ -198,6 +202,8 @@ pub(super) struct Request<'a> {
     pub(super) title: Option<&'a str>,
     /// Whether it carries an access token.
     pub(super) bearer: bool,
+    /// How many bytes its body has, where it says so.
+    pub(super) length: Option<u64>,
 }
 
 /// A fault set at run time.
@@ -228,6 +234,12 @@ pub(super) struct Script {
     /// After how many bytes of the body a reset, stall or hold comes; left out: half.
     #[serde(default)]
     pub(super) after: Option<u64>,
+    /// Strikes only requests whose body has more bytes than this.
+    #[serde(default)]
+    pub(super) above: Option<u64>,
+    /// The status that is answered; left out: 400.
+    #[serde(default)]
+    pub(super) status: Option<u16>,
     /// Instead of a number of times: how often, from 0 to 1, from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) rate: Option<f64>,
@@ -270,6 +282,7 @@ impl Script {
                 .file
                 .as_deref()
                 .is_none_or(|file| request.media == Some(file) || request.title == Some(file))
+            && self.above.is_none_or(|above| request.length > Some(above))
             && self.fault.can_strike(request, true)
     }
 }
@@ -281,6 +294,7 @@ pub(super) struct Strike {
     pub(super) ms: Option<u64>,
     pub(super) speed: Option<u64>,
     pub(super) after: Option<u64>,
+    pub(super) status: Option<u16>,
 }
 
 /// All faults of one sandbox.
@@ -319,6 +333,7 @@ impl Faults {
                 ms: script.ms,
                 speed: script.speed,
                 after: script.after,
+                status: script.status,
             });
         }
         let State { rng, rates, .. } = &mut *state;
@@ -331,6 +346,7 @@ impl Faults {
                 ms: None,
                 speed: None,
                 after: None,
+                status: None,
             })
     }
 
@@ -387,6 +403,7 @@ mod tests {
             media: Some("abcd1234"),
             title: Some("wedding"),
             bearer: false,
+            length: Some(5 << 20),
         }
     }
 

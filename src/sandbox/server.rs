@@ -229,6 +229,7 @@ async fn answer(
         media: subject.media.as_deref(),
         title: subject.title.as_deref(),
         bearer: ask.bearer().is_some(),
+        length: ask.content_length(),
     });
     let struck = match strike {
         Some(strike) => strike::before(&ask, &call, &subject, strike, &fate).await,

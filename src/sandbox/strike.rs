@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use axum::response::Response;
-use hyper::{StatusCode, header::RETRY_AFTER};
+use hyper::{
+    StatusCode,
+    header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER},
+};
 
 use super::{
     faults::{Fault, Step, Strike},
@@ -53,6 +56,10 @@ pub(super) async fn before(
         Fault::Forbidden => {
             house.faults.met(strike.fault);
             struck.answer = Some(call.forbidden());
+        }
+        Fault::Status => {
+            house.faults.met(strike.fault);
+            struck.answer = Some(page(strike.status));
         }
         Fault::Reset | Fault::Stall if call.step() == Step::Part => {
             let half = ask.content_length().unwrap_or(0) / 2;
@@ -112,6 +119,18 @@ pub(super) async fn before(
         | Fault::DeadLinks => {}
     }
     struck
+}
+
+/// A status as a proxy between client and vendor answers it: a web page, in nobody's own words.
+fn page(status: Option<u16>) -> Response {
+    let status = status.and_then(|status| StatusCode::from_u16(status).ok());
+    let status = status.unwrap_or(StatusCode::BAD_REQUEST);
+    let body = format!("<html><body><h1>{status}</h1></body></html>");
+    let mut page = Response::new(body.into());
+    *page.status_mut() = status;
+    let html = HeaderValue::from_static("text/html");
+    page.headers_mut().insert(CONTENT_TYPE, html);
+    page
 }
 
 /// Has an answer ask to wait so many milliseconds, in whole seconds.

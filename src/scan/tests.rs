@@ -32,6 +32,7 @@ fn scan(paths: &[&Path], include: &[&str], exclude: &[&str]) -> Batch {
     };
     let mut all = Batch::default();
     let flow = walk(&add, &mut |batch| {
+        all.mounts.extend(batch.mounts);
         all.found.extend(batch.found);
         all.skipped.extend(batch.skipped);
         all.unreadable.extend(batch.unreadable);
@@ -51,6 +52,21 @@ fn reason<'a>(batch: &'a Batch, path: &Path) -> &'a str {
     &skipped
         .unwrap_or_else(|| panic!("{path:?} in {batch:?}"))
         .reason
+}
+
+#[test]
+fn the_disk_of_what_is_found_is_told_once_with_the_number_of_its_file_system() {
+    let folder = TempDir::new().unwrap();
+    let file = write(folder.path(), "a/one.mov", b"1");
+    write(folder.path(), "b/two.mov", b"2");
+    let found = scan(&[folder.path()], &[], &[]);
+    let [mount] = &found.mounts[..] else {
+        panic!("{:?}", found.mounts);
+    };
+    assert!(file.starts_with(&mount.path) && mount.is_mounted());
+    let number = found.found[0].stat.identity.file_system;
+    assert_eq!(mount.file_system, number);
+    assert_eq!(scan(&[&folder.path().join("c")], &[], &[]).mounts, []);
 }
 
 #[test]

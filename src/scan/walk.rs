@@ -8,6 +8,7 @@ use std::{
     ops::ControlFlow,
     os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -15,8 +16,9 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::{Batch, Found, Skipped, Unreadable, filters::Filters, words};
 use crate::{
-    identity::{FileStat, FileSystem},
+    identity::{FileStat, FileSystem, Mount},
     metadata,
+    open_files::is_used_up,
 };
 
 /// How many findings are handed on at once at most.
@@ -24,6 +26,9 @@ pub(super) const BATCH: usize = 512;
 
 /// For how long findings are held back at most, as long as the disk answers.
 const EVERY: Duration = Duration::from_millis(100);
+
+/// How long to wait before it is tried again whether there are open files to spare.
+const CROWDED: Duration = Duration::from_millis(200);
 
 /// Folders in which systems keep what a person threw away, snapshots and indexes. They hold media,
 /// but not what anybody means by "this tree"; some are closed to all but root. Named as a path
@@ -58,6 +63,8 @@ pub(super) struct Walk<'a> {
     reported: HashSet<PathBuf>,
     /// The file system of each device.
     file_systems: HashMap<u64, FileSystem>,
+    /// Where those are mounted that were reported.
+    mounts: HashSet<PathBuf>,
 }
 
 impl<'a> Walk<'a> {
@@ -69,6 +76,7 @@ impl<'a> Walk<'a> {
             links: Vec::new(),
             nested: nested(roots),
             file_systems: HashMap::new(),
+            mounts: HashSet::new(),
             reported: HashSet::new(),
         }
     }
@@ -111,7 +119,13 @@ impl<'a> Walk<'a> {
             match entry {
                 Err(error) => {
                     let path = error.path().unwrap_or(at).to_path_buf();
-                    self.unreadable(path, words(&io_error(error)));
+                    let error = io_error(error);
+                    if is_used_up(&error) {
+                        self.wait_for_room(|| fs::read_dir(&path).map(drop))?;
+                        self.root(root, &path, filters)?;
+                    } else {
+                        self.unreadable(path, words(&error));
+                    }
                 }
                 Ok(entry) if entry.file_type().is_dir() => {
                     if !self.enter(&entry, root, filters) {
@@ -126,6 +140,16 @@ impl<'a> Walk<'a> {
                 }
             }
             self.flush_when_due()?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Returns when a look at the disk finds open files to spare. Parts in flight take them for a while,
+    /// and what can't be looked at meanwhile is not unreadable.
+    fn wait_for_room(&mut self, look: impl Fn() -> io::Result<()>) -> ControlFlow<()> {
+        while look().is_err_and(|error| is_used_up(&error)) {
+            thread::sleep(CROWDED);
+            self.flush()?;
         }
         ControlFlow::Continue(())
     }
@@ -196,21 +220,45 @@ impl<'a> Walk<'a> {
             return self.skipped(path.to_path_buf(), "empty");
         }
         if metadata::may_be_text(path) {
-            match reads_as_text(path) {
+            let read = loop {
+                match reads_as_text(path) {
+                    Err(error) if is_used_up(&error) => {
+                        if self.wait_for_room(|| File::open(path).map(drop)).is_break() {
+                            return;
+                        }
+                    }
+                    read => break read,
+                }
+            };
+            match read {
                 Ok(false) => {}
                 Ok(true) => return self.skipped(path.to_path_buf(), "not media: it is text"),
                 Err(error) => return self.unreadable(path.to_path_buf(), words(&error)),
             }
         }
         self.report(path);
-        let file_system = *self
-            .file_systems
-            .entry(metadata.dev())
-            .or_insert_with(|| FileSystem::at(path));
+        let file_system = self.file_system(path, metadata.dev());
         self.batch.found.push(Found {
             path: path.to_path_buf(),
             stat: FileStat::new(&metadata, file_system),
         });
+    }
+
+    /// The file system of a file on this device. It is asked for once, and so is where it is mounted.
+    fn file_system(&mut self, path: &Path, device: u64) -> FileSystem {
+        if let Some(known) = self.file_systems.get(&device) {
+            return *known;
+        }
+        let on = FileSystem::at(path);
+        self.file_systems.insert(device, on);
+        // Of the folder: some file systems give files devices of their own.
+        let folder = path.parent().unwrap_or(path);
+        if let Some(mount) = Mount::of(folder, on)
+            && self.mounts.insert(mount.path.clone())
+        {
+            self.batch.mounts.push(mount);
+        }
+        on
     }
 
     /// Something that can't be looked at: a link in circles, or a failure. A link that leads

@@ -428,6 +428,7 @@ fn is_log(record: &Record) -> bool {
         Record::Orphan(orphan) => orphan.gone,
         Record::Log(..)
         | Record::WalkOver(_)
+        | Record::Met(..)
         | Record::Moved(_)
         | Record::Settings(_)
         | Record::Gap => true,

@@ -29,7 +29,7 @@ pub use super::{moves::write_move, orphans::write_orphan};
 use crate::{
     destination::{PartReceipt, Receipts, Ticket},
     error::Error,
-    identity::Identity,
+    identity::{Identity, Mount},
     ids::{AccountId, Claim, UploadId, WalkId},
     plan::{PartNumber, PartPlan},
     settings::Settings,
@@ -40,7 +40,7 @@ use crate::{
 /// format 1: the `account` of a started upload, tickets without a `media` and with any keys, opaque
 /// `tag`s of parts, the `highest` part number of a plan that was made from another, the `file_system` of
 /// a file, moves and changed times and inodes in the log, the `owner` of the session, the `claim` of a started
-/// upload, `again`, and `[[orphan]]` tables. The [checksums](super::checksum) of a log are comments, and a log
+/// upload, `again`, the `mounts` of a walk, and `[[orphan]]` tables. The [checksums](super::checksum) of a log are comments, and a log
 /// without them is read too. Format 1 is read, and rewritten in format 2 before anything is appended.
 pub const FORMAT: u32 = 2;
 
@@ -211,6 +211,8 @@ pub enum Record {
     Walk(Walk),
     /// A walk came to its end.
     WalkOver(WalkId),
+    /// A walk met this disk.
+    Met(WalkId, Mount),
     /// Uploads were moved within the queue.
     Moved(Move),
     /// A media object that no upload stands for.

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use serde::Deserialize;
@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::record::{BadTable, Record, Writer, quoted, within};
 use crate::{
     add_paths::AddPaths,
+    identity::Mount,
     ids::{MOST_WALKS, WalkId},
     path,
 };
@@ -22,6 +23,8 @@ pub struct Walk {
     pub id: WalkId,
     /// What it was asked for; the paths are absolute.
     pub add: AddPaths,
+    /// The disks that it met.
+    pub mounts: Vec<Mount>,
     /// Whether it came to its end, so that all it found is queued.
     pub over: bool,
 }
@@ -64,6 +67,28 @@ impl Walks {
     pub fn end(&mut self, id: WalkId) -> bool {
         let walk = self.all.get_mut(&id);
         walk.is_some_and(|walk| !std::mem::replace(&mut walk.over, true))
+    }
+
+    /// A walk met a disk. Whether that is news.
+    pub fn met(&mut self, id: WalkId, mount: &Mount) -> bool {
+        let Some(walk) = self.all.get_mut(&id) else {
+            return false;
+        };
+        if walk.mounts.contains(mount) {
+            return false;
+        }
+        walk.mounts.retain(|known| known.path != mount.path);
+        walk.mounts.push(mount.clone());
+        true
+    }
+
+    /// The disk that this path was on, as far as any walk has met it; the last one, where another was there
+    /// before.
+    #[must_use]
+    pub fn mount_of(&self, path: &Path) -> Option<&Mount> {
+        let met = self.all.values().flat_map(|walk| &walk.mounts);
+        let over = met.filter(|mount| path.starts_with(&mount.path));
+        over.max_by_key(|mount| mount.path.as_os_str().len())
     }
 
     /// A walk is to be walked again, as if it had not come to its end.
@@ -109,7 +134,31 @@ pub(super) struct WalkTable {
     #[serde(default)]
     again: bool,
     #[serde(default)]
+    mounts: Vec<MountTable>,
+    #[serde(default)]
     over: bool,
+}
+
+/// A disk within a `[[walk]]` table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MountTable {
+    path: Option<String>,
+    path_bytes: Option<String>,
+    #[serde(default)]
+    file_system: u64,
+}
+
+impl TryFrom<MountTable> for Mount {
+    type Error = BadTable;
+
+    fn try_from(table: MountTable) -> Result<Self, BadTable> {
+        let path = path::one_of(table.path, table.path_bytes);
+        Ok(Self {
+            path: path.ok_or_else(BadTable::which_path)?,
+            file_system: table.file_system,
+        })
+    }
 }
 
 impl TryFrom<WalkTable> for Record {
@@ -132,6 +181,11 @@ impl TryFrom<WalkTable> for Record {
                 exclude: table.exclude,
                 again: table.again,
             },
+            mounts: table
+                .mounts
+                .into_iter()
+                .map(Mount::try_from)
+                .collect::<Result<_, _>>()?,
             over: table.over,
         }))
     }
@@ -160,6 +214,10 @@ pub fn write_walk(out: &mut String, walk: &Walk) {
             texts(key, globs.clone());
         }
     }
+    if !walk.mounts.is_empty() {
+        let mounts: Vec<String> = walk.mounts.iter().map(inline).collect();
+        writer.value("mounts", format_args!("[{}]", mounts.join(", ")));
+    }
     for (key, is) in [("again", add.again), ("over", walk.over)] {
         if is {
             writer.value(key, true);
@@ -172,6 +230,28 @@ pub fn write_walk(out: &mut String, walk: &Walk) {
 fn plain(path: &std::path::Path) -> Option<String> {
     let text = path.to_str()?;
     (!text.contains(char::is_control)).then(|| text.to_owned())
+}
+
+/// A disk as a value within a table.
+fn inline(mount: &Mount) -> String {
+    let path = plain(&mount.path).map_or_else(
+        || format!("path_bytes = {}", quoted(&path::encode(&mount.path))),
+        |plain| format!("path = {}", quoted(&plain)),
+    );
+    match mount.file_system {
+        0 => format!("{{ {path} }}"),
+        number => format!("{{ {path}, file_system = {number} }}"),
+    }
+}
+
+/// Appends a `[[log]]` table: this walk met this disk.
+pub fn write_mount(out: &mut String, id: WalkId, mount: &Mount) {
+    out.push_str("[[log]]\n");
+    let mut writer = Writer(out);
+    writer.value("walk", id);
+    writer.path(&mount.path);
+    writer.file_system(mount.file_system);
+    out.push('\n');
 }
 
 /// Appends a `[[log]]` table: this walk came to its end.
@@ -190,6 +270,13 @@ mod tests {
     use super::*;
     use crate::session::record::read_table;
 
+    fn mount(path: &str, file_system: u64) -> Mount {
+        Mount {
+            path: path.into(),
+            file_system,
+        }
+    }
+
     fn walk() -> Walk {
         Walk {
             id: 3,
@@ -199,6 +286,7 @@ mod tests {
                 exclude: vec!["\n".into(), "raw/".into()],
                 again: true,
             },
+            mounts: vec![mount("/a b", u64::MAX), mount("/", 0)],
             over: true,
         }
     }
@@ -215,13 +303,36 @@ mod tests {
         assert_eq!(again(&walk()), Record::Walk(walk()));
         let mut odd = walk();
         let bytes = OsString::from_vec(b"/not\xffutf8 50%".to_vec());
+        odd.mounts[0].path = bytes.clone().into();
         odd.add.paths.push(bytes.into());
         odd.add.again = false;
         odd.over = false;
-        assert_eq!(again(&odd), Record::Walk(odd));
+        assert_eq!(again(&odd), Record::Walk(odd.clone()));
         let mut text = String::new();
         write_walk_over(&mut text, 3);
         assert_eq!(read_table(&text).unwrap(), Record::WalkOver(3));
+        for mount in odd.mounts {
+            let mut text = String::new();
+            write_mount(&mut text, 3, &mount);
+            assert_eq!(read_table(&text).unwrap(), Record::Met(3, mount));
+        }
+    }
+
+    #[test]
+    fn a_path_is_on_the_nearest_disk_above_it_that_was_met_last() {
+        let mut walks = Walks::default();
+        for id in [3, 4] {
+            walks.insert(Walk { id, ..walk() });
+        }
+        assert!(!walks.met(3, &mount("/", 0)), "it is known");
+        assert!(!walks.met(9, &mount("/", 0)), "there is no such walk");
+        assert!(walks.met(3, &mount("/a b/c", 7)) && walks.met(3, &mount("/a b/c", 8)));
+        assert!(walks.met(4, &mount("/a b", 9)));
+        let number = |path: &str| walks.mount_of(Path::new(path)).map(|it| it.file_system);
+        assert_eq!(number("/a b/c/d.mov"), Some(8));
+        assert_eq!(number("/a b/cd.mov"), Some(9));
+        assert_eq!(number("/a.mov"), Some(0));
+        assert_eq!(Walks::default().mount_of(Path::new("/a.mov")), None);
     }
 
     #[test]

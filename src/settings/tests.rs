@@ -148,3 +148,23 @@ fn a_schedule_and_what_was_set_by_hand_are_read_back_as_they_were_saved() {
     let plain = toml::to_string(&Settings::default()).unwrap();
     assert!(!plain.contains("schedule"), "{plain}");
 }
+
+#[test]
+fn a_screen_that_has_not_heard_of_it_does_not_undo_what_is_known_of_the_largest_part() {
+    let before = Settings {
+        part_most: Some(1 << 23),
+        ..Settings::default()
+    };
+    let tuned = |settings: Settings| settings.tuned(&before, &Zoned::now()).part_most;
+    let faster = Settings {
+        files_in_flight: 5,
+        ..Settings::default()
+    };
+    assert_eq!(tuned(faster), Some(1 << 23));
+    let resized = Settings {
+        part_size: "64MiB".parse().unwrap(),
+        part_most: Some(1 << 20),
+        ..Settings::default()
+    };
+    assert_eq!(tuned(resized), None, "a person wants it tried");
+}

@@ -620,7 +620,7 @@ fn nothing_is_started_under_a_new_key_while_it_is_not_known_whose_it_is() {
     it.use_key(NEW_KEY);
     it.server
         .script(&json!([{ "fault": "error-before", "on": "status", "times": 100 }]));
-    let ended = it.home.up(&[]).end();
+    let ended = it.home.up(&["--offline", "fail"]).end();
     ended.assert_code(2);
     assert!(
         ended.stderr.contains("nothing was started"),

@@ -128,6 +128,7 @@ fn engine(folder: &Path, account: Arc<dyn Account>) -> Handle {
         no_wait: false,
         is_deep: false,
         clock: Clock::default(),
+        open_files: reelhaul::engine::OpenFiles::default(),
     };
     engine::spawn(parts).0
 }

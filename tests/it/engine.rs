@@ -82,7 +82,7 @@ async fn a_file_that_was_away_for_a_while_is_gone_on_with_at_a_retry() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_whose_last_part_arrives_after_another_failed_gives_up_its_place() {
     let world = with_retries(0).await;
-    let fault = json!({ "fault": "error-before", "on": "part", "part": 2 });
+    let fault = json!({ "fault": "status", "on": "part", "part": 2 });
     world.fault(fault).await;
     let hold = json!({ "fault": "hold", "on": "part", "part": 4 });
     world.fault(hold).await;
@@ -112,7 +112,7 @@ async fn an_upload_whose_last_part_arrives_after_another_failed_gives_up_its_pla
 #[tokio::test(flavor = "multi_thread")]
 async fn a_destination_that_never_tells_what_became_of_a_file_is_not_asked_for_ever() {
     let world = with_retries(2).await;
-    let fault = json!({ "fault": "error-before", "on": "status", "times": 1000 });
+    let fault = json!({ "fault": "status", "on": "status", "times": 1000 });
     world.fault(fault).await;
     let film = world.write("film.mp4", 6);
     world.add(&film).await;

@@ -69,7 +69,8 @@ fn a_wrong_key_is_told_and_nothing_is_begun_or_lost() {
         } else {
             "api.video"
         };
-        for ended in [home.up(&[]).end(), home.resume(&[]).end()] {
+        let fail = ["--offline", "fail"];
+        for ended in [home.up(&fail).end(), home.resume(&fail).end()] {
             assert_told(&ended, 2, &["mend the key or secret"]);
             assert!(ended.stderr.contains("40"), "the status: {}", ended.stderr);
         }
@@ -107,7 +108,8 @@ fn a_server_that_is_down_is_told_and_what_was_begun_stays() {
         nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let url = format!("http://{}", nobody.local_addr().unwrap());
         home.write_config(&mode.config(&url));
-        for ended in [home.up(&[]).end(), home.resume(&[]).end()] {
+        let fail = ["--offline", "fail"];
+        for ended in [home.up(&fail).end(), home.resume(&fail).end()] {
             assert_told(&ended, 1, &["can't reach 127.0.0.1", "nothing was sent"]);
         }
         home.write_config(&mode.config(&server.url));

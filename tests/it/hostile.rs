@@ -60,7 +60,7 @@ fn answer(status: &str, headers: &str, body: &str) -> Vec<u8> {
 fn up(mode: Mode, url: &str) -> Ended {
     let home = Home::new(mode, url);
     Source::write(home.tree().join("take.mov"), MIB, 1);
-    home.up(&[]).end()
+    home.up(&["--offline", "fail"]).end()
 }
 
 /// It ended by itself, in few words that steer no terminal and hold no secret.

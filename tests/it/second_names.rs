@@ -54,7 +54,7 @@ async fn with_a_film_that_failed(on: &str, times: u32) -> (World, PathBuf, PathB
     let [film, link] = ["tree/film.mp4", "other/link.mp4"].map(|name| world.home.path().join(name));
     fs::hard_link(&film, &link).unwrap();
     world
-        .fault(json!({ "fault": "error-before", "on": on, "times": times }))
+        .fault(json!({ "fault": "status", "on": on, "times": times }))
         .await;
     world.add(&film).await;
     world.until_state(State::Failed).await;

@@ -89,7 +89,7 @@ async fn a_server_is_trusted_by_the_ca_that_the_config_names_and_by_no_other() {
     for ca in [None, Some(&other)] {
         let error = check(port, ca).await.unwrap_err();
         // Not the line's fault: it is not waited for.
-        assert_eq!(error.kind, Kind::Server, "{error}");
+        assert_eq!(error.kind, Kind::Certificate, "{error}");
         assert!(error.message.contains("no safe connection"), "{error}");
     }
 }

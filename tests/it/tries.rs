@@ -24,7 +24,7 @@ use crate::support::{
 };
 
 /// How often the answers of a pattern come in a row, unless what is answered so is given up.
-const TURNS: usize = 6;
+const TURNS: usize = 12;
 
 /// What a part or a step is answered in turns: some of these count as failures of its own, and some ask
 /// to wait.
@@ -63,10 +63,10 @@ fn failures(server: &Server) -> u64 {
 }
 
 /// How often something is tried after its first failure.
-const RETRIES: &str = "2";
+const RETRIES: &str = "1";
 
-/// The same, and the first try.
-const TRIES: u64 = 3;
+/// The same and the first try, and as often again each time that its file came to the tail of the queue.
+const TRIES: u64 = 3 * 2;
 
 /// One file, or one and another.
 #[derive(Debug, Clone, Copy)]
@@ -101,7 +101,7 @@ fn start(mode: Mode) -> (Server, Home) {
 }
 
 fn up(home: &Home) -> Ended {
-    let pace = ["--parts", "3", "--files", "2", "--bandwidth", "20MiB/s"];
+    let pace = ["--parts", "3", "--files", "2", "--bandwidth", "5MiB/s"];
     home.up(&[&pace[..], &["--retries", RETRIES]].concat())
         .end()
 }

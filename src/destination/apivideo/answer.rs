@@ -251,6 +251,21 @@ mod tests {
     }
 
     #[test]
+    fn what_passes_is_tried_again_whatever_the_body_says() {
+        let bodies = [
+            "",
+            "<html><h1>A proxy</h1></html>",
+            r#"{"type":"https://docs.api.video/reference/locked","title":"Busy"}"#,
+        ];
+        for status in [408, 421, 423, 425, 499] {
+            for body in bodies {
+                let error = failure(&answer(status, body), "send");
+                assert_eq!(error.kind, Kind::Broken, "{status} {body}");
+            }
+        }
+    }
+
+    #[test]
     fn a_problem_inside_a_problem_is_found() {
         let body = r#"{"title":"An attribute is invalid.","name":"file","problems":[
             {"type":"https://docs.api.video/reference/video-source-already-uploaded","title":"Already"}]}"#;

@@ -8,7 +8,7 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use serde::de::DeserializeOwned;
 
 use super::super::{Md5, call_limiter::Budget};
-use crate::error::{Endpoint, Error, Kind, Result};
+use crate::error::{CallClass, Endpoint, Error, Kind, Result};
 
 /// The longest wait that is believed.
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
@@ -127,7 +127,10 @@ impl Answer {
             }
             429 => Kind::Throttled,
             503 if self.wait.is_some() => Kind::Throttled,
-            408 => Kind::Broken,
+            // Of this one try, not of what was asked: a proxy that lost patience (408, 499) or took a
+            // connection for another host's (421), a lock (423), a request that came too early (425).
+            408 | 421 | 423 | 425 | 499 => Kind::Broken,
+            413 if self.endpoint.class == CallClass::Part => Kind::TooLarge,
             401 | 407 => Kind::Credentials,
             // Of this object maybe, and not of the key.
             403 => Kind::Forbidden,
@@ -246,6 +249,13 @@ mod tests {
             (503, &[], Kind::Server),
             (500, &[], Kind::Server),
             (408, &[], Kind::Broken),
+            (421, &[], Kind::Broken),
+            (423, &[], Kind::Broken),
+            (425, &[], Kind::Broken),
+            (499, &[], Kind::Broken),
+            (423, &[("retry-after", "3")], Kind::Broken),
+            (409, &[], Kind::Refused),
+            (422, &[], Kind::Refused),
             (401, &[], Kind::Credentials),
             (400, &[], Kind::Refused),
             (302, &[("location", "https://evil.example/")], Kind::Server),

@@ -16,7 +16,10 @@ use super::{
     answer::Answer,
     reach::{self, Reach},
 };
-use crate::error::{CallClass, Endpoint, Error, Kind, Result};
+use crate::{
+    error::{CallClass, Endpoint, Error, Kind, Result},
+    open_files::is_used_up,
+};
 
 /// How long a connection may take to stand.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -378,7 +381,9 @@ fn transport(doing: &str, host: &str, error: &reqwest::Error) -> Error {
         };
         return Error::new(kind, words);
     }
-    let (kind, what) = if error.is_connect() {
+    let (kind, what) = if is_out_of_room(error) {
+        (Kind::Crowded, "can't reach")
+    } else if error.is_connect() {
         (Kind::Offline, "can't reach")
     } else if error.is_timeout() {
         (Kind::Broken, "no answer in time from")
@@ -386,6 +391,12 @@ fn transport(doing: &str, host: &str, error: &reqwest::Error) -> Error {
         (Kind::Broken, "the connection broke to")
     };
     Error::new(kind, format!("{doing}: {what} {host}: {cause}"))
+}
+
+/// Whether the connection could not be made for want of open files or memory on this machine.
+fn is_out_of_room(error: &(dyn std::error::Error + 'static)) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    io.is_some_and(is_used_up) || error.source().is_some_and(is_out_of_room)
 }
 
 /// The innermost cause: the ones around it only say that there is one.
@@ -409,4 +420,30 @@ fn tls<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::E
         .downcast_ref()
         .or_else(|| tls(wrapped?))
         .or_else(|| tls(error.source()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An error around another, as a client and its connector make them.
+    #[derive(Debug, thiserror::Error)]
+    #[error("tcp open error")]
+    struct Around(#[source] io::Error);
+
+    #[test]
+    fn a_connection_for_which_this_machine_has_no_room_is_no_failure_of_the_host() {
+        use rustix::io::Errno;
+        for (errno, used_up) in [
+            (Errno::MFILE, true),
+            (Errno::NFILE, true),
+            (Errno::NOMEM, true),
+            (Errno::CONNREFUSED, false),
+            (Errno::NOENT, false),
+        ] {
+            let error = io::Error::from(errno);
+            assert_eq!(is_out_of_room(&Around(error)), used_up, "{errno}");
+        }
+        assert!(!is_out_of_room(&Around(io::Error::other("no reason"))));
+    }
 }

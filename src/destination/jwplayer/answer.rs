@@ -258,6 +258,7 @@ pub(super) fn storage_failure(answer: &Answer) -> Error {
         ("NoSuchUpload", _) => Kind::TicketGone,
         ("BadDigest" | "InvalidDigest", _) => Kind::Corrupt,
         ("RequestTimeout" | "IncompleteBody", _) => Kind::Broken,
+        ("EntityTooLarge", _) => Kind::TooLarge,
         ("SlowDown", _) => Kind::Throttled,
         ("ExpiredToken", _) | (_, 401 | 403) => Kind::LinkExpired,
         _ => return answer.refusal("send", &words),
@@ -382,6 +383,24 @@ mod tests {
     }
 
     #[test]
+    fn what_passes_is_tried_again_whatever_the_body_says() {
+        let bodies = [
+            "",
+            "<html><h1>A proxy</h1></html>",
+            r#"{"errors":[{"code":"locked","description":"Busy"}]}"#,
+            "<Error><Code>Other</Code><Message>Busy</Message></Error>",
+        ];
+        for status in [408, 421, 423, 425, 499] {
+            for body in bodies {
+                let answer = answer(status, body);
+                for error in [failure(&answer, "create"), storage_failure(&answer)] {
+                    assert_eq!(error.kind, Kind::Broken, "{status} {body}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn what_storage_refuses_is_sorted_by_its_code() {
         for (status, code, kind) in [
             (403, "AccessDenied", Kind::LinkExpired),
@@ -391,7 +410,7 @@ mod tests {
             (503, "SlowDown", Kind::Throttled),
             (500, "InternalError", Kind::Server),
             (400, "BadDigest", Kind::Corrupt),
-            (400, "EntityTooLarge", Kind::Refused),
+            (400, "EntityTooLarge", Kind::TooLarge),
         ] {
             let body = format!(
                 "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>Why</Message></Error>"

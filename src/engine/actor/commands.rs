@@ -105,12 +105,14 @@ impl Actor {
     pub(super) fn go_on(&mut self) {
         self.halted = None;
         self.refusals.clear();
-        self.shared.hosts().open(Instant::now());
+        self.shared.gates().open(Instant::now());
+        self.try_smallest_part_again();
     }
 
     pub(super) fn release(&mut self, id: UploadId) {
         let completed = self.is_processing(id);
         self.tail.forget(id);
+        self.forget_tries(id);
         self.keep(id, &Change::Released);
         if completed {
             self.process(id);
@@ -146,8 +148,10 @@ impl Actor {
         record::write_settings(&mut text, &self.settings);
         self.append(text);
         self.put_in_force(before.bandwidth);
+        self.put_part_most_in_force();
         self.keep_to_schedule();
         self.tuner.keep_within(self.settings.parts_in_flight.most());
+        self.say_what_does_not_fit();
         let by_hand = self.settings.by_hand_until.is_some();
         let words = if by_hand && self.settings.bandwidth != before.bandwidth {
             let bandwidth = self.settings.bandwidth;
@@ -188,6 +192,7 @@ impl Actor {
             ..
         } = self.conditions();
         begun.replanned(late, |plan, from| {
+            let limits = limits.within(self.shared.largest.get());
             limits.replan(plan, from, wish, at_once, line)
         })
     }

@@ -1,20 +1,21 @@
 //! Failures of steps, and the end of an upload or of everything: what is tried again, what is told.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use tokio::time::Instant;
 
 use super::Actor;
 use crate::{
+    awaited::Awaited,
     engine::{
         flights::millis,
-        hosts::{Did, Moment},
+        gates::Did,
         protocol::{Event, State, UploadId},
         record::{Step, Upload},
         retry::Verdict,
         upload::{Failure, Stop},
     },
-    error::{CallClass, Endpoint, Error, Kind},
+    error::{CallClass, Error, Kind, Result},
     path::tail,
     plan::PartNumber,
     session::Change,
@@ -30,6 +31,8 @@ impl Actor {
             part,
             attempt,
             error,
+            awaited,
+            class,
             verdict,
             now,
         } = failure;
@@ -38,11 +41,22 @@ impl Actor {
         if part.is_some() && matches!(error.kind, Kind::Broken | Kind::Throttled) {
             self.tuner.stumbled();
         }
+        match error.kind {
+            Kind::Crowded => self.is_crowded(),
+            Kind::TooLarge => self.keep_part_most(),
+            _ => {}
+        }
         let place = self.place(id, part);
         match verdict {
             Verdict::WhenOpen => {
-                let when = self.close_gate(&error, now);
-                tracing::warn!("{place}: {error}; {when}");
+                let what = awaited.unwrap_or_else(|| self.shared.api());
+                match self.close_gate(&what, class, &error, now) {
+                    Ok(when) => {
+                        tracing::warn!("{place}: {error}; {when}");
+                        self.tell_of_wait(id, part, error, &what, class);
+                    }
+                    Err(unreachable) => self.give_up(id, &what, &unreachable),
+                }
             }
             // One that was paused or removed meanwhile is not tried again, and no failure.
             _ if !self.active.contains(&id) && verdict != Verdict::EndAll => {}
@@ -64,67 +78,93 @@ impl Actor {
         }
     }
 
-    /// Nothing more goes to a host that failed then for a while, or of a class of call that it asks to
-    /// wait with. Answers in words until when.
-    pub(super) fn close_gate(&mut self, error: &Error, then: Instant) -> String {
-        let api = || Endpoint {
-            host: Box::from(&*self.shared.account.host()),
-            class: CallClass::Call,
-        };
-        let endpoint = error.endpoint.clone().unwrap_or_else(api);
-        let now = Instant::now();
-        let at = Moment {
-            now,
-            clock: jiff::Timestamp::now(),
-            random: self.random.f64(),
-        };
-        let (host, backoff) = (Arc::from(&*endpoint.host), &self.timing.backoff);
-        let mut hosts = self.shared.hosts();
+    /// Nothing more goes to a host or disk that failed then for a while, or of a class of call that a host
+    /// asks to wait with. Answers in words until when.
+    ///
+    /// # Errors
+    /// Where it has not answered for as long as it may take.
+    pub(super) fn close_gate(
+        &mut self,
+        what: &Awaited,
+        class: CallClass,
+        error: &Error,
+        then: Instant,
+    ) -> Result<String> {
+        let at = self.moment();
+        let backoff = &self.timing.backoff;
+        let mut gates = self.shared.gates();
         if error.kind == Kind::Throttled {
-            let wait = hosts.asks_to_wait(&endpoint, error, at, backoff);
-            return format!("{host} asks to wait: again {}", soon(wait));
+            let wait = gates.asks_to_wait(what, class, error, at, backoff);
+            return Ok(format!("{what} asks to wait: again {}", soon(wait)));
         }
-        if hosts.did(&host, then, now) == Did::Well {
+        if gates.did(what, then, at.now) == Did::Well {
             // It answered somebody meanwhile.
-            return "again at once".to_owned();
+            return Ok("again at once".to_owned());
         }
-        let since = hosts.failed(&host, &error.message, at, backoff);
-        drop(hosts);
-        if now - since >= self.settings.offline.longest() {
-            self.give_up(&host, now - since, error);
-            return error.kind.next_step().to_owned();
+        let since = gates.failed(what, &error.message, at, backoff);
+        drop(gates);
+        let silent = at.now - since;
+        if silent < self.settings.offline.longest() {
+            return Ok(format!("again when {what} answers"));
         }
-        format!("again when {host} answers")
+        let silent = jiff::SignedDuration::try_from(silent).unwrap_or_default();
+        let since = crate::format::since(at.clock - silent, at.clock);
+        Err(Error {
+            message: format!("{what} unreachable since {since}: {error}"),
+            ..error.clone()
+        })
     }
 
-    /// A host did not answer for as long as it may take: what waits for it ends here.
-    fn give_up(&mut self, host: &Arc<str>, silent: Duration, error: &Error) {
-        let clock = jiff::Timestamp::now();
-        let silent = jiff::SignedDuration::try_from(silent).unwrap_or_default();
-        let since = crate::format::since(clock - silent, clock);
-        let words = format!("{host} unreachable since {since}: {error}");
-        let error = Error::new(Kind::Offline, words);
-        if *host == self.shared.account.host() {
-            return self.halt(error);
+    /// What was begun and is tried again when a host or disk answers is told as any other retry.
+    fn tell_of_wait(
+        &self,
+        id: UploadId,
+        part: Option<PartNumber>,
+        error: Error,
+        what: &Awaited,
+        class: CallClass,
+    ) {
+        if matches!(error.kind, Kind::Offline | Kind::Throttled) {
+            return;
+        }
+        let now = Instant::now();
+        let closed = self.shared.gates().closed(what, class, now);
+        let wait = closed.map_or(Duration::ZERO, |closed| closed.until - now);
+        self.retrying(id, part, error, wait);
+    }
+
+    /// A host or disk was waited for long enough: what waits for it ends here.
+    fn give_up(&mut self, id: UploadId, what: &Awaited, error: &Error) {
+        if *what == self.shared.api() {
+            return self.halt(error.clone());
         }
         // Others may send their parts elsewhere.
-        let waits = |(_, task): &(&UploadId, &super::TaskHandle)| task.sends_to() == Some(host);
-        let waiting = self.tasks.iter().filter(waits);
-        for id in waiting.map(|(id, _)| *id).collect::<Vec<_>>() {
+        let waits = |(_, task): &(&UploadId, &super::TaskHandle)| task.sends_to() == Some(what);
+        let waiting = self.tasks.iter().filter(waits).map(|(id, _)| *id);
+        let mut waiting: Vec<UploadId> = waiting.collect();
+        if !waiting.contains(&id) {
+            waiting.push(id);
+        }
+        for id in waiting {
             self.dismiss(id, Stop::Cancel);
-            self.end_upload(id, &error);
+            self.end_upload(id, error);
         }
     }
 
     /// An upload that can't go on (its ticket is gone: a link that expired during a pause, say), and
     /// of which hardly anything was acknowledged yet, is begun anew: little is lost by that. Once in
-    /// a run, no more.
+    /// a run, no more; in smaller parts as often as there are smaller ones.
     pub(super) fn begin_anew(&mut self, id: UploadId, error: &Error) -> bool {
+        let few = match error.kind {
+            Kind::TooLarge if self.may_go_out_smaller() => self.one_round(),
+            Kind::TicketGone => 0,
+            _ => return false,
+        };
         let little = self.queue.get(id).is_some_and(|upload| {
             let clearing = upload.begun().is_none_or(|begun| begun.progress.clearing);
-            !clearing && upload.acknowledged() <= upload.identity.size / LITTLE
+            !clearing && upload.acknowledged() <= few.max(upload.identity.size / LITTLE)
         });
-        if error.kind != Kind::TicketGone || !little || !self.renewed.insert(id) {
+        if !little || (error.kind == Kind::TicketGone && !self.renewed.insert(id)) {
             return false;
         }
         tracing::warn!("{}: {error}; it is begun anew", self.place(id, None));
@@ -185,7 +225,7 @@ impl Actor {
     fn with_its_price(&self, id: UploadId, error: &Error) -> Error {
         let mut error = error.clone();
         let sent = self.queue.get(id).map_or(0, Upload::acknowledged);
-        if error.kind == Kind::TicketGone && sent > 0 {
+        if matches!(error.kind, Kind::TicketGone | Kind::TooLarge) && sent > 0 {
             let sent = crate::format::bytes(sent);
             error.message = format!("{error} (to start over is to send {sent} again)");
         }
@@ -193,7 +233,7 @@ impl Actor {
     }
 
     /// An upload without a task gives up its place, and has no step in progress.
-    fn set_aside(&mut self, id: UploadId) {
+    pub(super) fn set_aside(&mut self, id: UploadId) {
         self.deactivate(id);
         self.queue.with_begun(id, |begun| {
             begun.step = Step::Idle;

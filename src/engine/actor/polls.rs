@@ -9,7 +9,7 @@ use super::Actor;
 use crate::{
     destination::{MediaStatus, StatusBatch, need},
     engine::{
-        hosts::Did,
+        gates::Did,
         protocol::{Event, State, UploadId},
         record::{Step, Upload},
         retry::{Tried, Verdict, judge},
@@ -119,8 +119,8 @@ impl Actor {
         match &error {
             Some(error) if error.is_of_host() || error.kind == Kind::Throttled => {}
             _ => {
-                let host = self.shared.account.host();
-                self.shared.hosts().did_well(&host, CallClass::Read, now);
+                let api = self.shared.api();
+                self.shared.gates().did_well(&api, CallClass::Read, now);
             }
         }
         self.ask_answered_last(ids, &batch);
@@ -185,13 +185,13 @@ impl Actor {
         let now = Instant::now();
         let failures = self.polls.failures + 1;
         let retries = self.settings.retries;
-        let host = self.shared.account.host();
+        let api = self.shared.api();
         let since = self.polls.failed.replace(now).or(self.polls.asked);
-        let did = |since| self.shared.hosts().did(&host, since, now);
+        let did = |since| self.shared.gates().did(&api, since, now);
         let tried = Tried {
             failures,
             retries,
-            host: match since.filter(|_| error.is_of_host()) {
+            did: match since.filter(|_| error.is_of_host()) {
                 Some(since) => did(since),
                 None => Did::Well,
             },
@@ -201,8 +201,16 @@ impl Actor {
         match judge(error, tried, &self.timing.backoff) {
             Verdict::EndAll => self.halt(error.clone()),
             Verdict::WhenOpen => {
-                let when = self.close_gate(error, now);
-                tracing::warn!("what became of files can't be told: {error}; {when}");
+                let class = error
+                    .endpoint
+                    .as_ref()
+                    .map_or(CallClass::Read, |it| it.class);
+                match self.close_gate(&api, class, error, now) {
+                    Ok(when) => {
+                        tracing::warn!("what became of files can't be told: {error}; {when}");
+                    }
+                    Err(unreachable) => self.halt(unreachable),
+                }
             }
             Verdict::Uncounted(_) => {}
             // It says nothing about any one of them: all are asked about again, for a while.

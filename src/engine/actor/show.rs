@@ -10,10 +10,10 @@ use crate::{
     engine::{
         Server,
         flights::millis,
-        hosts::Closed,
+        gates::Closed,
         protocol::{
-            Awaited, ByteTotals, Details, Entry, FailedPart, LimitedBy, Line, Parts, Phase, Query,
-            Reply, State, Summary, UploadId, Wait,
+            ByteTotals, Details, Entry, FailedPart, LimitedBy, Line, Parts, Phase, Query, Reply,
+            State, Summary, UploadId, Wait,
         },
         record::{Begun, Hold, Upload},
         rows,
@@ -129,10 +129,13 @@ impl Actor {
         if self.halted.is_some() || !matches!(upload.hold, Hold::None) {
             return Some("when it goes on".to_owned());
         }
+        if let Some(source) = self.source_waited_for(&upload.path.to_path_buf()) {
+            return Some(format!("when {source} answers"));
+        }
         let due = at <= now;
         Some(match closed.filter(|closed| closed.until > at) {
-            Some(closed) if closed.is_down => format!("when {} answers", closed.host),
-            Some(closed) => format!("when {} allows it", closed.host),
+            Some(closed) if closed.is_down => format!("when {} answers", closed.what),
+            Some(closed) => format!("when {} allows it", closed.what),
             None if due => "as soon as there is room".to_owned(),
             None => return None,
         })
@@ -144,6 +147,7 @@ impl Actor {
             return None;
         }
         let limits = self.shared.account.limits();
+        let limits = limits.within(self.shared.largest.get());
         let (wish, file) = (self.settings.part_size, upload.identity.size);
         if file > limits.file_max {
             return None;
@@ -272,6 +276,7 @@ impl Actor {
             bandwidth_why: self.scheduled.why.clone(),
             parts_limit: self.parts_limit(),
             parts_limit_why: match self.settings.parts_in_flight.fixed() {
+                _ if self.is_short_of_open_files() => "as many as open files allow".to_owned(),
                 None => self.tuner.why().to_owned(),
                 Some(_) => String::new(),
             },
@@ -307,13 +312,13 @@ impl Actor {
     fn waits(&self) -> Vec<Wait> {
         let now = Instant::now();
         let told = |closed: Closed| Wait {
-            what: Awaited::Host(closed.host.to_string()),
+            what: closed.what,
             since: closed.since,
             retry_in_ms: (closed.until > now).then(|| millis(closed.until - now)),
             why: closed.why,
         };
         let forbids = self.refusals.forbids().map(|forbids| Wait {
-            what: Awaited::Host(self.shared.account.host().to_string()),
+            what: self.shared.api(),
             since: forbids.since,
             retry_in_ms: Some(millis(forbids.until.saturating_duration_since(now))),
             why: format!(
@@ -321,8 +326,14 @@ impl Actor {
                 forbids.files, forbids.error
             ),
         });
-        let hosts = self.shared.hosts();
-        hosts.waits(now).map(told).chain(forbids).collect()
+        let gates = self.shared.gates();
+        let mut waits: Vec<Wait> = gates.waits(now).map(told).chain(forbids).collect();
+        for slow in self.slow_disks() {
+            if waits.iter().all(|wait| wait.what != slow.what) {
+                waits.push(slow);
+            }
+        }
+        waits
     }
 
     fn limited_by(&self) -> LimitedBy {
@@ -339,7 +350,7 @@ impl Actor {
         // While parts go out, it is not those that wait that limit them.
         let nothing_goes_out = self.flights.is_empty();
         let forbids = self.refusals.forbids().is_some();
-        if nothing_goes_out && (forbids || self.shared.hosts().waits(now).next().is_some()) {
+        if nothing_goes_out && (forbids || self.shared.gates().waits(now).next().is_some()) {
             return LimitedBy::Waits;
         }
         if let Some(wait) = self.shared.account.rate_limit_wait() {

@@ -4,17 +4,18 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::Arc,
+    time::Duration,
 };
 
 use tokio::{sync::mpsc, time::Instant};
 
 use super::Actor;
 use crate::{
+    awaited::Awaited,
     destination::{Limits, PartReceipt},
     engine::{
         flights::Flight,
-        hosts::Closed,
+        gates::Closed,
         protocol::{Event, State, UploadId},
         rate::Meter,
         record::{Begun, Hold, NextPart, Phase, RunChange, Step, StepWait, Upload},
@@ -38,7 +39,11 @@ pub(super) struct Handle {
     /// The permit it waits for.
     want: Option<Want>,
     /// The host that its parts go to, as far as that is known.
-    parts_host: Option<Arc<str>>,
+    parts_host: Option<Awaited>,
+    /// The disk that its file is on.
+    disk: Awaited,
+    /// Since when it looks at its file, if it does.
+    at_disk: Option<Instant>,
     /// How many permits for parts it has.
     parts: usize,
     /// The limits of its upload, once parts can be sent.
@@ -55,8 +60,23 @@ impl Handle {
     }
 
     /// The host that its parts go to, as far as that is known.
-    pub(super) fn sends_to(&self) -> Option<&Arc<str>> {
+    pub(super) fn sends_to(&self) -> Option<&Awaited> {
         self.parts_host.as_ref()
+    }
+
+    /// The disk that its file is on.
+    pub(super) fn disk(&self) -> &Awaited {
+        &self.disk
+    }
+
+    /// Whether it looks at its file.
+    pub(super) fn is_at_disk(&self) -> bool {
+        self.at_disk.is_some()
+    }
+
+    /// For how long it has looked at its file.
+    pub(super) fn at_disk_for(&self) -> Duration {
+        self.at_disk.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// Tells the task something. One that has ended has told so, and that is about to be read.
@@ -71,15 +91,16 @@ pub(super) struct Permits {
     calls: usize,
     parts: usize,
     /// The same by where they lead.
-    by_host: HashMap<Arc<str>, usize>,
+    by_host: HashMap<Awaited, usize>,
     /// All hosts that parts went to in this run.
-    parts_hosts: BTreeSet<Arc<str>>,
+    parts_hosts: BTreeSet<Awaited>,
 }
 
 impl Actor {
     /// Grants what may be granted now, and gives places to queued uploads.
     pub(super) fn start_what_may(&mut self) {
         self.wake_settled();
+        self.look_at_sources();
         self.probe_when_due();
         loop {
             let waits = self.halted.is_some() || self.stopping.is_some() || self.masses.any();
@@ -90,7 +111,8 @@ impl Actor {
             let forbids = self.refusals.forbids().is_some();
             let room = Room {
                 parts: usize::from(self.parts_limit()),
-                parts_in_flight: self.permits.parts,
+                // What waits for its disk takes no place from others.
+                parts_in_flight: self.permits.parts.saturating_sub(self.sources.slow_parts()),
                 files: if forbids {
                     0
                 } else {
@@ -103,6 +125,12 @@ impl Actor {
                 let task = self.tasks.get(id)?;
                 let want = task.want.as_ref()?;
                 self.leads_to(want)?;
+                let file = self.queue.get(*id).map(|upload| &upload.path);
+                if let (Need::Part { .. }, Some(file)) = (want.need, file)
+                    && self.sources.hold(&file.to_path_buf())
+                {
+                    return None;
+                }
                 if self.creates(*id) && !self.refusals.may_start(*id) {
                     return None;
                 }
@@ -165,38 +193,38 @@ impl Actor {
 
     /// Why the API may not be called so now, if so.
     pub(super) fn calls_closed(&self, class: CallClass) -> Option<Closed> {
-        let host = self.shared.account.host();
-        self.shared.hosts().closed(&host, class, Instant::now())
+        let api = self.shared.api();
+        self.shared.gates().closed(&api, class, Instant::now())
     }
 
     /// Why an upload may send no part now, if so.
     pub(super) fn parts_closed(&self, id: UploadId) -> Option<Closed> {
         let task = self.tasks.get(&id);
         let host = task.and_then(Handle::sends_to).cloned();
-        let host = host.unwrap_or_else(|| self.shared.account.host());
-        let hosts = self.shared.hosts();
-        hosts.closed(&host, CallClass::Part, Instant::now())
+        let host = host.unwrap_or_else(|| self.shared.api());
+        let gates = self.shared.gates();
+        gates.closed(&host, CallClass::Part, Instant::now())
     }
 
     /// Whether the API may be called so now.
     pub(super) fn may_call(&self, class: CallClass) -> bool {
-        self.may_start(&self.shared.account.host(), class)
+        self.may_start(&self.shared.api(), class)
     }
 
     /// Whether something of this class may go to this host now.
-    fn may_start(&self, host: &Arc<str>, class: CallClass) -> bool {
+    fn may_start(&self, host: &Awaited, class: CallClass) -> bool {
         let permitted = self.permits.by_host.get(host).copied().unwrap_or(0);
-        let polls = self.polls.asking && *host == self.shared.account.host();
+        let polls = self.polls.asking && *host == self.shared.api();
         let under_way = permitted + usize::from(polls);
-        let hosts = self.shared.hosts();
-        hosts.may_start(host, class, Instant::now(), under_way)
+        let gates = self.shared.gates();
+        gates.may_start(host, class, Instant::now(), under_way)
     }
 
     /// The host that something leads to, where it may go there now.
-    fn leads_to(&self, want: &Want) -> Option<Arc<str>> {
+    fn leads_to(&self, want: &Want) -> Option<Awaited> {
         let (host, class) = match (want.need, &want.parts_host) {
-            (Need::Call(class), _) => (self.shared.account.host(), class),
-            (Need::Part { .. }, Some(host)) => (Arc::clone(host), CallClass::Part),
+            (Need::Call(class), _) => (self.shared.api(), class),
+            (Need::Part { .. }, Some(host)) => (host.clone(), CallClass::Part),
             (Need::Part { .. }, None) => return self.any_parts_host(),
         };
         self.may_start(&host, class).then_some(host)
@@ -204,11 +232,11 @@ impl Actor {
 
     /// Where a part may lead whose host is not known before its link is asked for: to any host that took
     /// parts before.
-    fn any_parts_host(&self) -> Option<Arc<str>> {
+    fn any_parts_host(&self) -> Option<Awaited> {
         let known = &self.permits.parts_hosts;
-        let open = |host: &Arc<str>| self.may_start(host, CallClass::Part);
+        let open = |host: &Awaited| self.may_start(host, CallClass::Part);
         if known.is_empty() {
-            return Some(self.shared.account.host()).filter(open);
+            return Some(self.shared.api()).filter(open);
         }
         known.iter().find(|host| open(host)).cloned()
     }
@@ -241,6 +269,7 @@ impl Actor {
         let unclaimed = unclaimed.filter_map(|id| Some(self.queue.get(*id)?.identity));
         let unclaimed: Vec<Identity> = unclaimed.collect();
         let (tasks, claims, tail) = (&self.tasks, &mut self.claims, &self.tail);
+        let sources = &mut self.sources;
         let next = self.queue.next_queued(|id, upload| {
             // Under which of its names a file goes out is decided by their order, not by who is first
             // to claim it.
@@ -248,7 +277,16 @@ impl Actor {
             if is_second_name {
                 claims.second_names.push(id);
             }
-            is_second_name || tasks.contains_key(&id) || claims.waits(id) || tail.has(id)
+            let is_held = sources.hold(&upload.path.to_path_buf());
+            if is_held {
+                sources.passed_over(id);
+            }
+            is_held
+                || is_second_name
+                || tasks.contains_key(&id)
+                || claims.waits(id)
+                || tail.has(id)
+                || sources.looking.contains(&id)
         });
         next.or_else(|| self.next_at_tail())
     }
@@ -259,7 +297,13 @@ impl Actor {
             let upload = self.queue.get(*id);
             task.dismissed && upload.is_some_and(|upload| matches!(upload.hold, Hold::None))
         };
-        self.active.len() + self.tasks.iter().filter(|task| goes_on(*task)).count()
+        let slow = |id: &&UploadId| {
+            let upload = self.queue.get(**id);
+            let away = upload.is_some_and(|it| self.sources.hold(&it.path.to_path_buf()));
+            away || self.sources.is_slow(**id)
+        };
+        let waiting = self.active.iter().filter(slow).count();
+        self.active.len() - waiting + self.tasks.iter().filter(|task| goes_on(*task)).count()
     }
 
     /// Gives the next queued upload a place and a task.
@@ -275,6 +319,9 @@ impl Actor {
         }
         self.queue
             .with_begun(id, |begun| begun.step = Step::Creating);
+        let file = self.path_of(id);
+        self.source_tried(&file);
+        let disk = self.disk_of(&file);
         let Some(upload) = self.queue.get(id) else {
             return;
         };
@@ -294,6 +341,7 @@ impl Actor {
             borrowed: None,
             is_taken_over: false,
             parts_host: None,
+            disk: disk.clone(),
             compared: Vec::new(),
             shared: std::sync::Arc::clone(&self.shared),
             conditions: self.conditions(),
@@ -310,6 +358,8 @@ impl Actor {
                 orders,
                 want: None,
                 parts_host: None,
+                disk,
+                at_disk: None,
                 parts: 0,
                 limits: None,
                 dismissed: false,
@@ -342,13 +392,16 @@ impl Actor {
             return;
         };
         let host = self.leads_to(&want);
-        let host = host.unwrap_or_else(|| self.shared.account.host());
+        let host = host.unwrap_or_else(|| self.shared.api());
+        if let Need::Part { .. } = want.need {
+            self.source_tried(&self.path_of(id));
+        }
         let Want {
             need,
             parts_host,
             grant,
         } = want;
-        *self.permits.by_host.entry(Arc::clone(&host)).or_default() += 1;
+        *self.permits.by_host.entry(host.clone()).or_default() += 1;
         self.permits.parts_hosts.extend(parts_host);
         let Some(task) = self.tasks.get_mut(&id) else {
             return;
@@ -388,6 +441,7 @@ impl Actor {
             Message::Statuses(ids, batch) => self.became(&ids, batch),
             Message::MayGoOn(changed) => self.may_go_on(changed),
             Message::WasCompleted(id, is_ours) => self.was_completed(id, is_ours),
+            Message::Looked(id, error, away) => self.looked(id, &error, away),
             Message::Unaccepted(objects) => self.accept_done(objects),
         }
     }
@@ -433,6 +487,11 @@ impl Actor {
             Told::Ready(limits) => self.ready(id, limits),
             Told::Sends(sending) => self.sends(id, sending),
             Told::Arrived(part, receipt) => self.arrived(id, part, receipt),
+            Told::AtDisk(looks) => {
+                if let Some(task) = self.tasks.get_mut(&id) {
+                    task.at_disk = looks.then(Instant::now);
+                }
+            }
             Told::Failed(failure) => self.failure(id, failure),
             Told::Orphaned(orphan) => self.orphaned(orphan),
             Told::Ended(end) => self.ended(id, end),
@@ -562,8 +621,7 @@ impl Actor {
                 begun.waits_for = None;
             }
         });
-        let goes_on = |upload: &Upload| matches!(upload.hold, Hold::None);
-        if !self.queue.get(id).is_some_and(goes_on) {
+        if !self.goes_on(id) {
             return;
         }
         match end {
@@ -571,6 +629,8 @@ impl Actor {
             // What was held meanwhile, and goes on by now, is begun again from the record.
             _ if task.is_some_and(|task| task.dismissed) => self.queue.look_again_from(id),
             End::Failed(error) if error.kind == Kind::Forbidden => self.forbidden(id, error),
+            End::Failed(error) if error.kind == Kind::Disk => self.disk_failed(id, error),
+            End::Failed(error) if error.kind == Kind::Local => self.look_above(id, error),
             End::Failed(error) if self.goes_to_tail(id, &error) => self.put_at_tail(id, &error),
             End::Failed(error) => self.end_upload(id, &error),
             End::Uploaded(uploaded) => self.skip_uploaded(id, uploaded),
@@ -578,6 +638,12 @@ impl Actor {
             End::Unsettled(file, at) => self.let_settle(id, &file, at),
             End::Complete | End::Stopped => self.queue.look_again_from(id),
         }
+    }
+
+    /// Whether nothing holds an upload that is in the queue.
+    pub(super) fn goes_on(&self, id: UploadId) -> bool {
+        let upload = self.queue.get(id);
+        upload.is_some_and(|upload| matches!(upload.hold, Hold::None))
     }
 
     /// Whether the account has all of it, and it is not to be started over.

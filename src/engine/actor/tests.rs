@@ -21,7 +21,7 @@ use crate::{
         record::{Step, StepWait, Trouble},
         upload::{End, Message, Told},
     },
-    error::{Error, Kind},
+    error::{CallClass, Error, Kind},
     identity::Identity,
     ledger,
     plan::PartPlan,
@@ -83,6 +83,7 @@ fn of_session(session: Open, queue: Queue) -> Actor {
         no_wait: false,
         is_deep: false,
         clock: Clock::default(),
+        open_files: crate::engine::OpenFiles::default(),
     })
 }
 
@@ -490,7 +491,10 @@ async fn a_file_that_waits_says_when_it_is_tried_again_unless_it_waits_for_more(
         wait: Some(Duration::from_mins(10)),
         ..Error::new(Kind::Throttled, "answered 429")
     };
-    actor.close_gate(&slow, Instant::now());
+    let api = actor.shared.api();
+    actor
+        .close_gate(&api, CallClass::Write, &slow, Instant::now())
+        .unwrap();
     assert_eq!(
         note(&mut actor),
         "answered 500",

@@ -73,6 +73,7 @@ impl Actor {
                         fault_point("waited-in-vain");
                     }
                     self.measure();
+                    self.find_slow();
                     self.tune_parts();
                     self.tell(&server, self.phase());
                 }
@@ -130,9 +131,10 @@ impl Actor {
             || self.masses.any()
             || !self.session.store.saved()
             || self.stopping.is_some()
-            || self.shared.hosts().opens(Instant::now()).is_some()
+            || self.shared.gates().opens(Instant::now()).is_some()
             || self.speed.meter.rate() > 0
             || self.is_at_work()
+            || self.is_at_disk()
     }
 
     /// When time itself is a reason to look again.
@@ -149,10 +151,11 @@ impl Actor {
         [
             resting.filter(future),
             self.scheduled.due(),
+            self.file_room.due().filter(future),
             self.claims.due().filter(future),
             poll.filter(future),
             tick,
-            self.shared.hosts().opens(now),
+            self.shared.gates().opens(now),
             self.refusals
                 .forbids()
                 .map(|forbids| forbids.until)

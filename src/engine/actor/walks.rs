@@ -202,6 +202,7 @@ impl Actor {
         let walk = session::Walk {
             id: self.queue.walks.next_id(),
             add,
+            mounts: Vec::new(),
             over: false,
         };
         let mut text = String::new();
@@ -288,6 +289,13 @@ impl Actor {
     fn batch(&mut self, run: RunId, batch: Batch, known: Vec<Option<Uploaded>>) {
         self.walks.at = batch.at;
         let mut text = String::new();
+        if let Some(walk) = self.walks.runs.get(&run).map(|run| run.walk) {
+            for mount in &batch.mounts {
+                if self.queue.walks.met(walk, mount) {
+                    walks::write_mount(&mut text, walk, mount);
+                }
+            }
+        }
         let known = known.into_iter().chain(std::iter::repeat(None));
         for (found, uploaded) in batch.found.into_iter().zip(known) {
             self.found(run, found, uploaded.as_ref(), &mut text);

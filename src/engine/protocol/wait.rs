@@ -1,9 +1,9 @@
 //! What uploads wait for besides their turn: a host, a disk or a folder that does not answer.
 
-use std::path::PathBuf;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use crate::awaited::Awaited;
 
 /// A place that does not answer as it should. Whatever has to go there waits, and goes on by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,28 +34,5 @@ impl Wait {
             || "trying now".to_owned(),
             |ms| format!("next try in {}", left(ms)),
         )
-    }
-}
-
-/// What may be waited for.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Awaited {
-    /// A host, with its port where that is not the usual one.
-    Host(String),
-    /// A disk, by the path where it is mounted.
-    Disk(PathBuf),
-    /// A folder that was queued, or that a queued file lies in.
-    Folder(PathBuf),
-}
-
-impl std::fmt::Display for Awaited {
-    /// As it is named to people: the host's name, or the path.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Host(host) => f.write_str(host),
-            Self::Disk(path) => write!(f, "the disk at {}", crate::path::shown(path)),
-            Self::Folder(path) => f.write_str(&crate::path::shown(path)),
-        }
     }
 }

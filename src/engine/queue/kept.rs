@@ -91,6 +91,11 @@ impl Queue {
             Record::WalkOver(id) if self.walks.get(id).is_none() => {
                 Err(bad(format!("there is no walk with the id {id}")))
             }
+            Record::Met(id, mount) => {
+                // Of a walk that is lost nothing is known.
+                self.walks.met(id, &mount);
+                Ok(())
+            }
             Record::WalkOver(id) if self.is_walk_incomplete(id) => Ok(()),
             Record::WalkOver(id) => {
                 self.walk_over(id);

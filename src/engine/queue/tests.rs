@@ -15,6 +15,7 @@ use crate::{
         upload::Need,
     },
     error::{Error, Kind},
+    identity::Mount,
     plan::PartPlan,
     session::{
         Change, Header, Milestone, Move, MoveTarget, Walk,
@@ -192,8 +193,12 @@ fn what_could_not_be_read_is_kept_as_a_failure_until_it_is_taken_out() {
         ..AddPaths::default()
     };
     let walk = queue.walks.next_id();
-    let (id, over) = (walk, false);
-    assert!(queue.walks.insert(Walk { id, add, over }));
+    assert!(queue.walks.insert(Walk {
+        id: walk,
+        add,
+        mounts: Vec::new(),
+        over: false,
+    }));
     let why = || Error::new(Kind::Local, "no permission to read it");
     let kept = queue.add_unread("/t/closed".into(), walk, why()).unwrap();
     assert!(queue.add_unread("/t/closed".into(), walk, why()).is_none());
@@ -213,7 +218,37 @@ fn what_could_not_be_read_is_kept_as_a_failure_until_it_is_taken_out() {
         queue.apply(kept.id, &Change::Skipped(why()));
         assert_eq!((queue.unread(), queue.counts().left()), (0, 1));
         queue.apply(kept.id, &Change::Removed);
+        assert_eq!(queue.walks_kept().count(), 1, "files of it are left");
+        queue.apply(1, &Change::Done);
         assert_eq!(queue.walks_kept().count(), 0, "it is of no use any more");
+    }
+}
+
+#[test]
+fn the_disks_that_a_walk_met_are_known_as_long_as_anything_of_it_is_left() {
+    let mut queue = queue(1);
+    let walk = Walk {
+        id: 1,
+        add: AddPaths {
+            paths: vec!["/t".into()],
+            ..AddPaths::default()
+        },
+        mounts: Vec::new(),
+        over: false,
+    };
+    queue.restore(Record::Walk(walk)).unwrap();
+    let mount = Mount {
+        path: "/t/disk".into(),
+        file_system: 7,
+    };
+    queue.restore(Record::Met(1, mount.clone())).unwrap();
+    queue.restore(Record::WalkOver(1)).unwrap();
+    let (again, _) = rewritten(&queue);
+    for queue in [queue, again] {
+        let on = |path: &str| queue.walks.mount_of(Path::new(path)).cloned();
+        assert_eq!(on("/t/disk/a.mov"), Some(mount.clone()));
+        assert_eq!(on("/t/a.mov"), None);
+        assert_eq!(queue.walks_left(), 0);
     }
 }
 

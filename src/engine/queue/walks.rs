@@ -45,8 +45,9 @@ impl Queue {
         self.walks.open().count()
     }
 
-    /// The walks that are of any use: those that did not come to their end, those that could not read
-    /// something, and those that may tell so yet.
+    /// The walks that are of any use: while anything is left to upload, all of them, for what is queued lies
+    /// in their folders and on their disks; after that those that did not come to their end, those that
+    /// could not read something, and those that may tell so yet.
     pub fn walks_kept(&self) -> impl Iterator<Item = Walk> + '_ {
         // Of those that were left out, too: their tables name the walk. Mostly there are none, and a
         // million uploads need not be looked at.
@@ -55,10 +56,11 @@ impl Queue {
             0 => HashSet::new(),
             _ => uploads.collect(),
         };
+        let is_needed = self.counts().left() > 0;
         let named = move |id: WalkId| unread.contains(&id) || self.walks.may_be_named(id);
         let walks = self.walks.iter();
         walks
-            .filter(move |walk| !walk.over || named(walk.id))
+            .filter(move |walk| is_needed || !walk.over || named(walk.id))
             .cloned()
     }
 

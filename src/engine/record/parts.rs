@@ -188,6 +188,16 @@ impl Begun {
         }
     }
 
+    /// Nothing of these parts is at the account: they are as if they had never started.
+    pub fn unstart(&mut self, numbers: &[PartNumber]) {
+        for number in numbers {
+            self.running.remove(number);
+            self.again.remove(number);
+            self.troubled.remove(number);
+            self.next = self.next.min(*number);
+        }
+    }
+
     /// A part failed.
     pub fn fail(&mut self, number: PartNumber, trouble: Trouble) {
         self.running.remove(&number);
@@ -282,5 +292,34 @@ impl Begun {
             .count();
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         (count(retrying), count(self.troubled.len() - retrying))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU64;
+
+    use super::*;
+    use crate::{plan::PartPlan, session::Progress};
+
+    #[test]
+    fn a_part_that_was_refused_is_as_if_it_had_never_started_and_may_be_split_anew() {
+        let plan = |size| PartPlan::split(100, NonZeroU64::new(size).unwrap()).unwrap();
+        let mut begun = Begun::new(Progress::under("marker"));
+        begun.set_plan(plan(20));
+        let now = Instant::now();
+        let next = |begun: &Begun| begun.next_part(Sequence::Any, now).map(|next| next.number);
+        for number in 1..=3 {
+            let part = begun.next_part(Sequence::Any, now).unwrap();
+            assert_eq!(part.number, number);
+            begun.start(part);
+        }
+        begun.acknowledge(1, PartReceipt::default());
+        begun.unstart(&[2, 3]);
+        assert_eq!(next(&begun), Some(2));
+        let ten = NonZeroU64::new(10).unwrap();
+        let split = begun.replanned(0, |plan, from| plan.resplit(from, ten));
+        let lengths: Vec<u64> = split.unwrap().parts().map(|part| part.length).collect();
+        assert_eq!(lengths, [20, 10, 10, 10, 10, 10, 10, 10, 10]);
     }
 }

@@ -19,6 +19,9 @@ pub enum RunChange {
     /// A part ended without an answer and through no fault of its own. With a [`Trouble`], the account
     /// may have received it and is asked first.
     Interrupted(PartNumber, Option<Trouble>),
+    /// These parts were never started, as it were: nothing of them is at the account, and they may be split
+    /// anew.
+    NotStarted(Vec<PartNumber>),
     /// A part failed.
     Fails(PartNumber, Trouble),
     /// The account confirmed the MD5 of these parts.
@@ -44,6 +47,7 @@ impl Begun {
             RunChange::Created => self.created_now = true,
             RunChange::Starts(next) => self.start(*next),
             RunChange::Interrupted(number, trouble) => self.interrupt(*number, trouble.clone()),
+            RunChange::NotStarted(numbers) => self.unstart(numbers),
             RunChange::Fails(number, trouble) => self.fail(*number, trouble.clone()),
             RunChange::Verified(numbers) => self.verified.extend(numbers),
             RunChange::Retry { only, at } => drop(self.retry(*at, *only)),

@@ -100,7 +100,8 @@ impl Task {
     /// The file as it is now, with samples of its bytes.
     async fn sampled_file(&self) -> Result<File, End> {
         let path = self.path.clone();
-        let (stat, samples) = blocking(move || {
+        self.tell(Told::AtDisk(true));
+        let looked = blocking(move || {
             let (file, stat) = open_regular(&path)?;
             match Samples::of(&file, stat.identity.size) {
                 Ok(samples) => Ok((stat, Some(samples))),
@@ -108,8 +109,10 @@ impl Task {
                 Err(error) => Err(Error::local("it can't be read", &error)),
             }
         })
-        .await
-        .map_err(End::Failed)?;
+        .await;
+        self.tell(Told::AtDisk(false));
+        let (stat, samples) = looked.map_err(End::Failed)?;
+        self.was_read();
         let samples =
             samples.ok_or_else(|| End::Unsettled(stat.identity, Instant::now() + LEFT_ALONE))?;
         Ok(File {

@@ -14,13 +14,14 @@ use super::{
     messages::{Conditions, End, Failure, Grant, Message, Need, Order, Permit, Stop, Told, Want},
 };
 use crate::{
+    awaited::Awaited,
     engine::{
-        hosts::Did,
+        gates::Did,
         protocol::UploadId,
         record::{Begun, RunChange, Step, StepWait},
         retry::{Tried, Verdict, judge},
     },
-    error::{CallClass, Endpoint, Error, Kind, Result},
+    error::{CallClass, Error, Kind, Result},
     fault_point::fault_point,
     identity::Identity,
     ids::ObjectId,
@@ -56,7 +57,9 @@ pub struct Task {
     /// Objects that its file was compared with, and whether the bytes are the same.
     pub compared: Vec<(ObjectId, bool)>,
     /// The host that its parts go to, as far as that is known.
-    pub parts_host: Option<Arc<str>>,
+    pub parts_host: Option<Awaited>,
+    /// The disk that its file is on.
+    pub disk: Awaited,
     /// What all tasks share.
     pub shared: Arc<Shared>,
     /// What it plans and retries by.
@@ -225,26 +228,24 @@ impl Task {
         self.stop == Some(Stop::Removed)
     }
 
-    /// Where a class of call goes, as far as that is known.
-    fn endpoint(&self, class: CallClass) -> Endpoint {
+    /// The host that a class of call goes to, as far as that is known.
+    fn host_of(&self, class: CallClass) -> Awaited {
         let parts = self.parts_host.clone();
         let parts = parts.filter(|_| class == CallClass::Part);
-        let host = parts.unwrap_or_else(|| self.shared.account.host());
-        Endpoint {
-            host: Box::from(&*host),
-            class,
-        }
+        parts.unwrap_or_else(|| self.shared.api())
     }
 
     /// A host answered this class of call well.
     pub(super) fn came_through(&self, class: CallClass) {
-        self.did_well(&self.endpoint(class));
+        let host = self.host_of(class);
+        let mut gates = self.shared.gates();
+        gates.did_well(&host, class, Instant::now());
     }
 
-    fn did_well(&self, endpoint: &Endpoint) {
-        let host = Arc::from(&*endpoint.host);
-        let mut hosts = self.shared.hosts();
-        hosts.did_well(&host, endpoint.class, Instant::now());
+    /// The disk was read well.
+    pub(super) fn was_read(&self) {
+        let mut gates = self.shared.gates();
+        gates.was_read(&self.path, &self.disk, Instant::now());
     }
 
     /// A step failed: returns when it is to be retried.
@@ -254,7 +255,7 @@ impl Task {
     pub(super) async fn retry(&mut self, tries: &mut Tries, error: Error) -> Result<(), End> {
         fault_point("step-failed");
         let error = self.explain(error).await;
-        let (verdict, error) = self.failed(None, tries, error, CallClass::Call);
+        let verdict = self.failed(None, tries, error.clone(), CallClass::Call);
         let now = Instant::now();
         let until = match verdict {
             // No step has a kind of error that means that it was done before.
@@ -283,31 +284,33 @@ impl Task {
     }
 
     /// Something failed that went out as this class of call: decides what follows, and tells it.
-    /// Returns the error with the host where it is that one's failure.
     pub(super) fn failed(
         &mut self,
         part: Option<PartNumber>,
         tries: &mut Tries,
         error: Error,
         class: CallClass,
-    ) -> (Verdict, Error) {
+    ) -> Verdict {
         let now = Instant::now();
-        let mut error = error;
-        if error.is_of_host() || error.kind == Kind::Throttled {
-            error.endpoint.get_or_insert_with(|| self.endpoint(class));
-        } else if let Some(endpoint) = &error.endpoint {
-            // Any other answer is one.
-            self.did_well(endpoint);
+        let named = error.endpoint.as_ref();
+        let host = named.map_or_else(|| self.host_of(class), |it| Awaited::host(&it.host));
+        let class = named.map_or(class, |it| it.class);
+        let is_answer = named.is_some() && !error.is_of_host() && error.kind != Kind::Throttled;
+        if is_answer {
+            self.shared.gates().did_well(&host, class, now);
         }
-        let host = match error.endpoint.as_ref().filter(|_| error.is_of_host()) {
-            Some(endpoint) => self.shared.hosts().did(&endpoint.host, tries.last, now),
-            None => Did::Well,
+        let awaited = match error.kind {
+            Kind::Disk => Some(self.disk.clone()),
+            _ if error.is_of_host() || error.kind == Kind::Throttled => Some(host),
+            _ => None,
         };
+        let failed = awaited.as_ref().filter(|_| error.kind != Kind::Throttled);
+        let did = failed.map_or(Did::Well, |it| self.shared.gates().did(it, tries.last, now));
         let attempt = tries.failures + 1;
         let tried = Tried {
             failures: attempt,
             retries: self.conditions.retries,
-            host,
+            did,
             now,
             random: self.random.f64(),
         };
@@ -319,11 +322,13 @@ impl Task {
         self.tell(Told::Failed(Failure {
             part,
             attempt,
-            error: error.clone(),
+            error,
+            awaited,
+            class,
             verdict: verdict.clone(),
             now,
         }));
-        (verdict, error)
+        verdict
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::{
 };
 
 use crate::{
+    awaited::Awaited,
     body::Progress,
     destination::{Limits, LineSeen, PartReceipt, StatusBatch},
     engine::{
@@ -35,6 +36,8 @@ pub enum Message {
     MayGoOn(Result<Vec<ObjectId>>),
     /// The ledger was told that the account works on this upload; whether it is still this session's.
     WasCompleted(UploadId, bool),
+    /// A file could not be read: whether that is so because something above it is away, and what that is.
+    Looked(UploadId, Error, Option<(Awaited, String)>),
     /// The ledger does not know that these are accepted.
     Unaccepted(Vec<(Claim, MediaId)>),
 }
@@ -63,6 +66,8 @@ pub enum Told {
     Sends(Sending),
     /// A part arrived.
     Arrived(NextPart, PartReceipt),
+    /// It looks at its file, or has looked.
+    AtDisk(bool),
     /// A request failed.
     Failed(Failure),
     /// An object may be left at the account for an upload that was removed.
@@ -89,7 +94,7 @@ pub struct Leave {
     /// What it is for.
     pub need: Need,
     /// The host that it goes to.
-    pub host: Arc<str>,
+    pub host: Awaited,
 }
 
 /// A permit that a task waits for.
@@ -98,7 +103,7 @@ pub struct Want {
     /// What it is for.
     pub need: Need,
     /// The host that the parts of the upload go to, as far as that is known.
-    pub parts_host: Option<Arc<str>>,
+    pub parts_host: Option<Awaited>,
     /// Who waits for it.
     pub grant: oneshot::Sender<Grant>,
 }
@@ -204,8 +209,12 @@ pub struct Failure {
     pub part: Option<PartNumber>,
     /// Which attempt it was.
     pub attempt: u32,
-    /// Why, with the host where it is that one's failure.
+    /// Why.
     pub error: Error,
+    /// The host or disk whose failure it is, where it is one's.
+    pub awaited: Option<Awaited>,
+    /// The class of call that it went out as.
+    pub class: CallClass,
     /// What follows.
     pub verdict: Verdict,
     /// When it failed.

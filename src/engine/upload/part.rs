@@ -15,6 +15,9 @@ use crate::{
     plan::{Part, PartPlan},
 };
 
+/// A read that takes longer than this is slow: others need not wait for it.
+pub const SLOW: Duration = Duration::from_secs(5);
+
 /// What is needed to send one part.
 #[derive(Debug)]
 pub(super) struct PartJob {
@@ -101,6 +104,7 @@ pub(super) async fn send(job: PartJob) -> Result<Sent, NotSent> {
     {
         return Ok(sent);
     }
+    job.progress.reads();
     let (file, before) = open(job.path.clone()).await?;
     job.identity.check(&before)?;
     if job.source != 0 && before.inode != job.source {
@@ -124,6 +128,15 @@ pub(super) async fn send(job: PartJob) -> Result<Sent, NotSent> {
         answer = put => answer,
         error = give_up(&job, part.length) => Err(error),
     };
+    let late = job.progress.reading_for();
+    if let (Err(error), Some(late)) = (&answer, late.filter(|late| *late >= SLOW))
+        && error.is_of_host()
+    {
+        // The thread that reads is left alone: a look at the file would wait as long.
+        let seconds = late.as_secs();
+        let words = format!("the disk took {seconds} s to read on, and meanwhile: {error}");
+        return Err(Error::new(Kind::Late, words).into());
+    }
     let after = blocking(move || version_of(&file));
     // Bytes that were taken from a file while it changed may be of two versions.
     job.identity.check(&after.await?)?;
@@ -221,15 +234,18 @@ async fn found(job: &PartJob, part: Part) -> Result<Sent> {
     Ok(Sent::there(Some(md5.await?), false))
 }
 
-/// Ends when a part has stalled, or its answer does not come. While it is held by a cap, or before it
-/// began by what the destination's own rules hold back, it does not stall; that others are held says
-/// nothing of it.
+/// Ends when a part has stalled, or its answer does not come. While it is held by a cap, waits for the
+/// disk, or before it began by what the destination's own rules hold back, it does not stall; that others
+/// are held says nothing of it.
 async fn give_up(job: &PartJob, length: u64) -> Error {
     let PartJob {
         progress, patience, ..
     } = job;
-    let held =
-        |taken: u64| progress.held() || (taken == 0 && job.account.rate_limit_wait().is_some());
+    let held = |taken: u64| {
+        progress.held()
+            || progress.reading_for().is_some()
+            || (taken == 0 && job.account.rate_limit_wait().is_some())
+    };
     let mut seen = progress.taken();
     let mut since = Instant::now();
     loop {

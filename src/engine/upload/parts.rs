@@ -15,6 +15,7 @@ use super::{
     part::{NotSent, PartJob, Sent, send},
 };
 use crate::{
+    awaited::Awaited,
     body::Progress,
     destination::PartReceipt,
     engine::{
@@ -94,7 +95,7 @@ impl Task {
         opened: &mut Opened,
         source: &mut Source,
     ) -> Result<Next, End> {
-        self.parts_host = opened.remote.parts_host();
+        self.parts_host = opened.remote.parts_host().map(|host| Awaited::host(&host));
         self.tell(Told::Ready(opened.limits.clone()));
         self.step(Step::Sending);
         let mut flights = Flights::default();
@@ -129,6 +130,16 @@ impl Task {
             match self.stop {
                 Some(Stop::Drain) if !flights.is_empty() => flights.wanted = None,
                 Some(_) => return Err(End::Stopped),
+                None if let Some(part) = self.too_large_part() => {
+                    // It is known where the new ones may begin once all in flight have landed.
+                    flights.wanted = None;
+                    if flights.is_empty() {
+                        match self.split_smaller(opened, part).await? {
+                            Some(next) => return Ok(next),
+                            None => continue,
+                        }
+                    }
+                }
                 None => {
                     self.replan(opened).await?;
                     self.want_part(flights, opened.sequence, now);
@@ -144,8 +155,20 @@ impl Task {
                 grant = granted(&mut flights.wanted) => {
                     let asks_api = flights.wanted.take().is_some_and(|(_, asks_api)| asks_api);
                     let permit = self.granted(grant)?;
+                    if self.too_large_part().is_some() {
+                        continue;
+                    }
                     if opened.remote.completes_by_itself() && self.record.is_last_part_next() {
-                        self.check_unchanged().await?;
+                        match self.check_unchanged().await {
+                            Err(End::Failed(error)) if error.kind == Kind::Crowded => {
+                                // What is in flight goes on meanwhile.
+                                drop(permit);
+                                self.retry(&mut Tries::begin(), error).await?;
+                                self.step(Step::Sending);
+                                continue;
+                            }
+                            checked => checked?,
+                        }
                     }
                     self.start_part(flights, opened, source, permit, asks_api);
                 }
@@ -235,7 +258,7 @@ impl Task {
         let Some((part, landed)) = flights.take(landed) else {
             return Ok(());
         };
-        self.parts_host = opened.remote.parts_host();
+        self.parts_host = opened.remote.parts_host().map(|host| Awaited::host(&host));
         let Some((result, permit)) = landed else {
             self.cancelled(&part);
             return Ok(());
@@ -264,6 +287,10 @@ impl Task {
             }
             Err(NotSent::Failed(error)) if error.kind == Kind::Conflict => {
                 self.part_conflicts(flights, part.part, error);
+                Ok(())
+            }
+            Err(NotSent::Failed(error)) if error.kind == Kind::TooLarge => {
+                flights.compare |= self.part_too_large(opened, part.part, part.length, error);
                 Ok(())
             }
             Err(NotSent::Failed(error)) => {
@@ -297,6 +324,7 @@ impl Task {
     /// Records that a part arrived. Returns whether it came with a new ticket.
     fn record_arrived(&mut self, part: NextPart, sent: Sent) -> bool {
         self.came_through(CallClass::Part);
+        self.was_read();
         if sent.verified {
             self.note(RunChange::Verified(vec![part.number]));
         }
@@ -354,7 +382,7 @@ impl Task {
             failures: attempt.saturating_sub(1),
             last: part.since,
         };
-        let (verdict, error) = self.failed(Some(number), &mut tries, error, class);
+        let verdict = self.failed(Some(number), &mut tries, error.clone(), class);
         let trouble = |retry_at| Trouble {
             attempts: tries.failures,
             error: error.clone(),
@@ -420,7 +448,13 @@ impl Task {
                 trouble.error
             )
         };
+        // Its disk did well for others meanwhile: it is this file that can't be read.
+        let kind = match trouble.error.kind {
+            Kind::Disk => Kind::Local,
+            kind => kind,
+        };
         Error {
+            kind,
             message: words,
             ..trouble.error.clone()
         }

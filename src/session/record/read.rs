@@ -14,7 +14,7 @@ use super::{
 use crate::{
     destination::{PartReceipt, Ticket},
     error::{Error, Kind, clean},
-    identity::Identity,
+    identity::{Identity, Mount},
     ids::{AccountId, Claim, MOST_UPLOADS, UploadId, WalkId},
     path,
     plan::{PartNumber, PartPlan, Run},
@@ -224,6 +224,8 @@ fn upload(table: UploadTable) -> Result<Record, BadTable> {
 struct LogTable {
     upload: Option<UploadId>,
     walk: Option<WalkId>,
+    path: Option<String>,
+    path_bytes: Option<String>,
     part: Option<PartNumber>,
     md5: Option<String>,
     tag: Option<String>,
@@ -254,9 +256,19 @@ fn log(table: LogTable) -> Result<Record, BadTable> {
         return Ok(Record::Settings(settings));
     }
     if let Some(walk) = table.walk {
-        return match table.state {
-            Some(Word::Done) => Ok(Record::WalkOver(walk)),
-            _ => Err(BadTable::new("of a walk the log only says that it is done")),
+        let path = path::one_of(table.path, table.path_bytes);
+        return match (path, table.state) {
+            (Some(path), None) => Ok(Record::Met(
+                walk,
+                Mount {
+                    path,
+                    file_system: table.file_system,
+                },
+            )),
+            (None, Some(Word::Done)) => Ok(Record::WalkOver(walk)),
+            _ => Err(BadTable::new(
+                "of a walk the log only says that it is done, or a disk that it met",
+            )),
         };
     }
     if let Some(moved) = table.moved {

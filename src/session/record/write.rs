@@ -99,7 +99,7 @@ impl Writer<'_> {
         }
     }
 
-    fn file_system(&mut self, file_system: u64) {
+    pub(in crate::session) fn file_system(&mut self, file_system: u64) {
         if file_system != 0 {
             self.value("file_system", file_system);
         }

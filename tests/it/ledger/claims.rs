@@ -161,7 +161,7 @@ fn a_film_that_fails_in_one_session_is_taken_over_by_the_one_that_waits_for_it()
         // The held part arrives, and the one after it fails.
         waiting
             .server
-            .script(&json!([{ "fault": "error-before", "on": "part" }]));
+            .script(&json!([{ "fault": "status", "on": "part" }]));
         waiting.server.release_held();
         let ended = first.end();
         ended.assert_code(1);
@@ -446,7 +446,7 @@ fn another_name_goes_out_when_the_first_fails() {
         let names = Names::start(mode, &["--retries", "0"]);
         names
             .server
-            .script(&json!([{ "fault": "error-before", "on": "part" }]));
+            .script(&json!([{ "fault": "status", "on": "part" }]));
         names.server.release();
         let Names {
             server,
@@ -477,7 +477,7 @@ fn another_name_goes_out_when_the_create_of_the_first_is_refused_for_good() {
         let film = Source::write(home.tree().join("a film.mov"), PART + 77, 1);
         let link = home.tree().join("b link.mov");
         fs::hard_link(&film.path, &link).unwrap();
-        server.script(&json!([{ "fault": "error-before", "on": "create" }]));
+        server.script(&json!([{ "fault": "status", "on": "create" }]));
         let ended = home.up(&["--retries", "0"]).end();
         ended.assert_code(1);
         server.assert_all_struck();

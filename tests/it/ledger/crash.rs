@@ -496,7 +496,7 @@ fn another_session_that_finds_a_film_which_the_account_can_not_use_uploads_it_in
 /// it was started over.
 fn started_over(mode: Mode, point: &str) -> Killed {
     let server = Server::start();
-    server.script(&json!([{ "fault": "error-before", "on": "part", "part": 2 }]));
+    server.script(&json!([{ "fault": "status", "on": "part", "part": 2 }]));
     let before = Killed::nothing_yet(mode, SEVERAL, server);
     let (server, home, _) = &before;
     home.up(&["--parts", "1", "--retries", "0"])

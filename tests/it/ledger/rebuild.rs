@@ -326,7 +326,7 @@ fn a_ledger_from_a_backup_mixes_up_no_films() {
         up(&films[0]).end().assert_code(0);
         let backup = fs::read(ledger(&home)).unwrap();
         let first = home.session();
-        server.script(&json!([{ "fault": "error-before", "on": "part", "part": 2 }]));
+        server.script(&json!([{ "fault": "status", "on": "part", "part": 2 }]));
         let folder = films[1].path.parent().unwrap();
         let fails = home.up_paths(&[folder], &["--parts", "1", "--retries", "0"]);
         fails.end().assert_code(1);

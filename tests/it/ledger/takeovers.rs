@@ -213,7 +213,7 @@ fn failed(mode: Mode) -> (Server, Home, Source) {
     let server = Server::start();
     let home = Home::new(mode, &server.url);
     let film = Source::write(home.tree().join("take.mov"), SEVERAL, 1);
-    server.script(&json!([{ "fault": "error-before", "on": "part", "part": 2 }]));
+    server.script(&json!([{ "fault": "status", "on": "part", "part": 2 }]));
     let ended = home.up(&["--parts", "1", "--retries", "0"]).end();
     ended.assert_code(1);
     server.assert_all_struck();
@@ -262,7 +262,7 @@ fn a_kill_right_after_a_claim_was_given_back_loses_nothing() {
         let server = Server::start();
         let home = Home::new(mode, &server.url);
         let film = Source::write(home.tree().join("take.mov"), SEVERAL, 1);
-        server.script(&json!([{ "fault": "error-before", "on": "part", "part": 2 }]));
+        server.script(&json!([{ "fault": "status", "on": "part", "part": 2 }]));
         let tree = home.tree();
         let up = [
             "up",

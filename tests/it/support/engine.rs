@@ -195,6 +195,7 @@ fn spawn(
         is_deep: false,
         events: None,
         clock: Clock::default(),
+        open_files: reelhaul::engine::OpenFiles::default(),
     })
 }
 
@@ -250,6 +251,7 @@ impl World {
             no_wait: false,
             is_deep: false,
             clock: making.clock,
+            open_files: reelhaul::engine::OpenFiles::default(),
             events: None,
         });
         Self {

@@ -167,6 +167,7 @@ fn a_program_that_panics() {
             no_wait: false,
             is_deep: false,
             clock: Clock::default(),
+            open_files: reelhaul::engine::OpenFiles::default(),
         });
         let add = AddPaths {
             paths: vec![told("TREE").into()],

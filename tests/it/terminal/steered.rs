@@ -8,7 +8,7 @@ use crate::support::{Home, MIB, Mode, Server, Source, program, terminal::Termina
 fn a_session_is_steered_by_keys_from_the_first_part_to_the_resumed_end() {
     let server = Server::start();
     // The first try of the big file's second part fails, and is not tried again by itself.
-    server.script(&json!([{"fault": "error-before", "on": "part", "part": 2, "times": 1}]));
+    server.script(&json!([{"fault": "status", "on": "part", "part": 2, "times": 1}]));
     server.hold_parts();
     let home = Home::new(Mode::JwPlayer, &server.url);
     let big = Source::write(home.tree().join("first/big film.mp4"), 45 * MIB, 1);
@@ -44,7 +44,7 @@ fn a_session_is_steered_by_keys_from_the_first_part_to_the_resumed_end() {
     terminal.keys(&["Right"]);
     terminal.keys(&["t"]);
     terminal.shows("no failed part", |screen| !screen.contains("failed"));
-    assert_eq!(server.met("error-before"), 1);
+    assert_eq!(server.met("status"), 1);
 
     // Another folder is added while the first is under way.
     terminal.keys(&["Escape"]);

@@ -155,6 +155,7 @@ fn walk(id: WalkId, over: bool) -> Walk {
             paths: vec!["/t".into()],
             ..AddPaths::default()
         },
+        mounts: Vec::new(),
         over,
     }
 }

@@ -1,40 +1,43 @@
-//! The hosts that are spoken to: which answer, which do not, and which ask to wait. Clock and randomness
-//! are handed in; pure.
+//! The hosts, disks and folders that uploads need: which answer, which do not, and which ask to wait.
+//! Clock and randomness are handed in; pure.
 //!
-//! A host that does not answer is left alone, and tried again ever more rarely, by whatever needs it, one
-//! try at a time. What fails meanwhile says nothing about a part: only a failure while the host did well
-//! for somebody else counts against it.
+//! What does not answer is left alone, and tried again ever more rarely, by whatever needs it, one try at
+//! a time. What fails meanwhile says nothing about a part: only a failure while the same host or disk did
+//! well for somebody else counts against it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::retry::Backoff;
-use crate::error::{CallClass, Endpoint, Error};
+use crate::{
+    awaited::Awaited,
+    error::{CallClass, Error},
+};
 
-/// For how long a good answer shows that a host is well, whoever fails there.
+/// For how long a good answer shows that all is well there, whoever fails.
 const FRESH: Duration = Duration::from_secs(10);
 
-/// How a host did since something was tried there before.
+/// How a host or disk did since something was tried there before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Did {
-    /// It answered somebody well: the failure is that of what failed.
+    /// It did well for somebody: the failure is that of what failed.
     Well,
     /// It did well a moment ago: that may say nothing any more.
     WellBefore,
-    /// Nothing good came from it: it is the host that fails.
+    /// Nothing good came from it: it is the one that fails.
     Nothing,
 }
 
-/// All hosts that were spoken to.
+/// All that were spoken to or read from.
 #[derive(Debug, Default)]
-pub struct Hosts {
-    all: BTreeMap<Arc<str>, Host>,
+pub struct Gates {
+    all: BTreeMap<Awaited, Gate>,
 }
 
 #[derive(Debug, Default)]
-struct Host {
+struct Gate {
     /// When it answered well, last.
     did_well: Option<Instant>,
     /// Since when it does not.
@@ -63,11 +66,11 @@ struct Asked {
     why: String,
 }
 
-/// Why nothing may go to a host.
+/// Why nothing may go somewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closed {
-    /// Which host.
-    pub host: Arc<str>,
+    /// What is waited for.
+    pub what: Awaited,
     /// Whether it does not answer; else it asks to wait.
     pub is_down: bool,
     /// Since when.
@@ -89,11 +92,11 @@ pub struct Moment {
     pub random: f64,
 }
 
-impl Hosts {
+impl Gates {
     /// How this host did since then, for anybody.
     #[must_use]
-    pub fn did(&self, host: &str, since: Instant, now: Instant) -> Did {
-        match self.all.get(host).and_then(|host| host.did_well) {
+    pub fn did(&self, what: &Awaited, since: Instant, now: Instant) -> Did {
+        match self.all.get(what).and_then(|gate| gate.did_well) {
             Some(at) if at >= since => Did::Well,
             Some(at) if at + FRESH >= now => Did::WellBefore,
             _ => Did::Nothing,
@@ -101,10 +104,10 @@ impl Hosts {
     }
 
     /// A host answered as it should: to this class of call it does not ask to wait any more.
-    pub fn did_well(&mut self, host: &Arc<str>, class: CallClass, now: Instant) {
-        let host = self.all.entry(Arc::clone(host)).or_default();
-        (host.did_well, host.down) = (Some(now), None);
-        for (asked, it) in &mut host.asked {
+    pub fn did_well(&mut self, what: &Awaited, class: CallClass, now: Instant) {
+        let gate = self.all.entry(what.clone()).or_default();
+        (gate.did_well, gate.down) = (Some(now), None);
+        for (asked, it) in &mut gate.asked {
             if concerns(*asked, class) {
                 it.times = 0;
             }
@@ -113,10 +116,10 @@ impl Hosts {
 
     /// A host failed that did nothing well. What several were told at once counts as once. Answers
     /// since when it has not done well.
-    pub fn failed(&mut self, host: &Arc<str>, why: &str, at: Moment, backoff: &Backoff) -> Instant {
-        let Moment { now, clock, random } = at;
-        let host = self.all.entry(Arc::clone(host)).or_default();
-        let down = host.down.get_or_insert_with(|| Down {
+    pub fn failed(&mut self, what: &Awaited, why: &str, at: Moment, backoff: &Backoff) -> Instant {
+        let Moment { now, clock, .. } = at;
+        let gate = self.all.entry(what.clone()).or_default();
+        let down = gate.down.get_or_insert_with(|| Down {
             since: now,
             clock,
             tries: 0,
@@ -130,10 +133,7 @@ impl Hosts {
             (down.since, down.clock) = (down.since + untried, clock);
         }
         if down.until <= now {
-            down.tries += 1;
-            // Half the wait is fixed, so that bad luck does not hammer a host that is down.
-            let wait = backoff.wait(down.tries, 0.5 + random / 2.0);
-            down.until = now + wait.max(Duration::from_millis(200));
+            down.another_try(at, backoff);
         }
         down.since
     }
@@ -142,16 +142,17 @@ impl Hosts {
     /// each time in a row. What several are told at once counts as once. Answers how long that is.
     pub fn asks_to_wait(
         &mut self,
-        endpoint: &Endpoint,
+        host: &Awaited,
+        class: CallClass,
         error: &Error,
         at: Moment,
         backoff: &Backoff,
     ) -> Duration {
         let Moment { now, clock, random } = at;
-        let host = self.all.entry(Arc::from(&*endpoint.host)).or_default();
+        let gate = self.all.entry(host.clone()).or_default();
         // It answers, whatever it says.
-        host.down = None;
-        let asked = host.asked.entry(endpoint.class).or_insert(Asked {
+        gate.down = None;
+        let asked = gate.asked.entry(class).or_insert(Asked {
             until: now,
             clock,
             times: 0,
@@ -176,31 +177,67 @@ impl Hosts {
         asked.until - now
     }
 
-    /// Whether this host does not answer as it should.
+    /// Whether this does not answer as it should.
     #[must_use]
-    pub fn is_down(&self, host: &str) -> bool {
-        self.all.get(host).is_some_and(|host| host.down.is_some())
+    pub fn is_down(&self, what: &Awaited) -> bool {
+        self.all.get(what).is_some_and(|gate| gate.down.is_some())
+    }
+
+    /// The disks and folders that do not answer as they should.
+    pub fn sources_down(&self) -> impl Iterator<Item = (&Awaited, &Path)> {
+        let down = self.all.iter().filter(|(_, gate)| gate.down.is_some());
+        down.filter_map(|(what, _)| Some((what, what.path()?)))
+    }
+
+    /// A file was read well that lies on this disk: so do the folders above it.
+    pub fn was_read(&mut self, file: &Path, disk: &Awaited, now: Instant) {
+        self.did_well(disk, CallClass::Part, now);
+        let mounted = disk.path().map_or(0, |at| at.as_os_str().len());
+        for (what, gate) in &mut self.all {
+            let is_below = |at: &Path| at.as_os_str().len() > mounted;
+            let is_above = |at: &Path| match what {
+                // One of another disk, which this one lies below, says nothing.
+                Awaited::Disk(_) => is_below(at) && file.starts_with(at),
+                _ => file.starts_with(at),
+            };
+            if what.path().is_some_and(is_above) {
+                gate.down = None;
+            }
+        }
+    }
+
+    /// Something is tried where nothing answered: nothing else is for a while, whatever comes of it.
+    pub fn tried(&mut self, what: &Awaited, at: Moment, backoff: &Backoff) {
+        if let Some(down) = self.all.get_mut(what).and_then(|gate| gate.down.as_mut()) {
+            down.another_try(at, backoff);
+        }
     }
 
     /// Why this class of call may not go to this host, if so.
     #[must_use]
-    pub fn closed(&self, host: &str, class: CallClass, now: Instant) -> Option<Closed> {
-        let (name, host) = self.all.get_key_value(host)?;
-        host.closed(name, now, |asked| concerns(asked, class))
+    pub fn closed(&self, what: &Awaited, class: CallClass, now: Instant) -> Option<Closed> {
+        let gate = self.all.get(what)?;
+        gate.closed(what, now, |asked| concerns(asked, class))
     }
 
-    /// Whether this class of call may go to this host now, with so many requests of ours under way
-    /// there: while it is down, one try at a time.
+    /// Whether this class of call may go there now, with so many requests of ours under way there: while it is
+    /// down, one try at a time.
     #[must_use]
-    pub fn may_start(&self, host: &str, class: CallClass, now: Instant, under_way: usize) -> bool {
-        self.closed(host, class, now).is_none() && (under_way == 0 || !self.is_down(host))
+    pub fn may_start(
+        &self,
+        what: &Awaited,
+        class: CallClass,
+        now: Instant,
+        under_way: usize,
+    ) -> bool {
+        self.closed(what, class, now).is_none() && (under_way == 0 || !self.is_down(what))
     }
 
     /// Forgets every wait: the person wants a try now.
     pub fn open(&mut self, now: Instant) {
-        for host in self.all.values_mut() {
-            host.asked.clear();
-            if let Some(down) = &mut host.down {
+        for gate in self.all.values_mut() {
+            gate.asked.clear();
+            if let Some(down) = &mut gate.down {
                 (down.until, down.since) = (now, now);
             }
         }
@@ -209,38 +246,38 @@ impl Hosts {
     /// When the first of them opens that is closed.
     #[must_use]
     pub fn opens(&self, now: Instant) -> Option<Instant> {
-        let down = self.all.values().filter_map(|host| host.down.as_ref());
-        let asked = self.all.values().flat_map(|host| host.asked.values());
+        let down = self.all.values().filter_map(|gate| gate.down.as_ref());
+        let asked = self.all.values().flat_map(|gate| gate.asked.values());
         let times = down.map(|it| it.until).chain(asked.map(|it| it.until));
         times.filter(|until| *until > now).min()
     }
 
     /// Those that do not answer, or ask to wait.
     pub fn waits(&self, now: Instant) -> impl Iterator<Item = Closed> {
-        let closed = move |(name, host): (&Arc<str>, &Host)| match &host.down {
+        let closed = move |(what, gate): (&Awaited, &Gate)| match &gate.down {
             // It is down while a try is under way, too.
-            Some(down) => Some(down.told(name)),
-            None => host.closed(name, now, |_| true),
+            Some(down) => Some(down.told(what)),
+            None => gate.closed(what, now, |_| true),
         };
         self.all.iter().filter_map(closed)
     }
 }
 
-impl Host {
+impl Gate {
     fn closed(
         &self,
-        name: &Arc<str>,
+        what: &Awaited,
         now: Instant,
         concerned: impl Fn(CallClass) -> bool,
     ) -> Option<Closed> {
         if let Some(down) = self.down.as_ref().filter(|down| down.until > now) {
-            return Some(down.told(name));
+            return Some(down.told(what));
         }
         let asked = self.asked.iter();
         let asked = asked.filter(|(class, asked)| concerned(**class) && asked.until > now);
         let (_, longest) = asked.max_by_key(|(_, asked)| asked.until)?;
         Some(Closed {
-            host: Arc::clone(name),
+            what: what.clone(),
             is_down: false,
             since: longest.clock,
             until: longest.until,
@@ -250,9 +287,16 @@ impl Host {
 }
 
 impl Down {
-    fn told(&self, name: &Arc<str>) -> Closed {
+    fn another_try(&mut self, at: Moment, backoff: &Backoff) {
+        self.tries += 1;
+        // Half the wait is fixed, so that bad luck does not hammer what is down.
+        let wait = backoff.wait(self.tries, 0.5 + at.random / 2.0);
+        self.until = at.now + wait.max(Duration::from_millis(200));
+    }
+
+    fn told(&self, what: &Awaited) -> Closed {
         Closed {
-            host: Arc::clone(name),
+            what: what.clone(),
             is_down: true,
             since: self.clock,
             until: self.until,
