@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{amid_the_first, assert_arrived, local_takes, wait_for_local, with_disk};
+use super::{assert_arrived, local_takes, wait_for_local, with_disk};
 use crate::support::{
     PART, Source,
     fuse::{Call, Trouble},
@@ -33,7 +33,10 @@ fn a_bad_host_a_bad_disk_and_a_refused_file_at_once_hold_up_nothing_else() {
             { "fault": "dead-links", "file": dead.title(), "times": 1_000_000 },
             { "fault": "forbidden", "on": "create", "file": refused.title(), "times": 1_000_000 },
         ]));
-        let mut run = amid_the_first(&server, &home, files.len());
+        server.hold_parts();
+        // A place for what waits for the host, one for what waits for the disk, and one for all others.
+        let mut run = home.up(&["--files", "3", "--parts", "3"]);
+        server.wait_until_held(2);
         disk.strike(&Call::ALL, trouble);
         server.release();
         wait_for_local(&server, &mut run, files.len());
