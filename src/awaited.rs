@@ -26,6 +26,15 @@ impl Awaited {
         Self::Host(name.to_owned())
     }
 
+    /// That it is well again: `"api.example answers"`, `"/media/disk is there"`.
+    #[must_use]
+    pub fn is_back(&self) -> String {
+        match self {
+            Self::Host(_) | Self::Disk(_) => format!("{self} answers"),
+            Self::Folder(_) => format!("{self} is there"),
+        }
+    }
+
     /// Where files lie that wait for it; `None` for a host.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {

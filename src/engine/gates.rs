@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// For how long a good answer shows that all is well there, whoever fails.
-const FRESH: Duration = Duration::from_secs(10);
+const FRESH: Duration = Duration::from_secs(3);
 
 /// How a host or disk did since something was tried there before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -259,6 +259,11 @@ impl Queue {
         }
     }
 
+    /// Looks for queued uploads from the first one on: some were passed over that may go out now.
+    pub fn look_again(&mut self) {
+        self.first_queued = 0;
+    }
+
     /// This upload may wait for its turn again.
     pub fn look_again_from(&mut self, id: UploadId) {
         let place = self.order[..self.first_queued]

@@ -4,14 +4,7 @@
 
 use std::{
     fs,
-    io::copy,
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::{sleep, spawn},
     time::Duration,
 };
 
@@ -19,8 +12,8 @@ use reelhaul::sandbox::{API_KEY, SECRET, SITE, Storage};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Home, MIB, Mode, PART, Piece, Running, Server, Source, edited, in_every_mode, side_by_side,
-    wait_for,
+    Home, MIB, Mode, PART, Piece, Running, Server, Source, edited, in_every_mode, relay::Relay,
+    side_by_side, wait_for,
 };
 
 /// The parts of the file that [`amid_the_file`] sends.
@@ -246,63 +239,11 @@ fn an_api_that_asks_to_wait_holds_back_no_part_whose_link_is_known() {
     two.resume(&server, run);
 }
 
-/// A way to a server that can be cut.
-struct Relay {
-    addr: SocketAddr,
-    cut: Arc<AtomicBool>,
-    streams: Arc<Mutex<Vec<TcpStream>>>,
-}
-
-impl Relay {
-    fn to(server: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let relay = Self {
-            addr: listener.local_addr().unwrap(),
-            cut: Arc::default(),
-            streams: Arc::default(),
-        };
-        let (cut, streams) = (Arc::clone(&relay.cut), Arc::clone(&relay.streams));
-        spawn(move || {
-            while !cut.load(Ordering::SeqCst) {
-                let Ok((client, _)) = listener.accept() else {
-                    sleep(Duration::from_millis(2));
-                    continue;
-                };
-                client.set_nonblocking(false).unwrap();
-                let server = TcpStream::connect(server).unwrap();
-                let clone = |stream: &TcpStream| stream.try_clone().unwrap();
-                let ends = [(&client, &server), (&server, &client)];
-                for (mut from, mut to) in ends.map(|(from, to)| (clone(from), clone(to))) {
-                    spawn(move || {
-                        // Either end may be gone; then so is the other.
-                        let _ = copy(&mut from, &mut to);
-                        let _ = to.shutdown(Shutdown::Both);
-                    });
-                }
-                streams.lock().unwrap().extend([client, server]);
-            }
-        });
-        relay
-    }
-
-    /// Breaks its connections, and refuses new ones.
-    fn cut(&self) {
-        self.cut.store(true, Ordering::SeqCst);
-        wait_for("an end of listening", || {
-            TcpStream::connect(self.addr).is_err().then_some(())
-        });
-        for stream in self.streams.lock().unwrap().drain(..) {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
-    }
-}
-
 #[test]
 fn an_api_that_is_not_reached_holds_back_no_part_whose_link_is_known() {
     let server = Server::start();
     // Links lead past it.
-    let relay = Relay::to(server.url.strip_prefix("http://").unwrap().parse().unwrap());
+    let relay = Relay::to(server.addr());
     let two = Two::new(&format!("http://{}", relay.addr));
     let mut run = two.start(&server, json!({ "fault": "hold" }));
     server.wait_until_held(3);

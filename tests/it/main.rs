@@ -19,6 +19,7 @@ mod engine;
 mod errors;
 mod faults;
 mod file_systems;
+mod gates;
 mod going_on;
 mod hostile;
 mod hostile_server;

@@ -105,7 +105,7 @@ impl Actor {
         drop(gates);
         let silent = at.now - since;
         if silent < self.settings.offline.longest() {
-            return Ok(format!("again when {what} answers"));
+            return Ok(format!("again when {}", what.is_back()));
         }
         let silent = jiff::SignedDuration::try_from(silent).unwrap_or_default();
         let since = crate::format::since(at.clock - silent, at.clock);

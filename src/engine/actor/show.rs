@@ -130,11 +130,11 @@ impl Actor {
             return Some("when it goes on".to_owned());
         }
         if let Some(source) = self.source_waited_for(&upload.path.to_path_buf()) {
-            return Some(format!("when {source} answers"));
+            return Some(format!("when {}", source.is_back()));
         }
         let due = at <= now;
         Some(match closed.filter(|closed| closed.until > at) {
-            Some(closed) if closed.is_down => format!("when {} answers", closed.what),
+            Some(closed) if closed.is_down => format!("when {}", closed.what.is_back()),
             Some(closed) => format!("when {} allows it", closed.what),
             None if due => "as soon as there is room".to_owned(),
             None => return None,

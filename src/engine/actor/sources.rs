@@ -36,8 +36,8 @@ pub(super) struct Sources {
     slow: Slow,
     /// Of which files nothing may be begun, as it was when the queue was looked at last.
     closed: Closed,
-    /// The first file in the queue that was passed over for that.
-    passed_over: Option<UploadId>,
+    /// Whether the queue passed over a file for that.
+    passed_over: bool,
     /// Files whose folders are looked at.
     pub(super) looking: HashSet<UploadId>,
     /// Files that could not be read, how often that counted, and when it was.
@@ -116,8 +116,8 @@ impl Sources {
     }
 
     /// The queue passed over a file for that.
-    pub(super) fn passed_over(&mut self, id: UploadId) {
-        self.passed_over.get_or_insert(id);
+    pub(super) fn passed_over(&mut self) {
+        self.passed_over = true;
     }
 }
 
@@ -163,8 +163,8 @@ impl Actor {
         }
         if closed != self.sources.closed {
             self.sources.closed = closed;
-            if let Some(first) = self.sources.passed_over.take() {
-                self.queue.look_again_from(first);
+            if std::mem::take(&mut self.sources.passed_over) {
+                self.queue.look_again();
             }
         }
     }

@@ -279,7 +279,7 @@ impl Actor {
             }
             let is_held = sources.hold(&upload.path.to_path_buf());
             if is_held {
-                sources.passed_over(id);
+                sources.passed_over();
             }
             is_held
                 || is_second_name

@@ -32,11 +32,11 @@ async fn a_failure_counts_only_where_the_host_did_well_since_the_try_before() {
     let seconds = |seconds| begun + Duration::from_secs(seconds);
     assert_eq!(gates.did(&host("api"), begun, seconds(60)), Did::Well);
     assert_eq!(
-        gates.did(&host("api"), seconds(1), seconds(10)),
+        gates.did(&host("api"), seconds(1), seconds(3)),
         Did::WellBefore
     );
     assert_eq!(
-        gates.did(&host("api"), seconds(1), seconds(11)),
+        gates.did(&host("api"), seconds(1), seconds(4)),
         Did::Nothing
     );
     assert_eq!(gates.did(&host("other"), begun, begun), Did::Nothing);

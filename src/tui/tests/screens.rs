@@ -416,8 +416,8 @@ fn what_is_wrong_takes_the_room_of_the_history_and_half_a_word_of_a_reason_is_le
     let line = |screen: &Screen| screen.text().lines().nth(2).unwrap().to_owned();
     let wait = |why: &str| {
         vec![Wait {
-            what: Awaited::Host("api.example".to_owned()),
-            since: "2026-11-29T03:12:00Z".parse().unwrap(),
+            what: Awaited::Host("s3".to_owned()),
+            since: jiff::Timestamp::now(),
             retry_in_ms: None,
             why: why.to_owned(),
         }]
@@ -427,7 +427,7 @@ fn what_is_wrong_takes_the_room_of_the_history_and_half_a_word_of_a_reason_is_le
     let told = line(&screen);
     assert!(told.contains(", trying now: 503"), "{told}");
     assert!(!told.contains('▇') && !told.contains('█'), "{told}");
-    screen.world.summary.waits = wait("the connection broke to api.example");
+    screen.world.summary.waits = wait("the connection broke to s3");
     screen.told();
     let told = line(&screen);
     assert!(told.contains(", trying now  "), "{told}");

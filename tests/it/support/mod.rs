@@ -12,6 +12,7 @@ mod home;
 pub(crate) mod lacking;
 pub(crate) mod memory;
 mod process;
+pub(crate) mod relay;
 mod screen;
 pub(crate) mod scripted;
 mod server;

@@ -78,6 +78,11 @@ impl Server {
         serde_json::from_str(&answer).unwrap()
     }
 
+    pub(crate) fn addr(&self) -> std::net::SocketAddr {
+        self.url.strip_prefix("http://").unwrap().parse().unwrap()
+    }
+
+    /// What it has, and what it was asked.
     pub(crate) fn report(&self) -> Report {
         serde_json::from_value(self.ask("GET", "/_sandbox/report", None)).unwrap()
     }
