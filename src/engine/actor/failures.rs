@@ -53,7 +53,11 @@ impl Actor {
                 match self.close_gate(&what, class, &error, now) {
                     Ok(when) => {
                         tracing::warn!("{place}: {error}; {when}");
+                        let is_of_host = error.is_of_host();
                         self.tell_of_wait(id, part, error, &what, class);
+                        if is_of_host {
+                            self.let_another_try(id);
+                        }
                     }
                     Err(unreachable) => self.give_up(id, &what, &unreachable),
                 }

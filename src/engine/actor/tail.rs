@@ -10,6 +10,7 @@ use crate::{
     engine::{
         protocol::{State, UploadId},
         record::{Step, Upload},
+        upload::Stop,
     },
     error::Error,
 };
@@ -17,11 +18,17 @@ use crate::{
 /// How many times a file goes to the tail in one run.
 const TIMES: u8 = 2;
 
+/// How often in a row one file may be the only one that tries a host that does not answer, while others
+/// wait for a place.
+const TRIES_ALONE: u32 = 3;
+
 /// The files at the tail, and how often each was put there.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
     waiting: VecDeque<UploadId>,
     times: HashMap<UploadId, u8>,
+    /// The file that failed last at a host that does not answer, and how often in a row.
+    alone: Option<(UploadId, u32)>,
 }
 
 impl Tail {
@@ -56,6 +63,25 @@ impl Actor {
             begun.wait = None;
             begun.retry(now, None);
         });
+    }
+
+    /// A file failed at a host that does not answer. Where it alone has tried that, and another waits for a
+    /// place, it is that one's turn: it may be the file that fails, and not the host.
+    pub(super) fn let_another_try(&mut self, id: UploadId) {
+        let before = self.tail.alone.filter(|(alone, _)| *alone == id);
+        let times = before.map_or(0, |(_, times)| times) + 1;
+        self.tail.alone = Some((id, times));
+        if times < TRIES_ALONE || !self.active.contains(&id) {
+            return;
+        }
+        let Some(next) = self.next_queued().filter(|next| !self.tail.has(*next)) else {
+            return;
+        };
+        let (place, next) = (self.place(id, None), self.place(next, None));
+        tracing::info!("{place} lets {next} try, which may fare better");
+        self.tail.alone = None;
+        self.tail.waiting.push_back(id);
+        self.dismiss(id, Stop::Cancel);
     }
 
     /// The first file at the tail that may go out; it leaves the tail when it does.

@@ -1,6 +1,14 @@
 //! One part sent, and what shows that it stalled or is there already.
 
-use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs::File,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::time::{Instant, sleep};
 
@@ -35,6 +43,8 @@ pub(super) struct PartJob {
     pub(super) source: u64,
     /// Which part, and how.
     pub(super) next: NextPart,
+    /// Whether the API answered when it was asked whether it has the part.
+    pub(super) was_answered: Arc<AtomicBool>,
     /// What it shares with the other parts that are read.
     pub(super) reading: Reading,
     /// The cap its bytes keep to.
@@ -99,10 +109,12 @@ pub(super) async fn send(job: PartJob) -> Result<Sent, NotSent> {
         let words = format!("the plan has no part {number}");
         return Err(Error::new(Kind::Local, words).into());
     };
-    if job.next.ask
-        && let Some(sent) = ask(&job, part).await?
-    {
-        return Ok(sent);
+    if job.next.ask {
+        let found = ask(&job, part).await?;
+        job.was_answered.store(true, Ordering::Relaxed);
+        if let Some(sent) = found {
+            return Ok(sent);
+        }
     }
     job.progress.reads();
     let (file, before) = open(job.path.clone()).await?;

@@ -1,7 +1,13 @@
 //! All parts of an upload, many at once: each is sent when the actor grants it a permit, until all were
 //! acknowledged or only failed ones are left.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use tokio::{
     sync::oneshot,
@@ -37,6 +43,8 @@ struct InFlight {
     length: u64,
     /// When it failed last, else when it began.
     since: Instant,
+    /// Whether the API answered when it was asked whether it has the part.
+    was_answered: Arc<AtomicBool>,
     progress: Arc<Progress>,
     /// Whether it was to find out whether the API answers again.
     asks_api: bool,
@@ -215,6 +223,7 @@ impl Task {
         let failed = self.record.troubled.get(&next.number);
         let since = failed.map_or_else(Instant::now, |failed| failed.failed_at);
         let progress = Arc::<Progress>::default();
+        let was_answered = Arc::<AtomicBool>::default();
         self.record.note(&RunChange::Starts(next));
         self.tell(Told::Sends(Sending {
             part: next,
@@ -229,6 +238,7 @@ impl Task {
             identity: self.identity,
             source: source.inode,
             next,
+            was_answered: Arc::clone(&was_answered),
             reading: self.shared.reading.clone(),
             cap: self.shared.cap.clone(),
             progress: Arc::clone(&progress),
@@ -242,6 +252,7 @@ impl Task {
             part: next,
             length,
             since,
+            was_answered,
             progress,
             asks_api,
         };
@@ -264,6 +275,9 @@ impl Task {
             return Ok(());
         };
         let number = part.part.number;
+        if part.was_answered.load(Ordering::Relaxed) {
+            self.came_through(CallClass::Read);
+        }
         if part.asks_api && !matches!(result, Err(NotSent::Unprepared(_))) {
             flights.asks_api = false;
         }

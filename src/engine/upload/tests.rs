@@ -222,6 +222,7 @@ async fn a_part_whose_answer_was_lost_is_hashed_from_the_file_it_came_from_and_f
     let md5 = md5.unwrap();
     for (source, known) in [(identity.inode, Some(md5)), (identity.inode + 1, None)] {
         let job = PartJob {
+            was_answered: Arc::default(),
             account: has(),
             remote: has(),
             plan: plan.clone(),
@@ -253,6 +254,7 @@ async fn stalled(cap: &BandwidthLimiter) -> Error {
     let metadata = file.as_file().metadata().unwrap();
     let size = metadata.len();
     let job = PartJob {
+        was_answered: Arc::default(),
         account: Arc::new(Has(Vec::new())),
         remote: Arc::new(Has(Vec::new())),
         plan: PartPlan::split(size, NonZeroU64::new(size).unwrap()).unwrap(),
