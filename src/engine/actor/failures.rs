@@ -46,6 +46,9 @@ impl Actor {
             Kind::TooLarge => self.keep_part_most(),
             _ => {}
         }
+        if error.kind == Kind::Disk && !verdict.counts() {
+            self.try_others(id);
+        }
         let place = self.place(id, part);
         match verdict {
             Verdict::WhenOpen => {

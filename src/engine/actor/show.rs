@@ -241,6 +241,7 @@ impl Actor {
     /// Tells the summary, if it says anything new.
     pub(super) fn tell(&mut self, server: &Server, phase: Phase) {
         let summary = self.summary(phase);
+        self.say_what_is_awaited(&summary.waits);
         if summary != self.published {
             // Told once each way: without a screen nothing else says why nothing goes on.
             match (&self.published.save_error, &summary.save_error) {

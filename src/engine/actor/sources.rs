@@ -3,11 +3,12 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    fs, io,
+    fs,
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::{Actor, TaskHandle};
@@ -29,6 +30,14 @@ use crate::{
 /// is for other disks.
 const READERS: usize = 4;
 
+/// For how long something is waited for before that is logged.
+const WORTH_A_WORD: SignedDuration = SignedDuration::from_secs(1);
+
+/// How many other files of a disk are tried, where one can't be read, and how far away in the queue they
+/// are looked for.
+const OTHERS: usize = 3;
+const NEAR: UploadId = 64;
+
 /// What is known of the sources of files.
 #[derive(Debug, Default)]
 pub(super) struct Sources {
@@ -40,6 +49,10 @@ pub(super) struct Sources {
     passed_over: bool,
     /// Files whose folders are looked at.
     pub(super) looking: HashSet<UploadId>,
+    /// Disks of which other files are tried, since one can't be read.
+    comparing: HashSet<Awaited>,
+    /// What was said to be waited for, and since when.
+    said: BTreeMap<Awaited, Timestamp>,
     /// Files that could not be read, how often that counted, and when it was.
     tries: HashMap<UploadId, (u32, Instant)>,
 }
@@ -214,28 +227,40 @@ impl Actor {
         let mut before = std::mem::take(&mut self.sources.slow.disks);
         let mut disks = BTreeMap::new();
         for (disk, (reads, id)) in found {
-            let known = before.remove(&disk);
-            if known.is_none() {
-                let place = self.place(id, None);
-                tracing::warn!(
-                    "{place}: waiting for {disk}, which has not answered for {} s; others go on",
-                    SLOW.as_secs()
-                );
-            }
-            let clock = Timestamp::now();
             let file = self.place(id, None);
-            let since = known.map_or(clock, |known| known.since);
+            let known = before.remove(&disk);
+            // It has hung since the read began that is found to be slow now.
+            let since = known.map_or_else(|| Timestamp::now() - SLOW, |known| known.since);
             disks.insert(disk, SlowDisk { since, reads, file });
-        }
-        for (disk, gone) in before {
-            let since = crate::format::since(gone.since, Timestamp::now());
-            tracing::info!("{disk} answers again, which was waited for since {since}");
         }
         self.sources.slow = Slow {
             disks,
             parts,
             uploads,
         };
+    }
+
+    /// Says, once each way, which hosts, disks and folders are waited for. What passes at once is not worth
+    /// a word.
+    pub(super) fn say_what_is_awaited(&mut self, waits: &[Wait]) {
+        let now = Timestamp::now();
+        let said = &mut self.sources.said;
+        for wait in waits {
+            let is_old = now.duration_since(wait.since) >= WORTH_A_WORD;
+            if is_old && !said.contains_key(&wait.what) {
+                said.insert(wait.what.clone(), wait.since);
+                tracing::warn!(
+                    "{}: {}; what does not need it goes on",
+                    wait.words(now),
+                    wait.why
+                );
+            }
+        }
+        let is_over = |what: &Awaited| waits.iter().all(|wait| wait.what != *what);
+        for (what, since) in said.extract_if(.., |what, _| is_over(what)) {
+            let since = crate::format::since(since, now);
+            tracing::info!("{what} answers again; it was waited for since {since}");
+        }
     }
 
     /// What slow disks are waited for.
@@ -276,6 +301,9 @@ impl Actor {
             random: self.random.f64(),
         };
         let verdict = judge(&error, tried, &self.timing.backoff);
+        if !verdict.counts() {
+            self.try_others(id);
+        }
         let counted = failures + u32::from(verdict.counts());
         self.sources.tries.insert(id, (counted, now));
         match verdict {
@@ -298,6 +326,38 @@ impl Actor {
                     ..error
                 },
             ),
+        }
+    }
+
+    /// A file of a disk can't be read: whether others can shows whether it is the file that is broken. One
+    /// thread at a time looks, lest a disk that hangs takes many.
+    pub(super) fn try_others(&mut self, id: UploadId) {
+        let disk = self.disk_of(&self.path_of(id));
+        if self.sources.comparing.contains(&disk) {
+            return;
+        }
+        let near = (1..=NEAR).flat_map(|far| [id.checked_add(far), id.checked_sub(far)]);
+        let others = near.flatten().filter_map(|other| self.queue.get(other));
+        let others = others.filter(|other| other.walk().is_none());
+        let others = others.map(|other| other.path.to_path_buf());
+        let on_it = others.filter(|path| self.disk_of(path) == disk);
+        let others: Vec<PathBuf> = on_it.take(OTHERS).collect();
+        self.sources.comparing.insert(disk.clone());
+        let told = self.told.0.clone();
+        self.running.spawn(async move {
+            let first = || others.into_iter().find(|file| is_readable(file));
+            let read = tokio::task::spawn_blocking(first).await;
+            // Without an actor nobody wants to know.
+            let _ = told.send(Message::TriedOthers(disk, read.ok().flatten()));
+        });
+    }
+
+    /// What came of that: one that could be read, if any could.
+    pub(super) fn tried_others(&mut self, disk: &Awaited, read: Option<PathBuf>) {
+        self.sources.comparing.remove(disk);
+        if let Some(file) = read {
+            let mut gates = self.shared.gates();
+            gates.was_read(&file, disk, Instant::now());
         }
     }
 
@@ -363,6 +423,13 @@ impl Actor {
     pub(super) fn forget_tries(&mut self, id: UploadId) {
         self.sources.tries.remove(&id);
     }
+}
+
+/// Whether the beginning of a file can be read. Blocks.
+fn is_readable(file: &Path) -> bool {
+    let mut block = [0; 4096];
+    let read = fs::File::open(file).and_then(|mut file| file.read(&mut block));
+    read.is_ok_and(|read| read > 0)
 }
 
 fn folder_of(file: &Path) -> &Path {

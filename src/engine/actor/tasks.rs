@@ -441,6 +441,7 @@ impl Actor {
             Message::Statuses(ids, batch) => self.became(&ids, batch),
             Message::MayGoOn(changed) => self.may_go_on(changed),
             Message::WasCompleted(id, is_ours) => self.was_completed(id, is_ours),
+            Message::TriedOthers(disk, read) => self.tried_others(&disk, read),
             Message::Looked(id, error, away) => self.looked(id, &error, away),
             Message::Unaccepted(objects) => self.accept_done(objects),
         }

@@ -39,8 +39,9 @@ impl Actor {
         self.tell(&server, Phase::Running);
         loop {
             self.keep_to_schedule_when_due();
-            self.start_what_may();
+            // Where its host does not answer, what became of a file is worth a try more than a part is.
             self.ask_what_became();
+            self.start_what_may();
             self.ask_who_may_go_on();
             if self
                 .stopping

@@ -291,6 +291,8 @@ impl Actor {
         let mut text = String::new();
         if let Some(walk) = self.walks.runs.get(&run).map(|run| run.walk) {
             for mount in &batch.mounts {
+                // One that was mounted since this run began is not known yet.
+                self.read_mounts();
                 if self.queue.walks.met(walk, mount) {
                     walks::write_mount(&mut text, walk, mount);
                 }

@@ -1,6 +1,6 @@
 //! What the task of an upload and the actor say to each other.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -38,6 +38,8 @@ pub enum Message {
     WasCompleted(UploadId, bool),
     /// A file could not be read: whether that is so because something above it is away, and what that is.
     Looked(UploadId, Error, Option<(Awaited, String)>),
+    /// A file of this disk could not be read: one of the others that could.
+    TriedOthers(Awaited, Option<PathBuf>),
     /// The ledger does not know that these are accepted.
     Unaccepted(Vec<(Claim, MediaId)>),
 }

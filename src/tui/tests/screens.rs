@@ -412,7 +412,7 @@ fn what_holds_the_speed_back_is_told_in_words() {
 
 #[test]
 fn what_is_wrong_takes_the_room_of_the_history_and_half_a_word_of_a_reason_is_left_out() {
-    let mut screen = busy(80, 24);
+    let mut screen = busy(88, 24);
     let line = |screen: &Screen| screen.text().lines().nth(2).unwrap().to_owned();
     let wait = |why: &str| {
         vec![Wait {

@@ -217,11 +217,12 @@ fn state(app: &App, area: Rect, buf: &mut Buffer) {
     let (words, style) = says(app);
     // What is wrong is worth more room than the history is.
     let columns_kept = if style == theme.dim { columns } else { 0 };
-    let longest = width.saturating_sub(10 + columns_kept + 24).max(20);
-    let words = Piece::new(1, [Span::styled(with_why(&words, longest), style)]);
+    let longest = width.saturating_sub(10 + columns_kept + 24);
     // What failed is worth more room than the history is.
     let least = fit(counts(app), width / 3, "  ").width();
     let room = width.saturating_sub(least + 2);
+    let longest = longest.min(room.saturating_sub(12)).max(20);
+    let words = Piece::new(1, [Span::styled(with_why(&words, longest), style)]);
     let right = fit(vec![words, flight, history, speed], room, "  ");
     let left = fit(counts(app), width.saturating_sub(right.width() + 2), "  ");
     left_right(buf, area, left, right);
