@@ -11,7 +11,7 @@ mod switches;
 
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Ended, Home, Mode, Running, Server, Source, fuse::OddDisk, wait_for};
 
@@ -71,18 +71,31 @@ fn wait_for_local(server: &Server, run: &mut Running, count: usize) {
     });
 }
 
-/// Waits until the log says that something waits for what is at this path, or the run has ended.
+/// Waits until the log says that something waits for what is at this path, and the next line of progress
+/// since when; or until the run has ended.
 fn wait_until_said(run: &mut Running, path: &Path) {
     wait_for("words about what is waited for", || {
         (says_waiting(&run.errors(), path) || !run.is_running()).then_some(())
     });
+    if run.is_running() {
+        run.wait_for("progress that waits", |event| {
+            event["event"] == "progress" && waits_since(event, path)
+        });
+    }
 }
 
-/// Whether a line of the log says that this is waited for, and since when.
+/// Whether a line of the log says that this is waited for.
 fn says_waiting(log: &str, path: &Path) -> bool {
     let path = path.to_str().unwrap();
-    log.lines()
-        .any(|line| line.contains("wait") && line.contains(path) && line.contains("since"))
+    let says = |line: &str| line.contains("waiting for") || line.contains("again when");
+    log.lines().any(|line| says(line) && line.contains(path))
+}
+
+/// Whether this progress says since when this is waited for.
+fn waits_since(progress: &Value, path: &Path) -> bool {
+    let path = path.to_str().unwrap();
+    let mut waits = progress["waits"].as_array().into_iter().flatten();
+    waits.any(|wait| wait["what"].to_string().contains(path) && wait["since"].is_string())
 }
 
 /// Everything arrived once, none failed, and the log says what was waited for.
