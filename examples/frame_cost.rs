@@ -170,6 +170,7 @@ impl Made {
                     rate: PART / 12 + waver,
                     attempt: 1,
                     age_ms: at,
+                    reading_ms: None,
                 }
             })
             .collect();

@@ -28,6 +28,16 @@ pub struct Flight {
     pub measured: u64,
 }
 
+impl Flight {
+    /// For how long its disk has not answered, where that is so long at least.
+    fn reading_for(&self, least: Duration) -> Option<Duration> {
+        self.progress.reading_for().filter(|it| *it >= least)
+    }
+}
+
+/// A read that takes longer than this is worth a word.
+const LATE: Duration = Duration::from_secs(1);
+
 /// All parts on their way.
 #[derive(Debug, Default)]
 pub struct Flights {
@@ -149,7 +159,7 @@ impl Flights {
     /// How many parts of an upload have waited for their disk for so long.
     #[must_use]
     pub fn slow(&self, upload: UploadId, least: Duration) -> usize {
-        let waits = |flight: &Flight| flight.progress.reading_for().is_some_and(|it| it >= least);
+        let waits = |flight: &Flight| flight.reading_for(least).is_some();
         self.of(upload).filter(|(_, flight)| waits(flight)).count()
     }
 
@@ -179,6 +189,7 @@ impl Flights {
                 rate: flight.meter.rate(),
                 attempt: flight.attempt,
                 age_ms: millis(now - flight.begun),
+                reading_ms: flight.reading_for(LATE).map(millis),
             })
             .collect()
     }

@@ -50,7 +50,8 @@ pub use largest::LargestPart;
 pub use link::Task;
 use link::Tries;
 pub use messages::{
-    Conditions, End, Failure, Grant, Leave, Message, Need, Order, Permit, Sending, Stop, Told, Want,
+    Conditions, End, Failure, Grant, Leave, Message, Need, Order, Others, Permit, Sending, Stop,
+    Told, Want,
 };
 pub use part::SLOW;
 

@@ -15,11 +15,11 @@ use super::{Actor, TaskHandle};
 use crate::{
     awaited::Awaited,
     engine::{
-        gates::Moment,
+        gates::{Did, Moment},
         protocol::{UploadId, Wait},
         record::StepWait,
         retry::{Tried, Verdict, judge},
-        upload::{Message, SLOW},
+        upload::{Message, Others, SLOW},
     },
     error::{CallClass, Error, Kind},
     identity::{FileSystem, Mount},
@@ -344,20 +344,26 @@ impl Actor {
         let others: Vec<PathBuf> = on_it.take(OTHERS).collect();
         self.sources.comparing.insert(disk.clone());
         let told = self.told.0.clone();
+        let since = Instant::now();
         self.running.spawn(async move {
-            let first = || others.into_iter().find(|file| is_readable(file));
-            let read = tokio::task::spawn_blocking(first).await;
+            let read = tokio::task::spawn_blocking(move || read_others(&others));
+            let read = read.await.unwrap_or(Others::Unknown);
             // Without an actor nobody wants to know.
-            let _ = told.send(Message::TriedOthers(disk, read.ok().flatten()));
+            let _ = told.send(Message::TriedOthers(disk, since, read));
         });
     }
 
-    /// What came of that: one that could be read, if any could.
-    pub(super) fn tried_others(&mut self, disk: &Awaited, read: Option<PathBuf>) {
+    /// What came of that. Where they fail as well, nothing more of the disk is tried for a while.
+    pub(super) fn tried_others(&mut self, disk: &Awaited, since: Instant, read: Others) {
         self.sources.comparing.remove(disk);
-        if let Some(file) = read {
-            let mut gates = self.shared.gates();
-            gates.was_read(&file, disk, Instant::now());
+        let at = self.moment();
+        let mut gates = self.shared.gates();
+        match read {
+            Others::Read(file) => gates.was_read(&file, disk, at.now),
+            Others::Failed(why) if gates.did(disk, since, at.now) != Did::Well => {
+                gates.failed(disk, &why, at, &self.timing.backoff);
+            }
+            Others::Failed(_) | Others::Unknown => {}
         }
     }
 
@@ -425,11 +431,21 @@ impl Actor {
     }
 }
 
-/// Whether the beginning of a file can be read. Blocks.
-fn is_readable(file: &Path) -> bool {
-    let mut block = [0; 4096];
-    let read = fs::File::open(file).and_then(|mut file| file.read(&mut block));
-    read.is_ok_and(|read| read > 0)
+/// Reads the beginnings of files, until that succeeds with one. Blocks.
+fn read_others(files: &[PathBuf]) -> Others {
+    let mut failed = Others::Unknown;
+    for file in files {
+        let mut block = [0; 4096];
+        let read = fs::File::open(file).and_then(|mut file| file.read(&mut block));
+        match read.map_err(|error| Error::local("it can't be read", &error)) {
+            Ok(0) => {}
+            Ok(_) => return Others::Read(file.clone()),
+            Err(error) if error.kind == Kind::Disk => failed = Others::Failed(error.message),
+            // One that is not there any more says nothing of its disk.
+            Err(_) => {}
+        }
+    }
+    failed
 }
 
 fn folder_of(file: &Path) -> &Path {

@@ -254,9 +254,13 @@ impl Actor {
         self.tasks.keys().any(is_removed) && self.calls_closed(CallClass::Write).is_none()
     }
 
-    /// Whether nothing is left that has to come to its end.
+    /// Whether nothing is left that has to come to its end. What does nothing but read its disk need not, and
+    /// may never.
     pub(super) fn is_idle(&self) -> bool {
-        self.tasks.is_empty() && !self.polls.asking
+        let only_reads = |(id, task): (&UploadId, &Handle)| {
+            self.sources.is_slow(*id) || (task.is_at_disk() && task.parts == 0)
+        };
+        self.tasks.iter().all(only_reads) && !self.polls.asking
     }
 
     /// The next upload that waits for a place. One whose task is about to end waits for that: two creates
@@ -441,7 +445,7 @@ impl Actor {
             Message::Statuses(ids, batch) => self.became(&ids, batch),
             Message::MayGoOn(changed) => self.may_go_on(changed),
             Message::WasCompleted(id, is_ours) => self.was_completed(id, is_ours),
-            Message::TriedOthers(disk, read) => self.tried_others(&disk, read),
+            Message::TriedOthers(disk, since, read) => self.tried_others(&disk, since, read),
             Message::Looked(id, error, away) => self.looked(id, &error, away),
             Message::Unaccepted(objects) => self.accept_done(objects),
         }

@@ -58,6 +58,9 @@ pub struct RunningPart {
     pub attempt: u32,
     /// For how many milliseconds it has been on its way.
     pub age_ms: u64,
+    /// For how many milliseconds the disk has not answered a read of it, where that is worth a word.
+    #[serde(default)]
+    pub reading_ms: Option<u64>,
 }
 
 /// A part that failed.

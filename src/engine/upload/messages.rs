@@ -38,10 +38,21 @@ pub enum Message {
     WasCompleted(UploadId, bool),
     /// A file could not be read: whether that is so because something above it is away, and what that is.
     Looked(UploadId, Error, Option<(Awaited, String)>),
-    /// A file of this disk could not be read: one of the others that could.
-    TriedOthers(Awaited, Option<PathBuf>),
+    /// A file of this disk could not be read: what came of trying others since then.
+    TriedOthers(Awaited, Instant, Others),
     /// The ledger does not know that these are accepted.
     Unaccepted(Vec<(Claim, MediaId)>),
+}
+
+/// What came of reading other files of a disk.
+#[derive(Debug)]
+pub enum Others {
+    /// This one could be read.
+    Read(PathBuf),
+    /// The disk fails with them too: why, in words.
+    Failed(String),
+    /// There are none, or none that says anything.
+    Unknown,
 }
 
 /// What the task of an upload tells the actor.

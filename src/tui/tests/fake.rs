@@ -178,6 +178,7 @@ impl World {
                 rate: n * 1_300_000,
                 attempt: if n == 2 { 3 } else { 1 },
                 age_ms: n * 2700,
+                reading_ms: None,
             })
             .collect();
         let row = self.rows.iter_mut().find(|row| row.id == id).unwrap();

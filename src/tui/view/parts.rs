@@ -361,10 +361,17 @@ fn running_line<'a>(theme: &Theme, part: &RunningPart, digits: usize, width: usi
         .min(60);
     let room = u16::try_from(room).unwrap_or(0);
     let mut spans = vec![Span::styled(glyph, style), Span::styled(number, theme.text)];
-    if part.taken >= part.length {
-        // All of it was taken by the connection: a speed would say nothing about it.
+    let standing = if part.taken >= part.length {
+        Some("all sent; waiting for the answer".to_owned())
+    } else {
+        let late = |ms: u64| format::duration(ms / 1000);
+        let reading = part.reading_ms.map(late);
+        reading.map(|late| format!("reading; the disk has not answered for {late}"))
+    };
+    if let Some(words) = standing {
+        // Nothing moves: a speed would say nothing about it.
         let room = usize::from(room) + 6 + speed.len();
-        let words = format::shorten_end("all sent; waiting for the answer", room);
+        let words = format::shorten_end(&words, room);
         spans.push(Span::styled(format!("{words:<room$}"), theme.dim));
     } else {
         spans.extend(bar(theme, room, part.taken, 0, part.length, theme.accent));
