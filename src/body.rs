@@ -37,9 +37,27 @@ const AHEAD: usize = 2;
 pub struct Reading {
     blocks: Blocks,
     hashing: Hashing,
+    /// Where it is seen from outside that it waits for the disk.
+    seen_in: Option<Arc<Progress>>,
 }
 
 impl Reading {
+    /// The same, seen from outside while it waits for the disk.
+    #[must_use]
+    pub fn seen_in(&self, progress: &Arc<Progress>) -> Self {
+        Self {
+            seen_in: Some(Arc::clone(progress)),
+            ..self.clone()
+        }
+    }
+
+    /// The disk is waited for from now on, until something is read.
+    pub fn begins(&self) {
+        if let Some(progress) = &self.seen_in {
+            progress.reads();
+        }
+    }
+
     /// The MD5 of a part. Blocks.
     ///
     /// # Errors
@@ -88,13 +106,17 @@ impl Reading {
             .unwrap_or(BLOCK)
             .min(BLOCK);
         let mut block = self.blocks.take();
-        file.read_exact_at(block.first(length), left.start)
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => {
-                    io::Error::new(error.kind(), "the file became shorter while it was read")
-                }
-                _ => error,
-            })?;
+        self.begins();
+        let read = file.read_exact_at(block.first(length), left.start);
+        if let Some(progress) = &self.seen_in {
+            progress.was_read();
+        }
+        read.map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => {
+                io::Error::new(error.kind(), "the file became shorter while it was read")
+            }
+            _ => error,
+        })?;
         left.start += length as u64;
         Ok(block.filled())
     }

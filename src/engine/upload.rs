@@ -375,8 +375,11 @@ impl Task {
     /// Another file was found in its place: it has to have the same bytes as what was sent.
     async fn find_replacement(&mut self, source: &mut Source) -> Result<(), End> {
         self.warn_of_replacement();
-        let file = read_identity(self.path.clone()).await;
-        let file = file.map_err(End::Failed)?;
+        let file = self.at_disk(async |seen| {
+            seen.reads();
+            read_identity(self.path.clone()).await
+        });
+        let file = file.await.map_err(End::Failed)?;
         self.identity.check(&file).map_err(End::Failed)?;
         source.now = file;
         source.replaced += 1;
@@ -442,8 +445,12 @@ impl Task {
         loop {
             let permit = self.permit(CallClass::Read).await?;
             let receipts = self.record.progress.receipts.clone();
-            let compared = compare(&*opened.remote, plan.clone(), receipts, local.clone());
-            let compared = need::since(since, compared).await;
+            let compared = self.at_disk(async |seen| {
+                let local = local.clone().seen_in(&seen);
+                let compared = compare(&*opened.remote, plan.clone(), receipts, local);
+                need::since(since, compared).await
+            });
+            let compared = compared.await;
             drop(permit);
             match compared {
                 Ok(Comparison::Fits(checked)) => {

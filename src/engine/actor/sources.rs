@@ -533,4 +533,32 @@ mod tests {
         assert_eq!(away.0, Awaited::Disk(disk));
         assert_eq!(what_is_away(&file, &root, on(Path::new("/")), 0), None);
     }
+
+    #[test]
+    fn a_disk_reads_well_by_any_file_that_does_and_one_that_is_gone_says_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let [gone, empty, good] = ["gone", "empty", "good"].map(|name| home.path().join(name));
+        fs::write(&empty, b"").unwrap();
+        fs::write(&good, b"x").unwrap();
+        assert_eq!(read_others(&[]), Others::Unknown);
+        let others = [gone.clone(), empty];
+        assert_eq!(read_others(&others), Others::Unknown);
+        assert_eq!(read_others(&[gone, good.clone()]), Others::Read(good));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_disk_that_fails_with_other_files_too_is_the_one_that_fails() {
+        // What is not mapped there gives EIO.
+        let broken = PathBuf::from("/proc/self/mem");
+        let read = read_others(std::slice::from_ref(&broken));
+        assert!(
+            matches!(&read, Others::Failed(why) if why.contains("(os error 5)")),
+            "{read:?}"
+        );
+        let home = tempfile::NamedTempFile::new().unwrap();
+        fs::write(home.path(), b"x").unwrap();
+        let good = home.path().to_owned();
+        assert_eq!(read_others(&[broken, good.clone()]), Others::Read(good));
+    }
 }

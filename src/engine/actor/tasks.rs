@@ -4,6 +4,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    sync::Arc,
     time::Duration,
 };
 
@@ -12,6 +13,7 @@ use tokio::{sync::mpsc, time::Instant};
 use super::Actor;
 use crate::{
     awaited::Awaited,
+    body::Progress,
     destination::{Limits, PartReceipt},
     engine::{
         flights::Flight,
@@ -42,8 +44,8 @@ pub(super) struct Handle {
     parts_host: Option<Awaited>,
     /// The disk that its file is on.
     disk: Awaited,
-    /// Since when it looks at its file, if it does.
-    at_disk: Option<Instant>,
+    /// Where it is seen whether its file's disk answers, while it looks at that.
+    at_disk: Option<Arc<Progress>>,
     /// How many permits for parts it has.
     parts: usize,
     /// The limits of its upload, once parts can be sent.
@@ -74,9 +76,10 @@ impl Handle {
         self.at_disk.is_some()
     }
 
-    /// For how long it has looked at its file.
+    /// For how long the disk has not answered, where it looks at its file.
     pub(super) fn at_disk_for(&self) -> Duration {
-        self.at_disk.map_or(Duration::ZERO, |since| since.elapsed())
+        let reading = self.at_disk.as_ref().and_then(|seen| seen.reading_for());
+        reading.unwrap_or_default()
     }
 
     /// Tells the task something. One that has ended has told so, and that is about to be read.
@@ -492,9 +495,9 @@ impl Actor {
             Told::Ready(limits) => self.ready(id, limits),
             Told::Sends(sending) => self.sends(id, sending),
             Told::Arrived(part, receipt) => self.arrived(id, part, receipt),
-            Told::AtDisk(looks) => {
+            Told::AtDisk(seen) => {
                 if let Some(task) = self.tasks.get_mut(&id) {
-                    task.at_disk = looks.then(Instant::now);
+                    task.at_disk = seen;
                 }
             }
             Told::Failed(failure) => self.failure(id, failure),

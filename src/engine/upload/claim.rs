@@ -100,17 +100,19 @@ impl Task {
     /// The file as it is now, with samples of its bytes.
     async fn sampled_file(&self) -> Result<File, End> {
         let path = self.path.clone();
-        self.tell(Told::AtDisk(true));
-        let looked = blocking(move || {
+        let look = move || {
             let (file, stat) = open_regular(&path)?;
             match Samples::of(&file, stat.identity.size) {
                 Ok(samples) => Ok((stat, Some(samples))),
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok((stat, None)),
                 Err(error) => Err(Error::local("it can't be read", &error)),
             }
-        })
-        .await;
-        self.tell(Told::AtDisk(false));
+        };
+        let looked = self.at_disk(async |seen| {
+            seen.reads();
+            blocking(look).await
+        });
+        let looked = looked.await;
         let (stat, samples) = looked.map_err(End::Failed)?;
         self.was_read();
         let samples =
@@ -330,9 +332,12 @@ impl Task {
         );
         self.step(Step::Checking);
         let is_over = Arc::new(AtomicBool::new(false));
+        let seen = Arc::default();
+        self.tell(Told::AtDisk(Some(Arc::clone(&seen))));
         let comparing = {
             let (path, identity, with) = (self.path.clone(), file.stat.identity, with.clone());
-            let (reading, is_over) = (self.shared.reading.clone(), Arc::clone(&is_over));
+            let reading = self.shared.reading.seen_in(&seen);
+            let is_over = Arc::clone(&is_over);
             blocking(move || has_bytes(&path, &identity, &with, &reading, &is_over))
         };
         tokio::pin!(comparing);
@@ -346,6 +351,7 @@ impl Task {
                     }
                 }
                 compared = &mut comparing => {
+                    self.tell(Told::AtDisk(None));
                     self.step(Step::Creating);
                     return compared.map_err(End::Failed);
                 }
@@ -491,6 +497,7 @@ fn has_bytes(
     reading: &Reading,
     is_over: &AtomicBool,
 ) -> Result<Option<bool>> {
+    reading.begins();
     let file = open_here(path)?;
     let mut parts = Vec::new();
     for part in with.plan.parts() {

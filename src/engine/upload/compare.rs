@@ -3,11 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
+    sync::Arc,
 };
 
 use super::file::{blocking, hash, identity_of, open_here, version_of};
 use crate::{
-    body::Reading,
+    body::{Progress, Reading},
     destination::{Md5, PartReceipt, Receipts, Received, RemoteUpload, UNVERIFIABLE},
     error::{Error, Kind, Result},
     identity::Identity,
@@ -34,6 +35,14 @@ pub(super) struct LocalFile {
 }
 
 impl LocalFile {
+    /// The same, seen from outside while its disk is waited for.
+    pub(super) fn seen_in(self, seen: &Arc<Progress>) -> Self {
+        Self {
+            reading: self.reading.seen_in(seen),
+            ..self
+        }
+    }
+
     /// What its inode says, where it is this file now.
     fn origin(&self, now: &Identity) -> Origin {
         if self.is_copy {
@@ -127,6 +136,7 @@ pub(super) async fn compare(
         Received::Offset(offset) => up_to(offset, plan),
     };
     blocking(move || {
+        local.reading.begins();
         let file = open_here(&local.path)?;
         let before = identity_of(&file)?;
         local.identity.check(&before)?;

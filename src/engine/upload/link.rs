@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     awaited::Awaited,
+    body::Progress,
     engine::{
         gates::Did,
         protocol::UploadId,
@@ -242,6 +243,15 @@ impl Task {
         gates.did_well(&host, class, Instant::now());
     }
 
+    /// Looks at the file. What it is given says meanwhile whether the disk is waited for, which may hang.
+    pub(super) async fn at_disk<T>(&self, look: impl AsyncFnOnce(Arc<Progress>) -> T) -> T {
+        let seen = Arc::default();
+        self.tell(Told::AtDisk(Some(Arc::clone(&seen))));
+        let looked = look(seen).await;
+        self.tell(Told::AtDisk(None));
+        looked
+    }
+
     /// The disk was read well.
     pub(super) fn was_read(&self) {
         let mut gates = self.shared.gates();
@@ -254,6 +264,10 @@ impl Task {
     /// [`End::Failed`] where it is not retried, [`End::Stopped`].
     pub(super) async fn retry(&mut self, tries: &mut Tries, error: Error) -> Result<(), End> {
         fault_point("step-failed");
+        if error.kind == Kind::Disk {
+            // It waits for its disk in the queue: a permit for a call would be granted at once.
+            return Err(End::Failed(error));
+        }
         let error = self.explain(error).await;
         let verdict = self.failed(None, tries, error.clone(), CallClass::Call);
         let now = Instant::now();

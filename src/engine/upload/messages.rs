@@ -45,7 +45,7 @@ pub enum Message {
 }
 
 /// What came of reading other files of a disk.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Others {
     /// This one could be read.
     Read(PathBuf),
@@ -79,8 +79,8 @@ pub enum Told {
     Sends(Sending),
     /// A part arrived.
     Arrived(NextPart, PartReceipt),
-    /// It looks at its file, or has looked.
-    AtDisk(bool),
+    /// It looks at its file, which is seen here, or has looked.
+    AtDisk(Option<Arc<Progress>>),
     /// A request failed.
     Failed(Failure),
     /// An object may be left at the account for an upload that was removed.

@@ -239,7 +239,7 @@ impl Task {
             source: source.inode,
             next,
             was_answered: Arc::clone(&was_answered),
-            reading: self.shared.reading.clone(),
+            reading: self.shared.reading.seen_in(&progress),
             cap: self.shared.cap.clone(),
             progress: Arc::clone(&progress),
             patience: self.shared.timing.patience,

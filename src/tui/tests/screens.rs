@@ -122,6 +122,19 @@ fn a_part_that_is_all_sent_waits_for_the_answer_and_has_no_speed() {
 }
 
 #[test]
+fn a_part_that_its_disk_holds_up_says_so_and_has_no_speed() {
+    let mut world = World::busy();
+    let parts = world.parts.iter_mut().find(|parts| parts.upload == 2);
+    parts.unwrap().running[0].reading_ms = Some(75_000);
+    let mut screen = Screen::flat(world, 120, 40);
+    screen.press("j");
+    let text = screen.text();
+    let line = text.lines().find(|line| line.contains("│▸ 18 ")).unwrap();
+    assert!(line.contains("reading; the disk has not"), "{line}");
+    assert!(!line.split("││").next().unwrap().contains("/s"), "{line}");
+}
+
+#[test]
 fn the_header_says_how_it_ended() {
     let mut world = World::busy();
     world.rows.retain(|row| row.state == State::Done);
