@@ -149,6 +149,8 @@ pub(super) async fn send(job: PartJob) -> Result<Sent, NotSent> {
         let words = format!("the disk took {seconds} s to read on, and meanwhile: {error}");
         return Err(Error::new(Kind::Late, words).into());
     }
+    // Should this take long, it is the disk that is waited for.
+    job.progress.reads();
     let after = blocking(move || version_of(&file));
     // Bytes that were taken from a file while it changed may be of two versions.
     job.identity.check(&after.await?)?;
