@@ -141,7 +141,8 @@ impl Progress {
         self.reading().map(|since| since.elapsed())
     }
 
-    fn was_read(&self) {
+    /// They came.
+    pub fn was_read(&self) {
         self.reading().take();
     }
 

@@ -108,7 +108,6 @@ impl Offline {
         }
     }
 
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it in so")]
     fn is_usual(&self) -> bool {
         *self == Self::default()
     }

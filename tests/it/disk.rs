@@ -238,7 +238,7 @@ fn errors_of_a_disk(mode: Mode) {
     let bad = Source::write(home.tree().join("a bad.mov"), 3 * PART, 1);
     let good = Source::write(home.tree().join("b good.mov"), 1000, 2);
     server.hold_part(2, 1);
-    let mut run = home.up(&["--parts", "1", "--files", "1"]);
+    let mut run = home.up(&["--parts", "1", "--files", "1", "--retries", "1"]);
     run.wait_for_event("part");
     server.wait_until_held(1);
     let Some(fault) = Fault::strike(run.process(), &bad.path, "pread64", "error=EIO") else {

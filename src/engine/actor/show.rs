@@ -129,7 +129,7 @@ impl Actor {
         if self.halted.is_some() || !matches!(upload.hold, Hold::None) {
             return Some("when it goes on".to_owned());
         }
-        if let Some(source) = self.source_waited_for(&upload.path.to_path_buf()) {
+        if let Some(source) = self.source_waited_for(&upload.path) {
             return Some(format!("when {}", source.is_back()));
         }
         let due = at <= now;

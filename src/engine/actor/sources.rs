@@ -307,7 +307,7 @@ impl Actor {
         let counted = failures + u32::from(verdict.counts());
         self.sources.tries.insert(id, (counted, now));
         match verdict {
-            Verdict::WhenOpen => self.waits_for_source(id, &disk, error),
+            Verdict::WhenOpen => self.waits_for_source(id, &disk, &error),
             Verdict::At(at) | Verdict::Uncounted(at) => {
                 let place = self.place(id, None);
                 tracing::warn!(
@@ -362,10 +362,10 @@ impl Actor {
     }
 
     /// An upload goes back to its place in the queue until this answers.
-    fn waits_for_source(&mut self, id: UploadId, what: &Awaited, error: Error) {
+    fn waits_for_source(&mut self, id: UploadId, what: &Awaited, error: &Error) {
         let now = Instant::now();
         let place = self.place(id, None);
-        match self.close_gate(what, CallClass::Part, &error, now) {
+        match self.close_gate(what, CallClass::Part, error, now) {
             Ok(when) => {
                 tracing::warn!("{place}: {error}; {when}");
                 self.back_to_queue(id);
@@ -410,7 +410,7 @@ impl Actor {
             return;
         }
         match away {
-            Some((what, why)) => self.waits_for_source(id, &what, Error::new(Kind::Disk, why)),
+            Some((what, why)) => self.waits_for_source(id, &what, &Error::new(Kind::Disk, why)),
             // It is there again: it was its disk that was away.
             None if error.kind == Kind::Disk => self.disk_failed(id, error),
             None => self.end_upload(id, &error),

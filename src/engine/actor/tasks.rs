@@ -127,7 +127,7 @@ impl Actor {
                 self.leads_to(want)?;
                 let file = self.queue.get(*id).map(|upload| &upload.path);
                 if let (Need::Part { .. }, Some(file)) = (want.need, file)
-                    && self.sources.hold(&file.to_path_buf())
+                    && self.sources.hold(file)
                 {
                     return None;
                 }
@@ -277,7 +277,7 @@ impl Actor {
             if is_second_name {
                 claims.second_names.push(id);
             }
-            let is_held = sources.hold(&upload.path.to_path_buf());
+            let is_held = sources.hold(&upload.path);
             if is_held {
                 sources.passed_over();
             }
@@ -299,7 +299,7 @@ impl Actor {
         };
         let slow = |id: &&UploadId| {
             let upload = self.queue.get(**id);
-            let away = upload.is_some_and(|it| self.sources.hold(&it.path.to_path_buf()));
+            let away = upload.is_some_and(|it| self.sources.hold(&it.path));
             away || self.sources.is_slow(**id)
         };
         let waiting = self.active.iter().filter(slow).count();

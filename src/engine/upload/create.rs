@@ -100,9 +100,9 @@ impl Task {
                 self.keep_plan(plan).await?;
             }
             let permit = self.permit(CallClass::Write).await?;
-            let tried = need::since(since, self.find_or_create(may_exist, believed_at)).await;
+            let found = need::since(since, self.find_or_create(may_exist, believed_at)).await;
             drop(permit);
-            match tried {
+            match found {
                 Ok(Tried::Ticket(ticket, created)) => {
                     self.came_through(CallClass::Write);
                     self.save_ticket(ticket).await?;

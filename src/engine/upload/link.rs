@@ -307,14 +307,14 @@ impl Task {
         let failed = awaited.as_ref().filter(|_| error.kind != Kind::Throttled);
         let did = failed.map_or(Did::Well, |it| self.shared.gates().did(it, tries.last, now));
         let attempt = tries.failures + 1;
-        let tried = Tried {
+        let failure = Tried {
             failures: attempt,
             retries: self.conditions.retries,
             did,
             now,
             random: self.random.f64(),
         };
-        let verdict = judge(&error, tried, &self.shared.timing.backoff);
+        let verdict = judge(&error, failure, &self.shared.timing.backoff);
         tries.last = now;
         if verdict.counts() && error.kind.counted() {
             tries.failures = attempt;

@@ -149,11 +149,11 @@ pub(super) async fn send(job: PartJob) -> Result<Sent, NotSent> {
         let words = format!("the disk took {seconds} s to read on, and meanwhile: {error}");
         return Err(Error::new(Kind::Late, words).into());
     }
-    // Should this take long, it is the disk that is waited for.
     job.progress.reads();
-    let after = blocking(move || version_of(&file));
+    let after = blocking(move || version_of(&file)).await;
+    job.progress.was_read();
     // Bytes that were taken from a file while it changed may be of two versions.
-    job.identity.check(&after.await?)?;
+    job.identity.check(&after?)?;
     // Only then: one that ended early because it was cut short has changed.
     if let Some(error) = job.progress.read_error() {
         return Err(Error::local("it can't be read", error).into());
