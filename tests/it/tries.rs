@@ -110,9 +110,11 @@ fn up(home: &Home) -> Ended {
 fn assert_given_up(ended: &Ended, server: &Server, file: &Source) -> Vec<Value> {
     let failed = ended.named("failed");
     let failures = failures(server);
-    assert_eq!(
-        failures, TRIES,
-        "failures that were answered; told: {failed:#?}"
+    // A try for which nothing else was answered meanwhile does not count, and is made again.
+    let tries = TRIES..2 * TRIES;
+    assert!(
+        tries.contains(&failures),
+        "{failures} failures were answered; told: {failed:#?}"
     );
     ended.assert_code(1);
     let path = |event: &Value| event["path"].as_str().unwrap().to_owned();

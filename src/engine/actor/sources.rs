@@ -397,22 +397,30 @@ impl Actor {
         self.sources.looking.insert(id);
         let told = self.told.0.clone();
         self.running.spawn(async move {
-            let looked = tokio::task::spawn_blocking(move || what_is_away(&file, &root, mount, on));
-            let away = looked.await.unwrap_or_default();
+            let looked = tokio::task::spawn_blocking(move || {
+                let away = what_is_away(&file, &root, mount, on);
+                let read = || read_others(std::slice::from_ref(&file));
+                let is_back = away.is_none() && matches!(read(), Others::Read(_));
+                (away, is_back)
+            });
+            let (away, is_back) = looked.await.unwrap_or_default();
+            let kind = if is_back { Kind::Disk } else { error.kind };
             // Without an actor nobody wants to know.
-            let _ = told.send(Message::Looked(id, error, away));
+            let _ = told.send(Message::Looked(id, Error { kind, ..error }, away));
         });
     }
 
     /// What came of that.
-    pub(super) fn looked(&mut self, id: UploadId, error: &Error, away: Option<(Awaited, String)>) {
+    pub(super) fn looked(&mut self, id: UploadId, error: Error, away: Option<(Awaited, String)>) {
         self.sources.looking.remove(&id);
         if !self.goes_on(id) {
             return;
         }
         match away {
             Some((what, why)) => self.waits_for_source(id, &what, &Error::new(Kind::Disk, why)),
-            None => self.end_upload(id, error),
+            // It is there again: it was its disk that was away.
+            None if error.kind == Kind::Disk => self.disk_failed(id, error),
+            None => self.end_upload(id, &error),
         }
     }
 

@@ -449,7 +449,7 @@ impl Actor {
             Message::MayGoOn(changed) => self.may_go_on(changed),
             Message::WasCompleted(id, is_ours) => self.was_completed(id, is_ours),
             Message::TriedOthers(disk, since, read) => self.tried_others(&disk, since, read),
-            Message::Looked(id, error, away) => self.looked(id, &error, away),
+            Message::Looked(id, error, away) => self.looked(id, error, away),
             Message::Unaccepted(objects) => self.accept_done(objects),
         }
     }

@@ -94,6 +94,21 @@ fn one_file_that_is_gone_from_a_folder_that_is_there_fails_and_the_others_arrive
     assert_arrived(&server, &files);
 }
 
+/// A disk that is mounted again may be there when its file is looked for, and was not when it was opened.
+#[test]
+fn one_file_that_is_there_again_when_it_is_looked_for_arrives() {
+    let Some((server, home, disk)) = with_disk("tree") else {
+        return;
+    };
+    let files = takes(&disk, 12);
+    disk.fail_once("take 05.mov", &[Call::Open], Errno::ENOENT);
+    let ended = home.up(&[]).end();
+    assert_eq!(disk.struck(), 1);
+    ended.assert_code(0);
+    assert!(ended.named("failed").is_empty(), "{}", ended.stdout);
+    assert_arrived(&server, &files);
+}
+
 #[test]
 fn one_file_that_may_not_be_read_fails_and_the_others_arrive() {
     side_by_side([Errno::EACCES, Errno::EPERM, Errno::EINVAL], |errno| {

@@ -138,7 +138,9 @@ fn a_disk_that_answers_late_is_no_dead_connection() {
     let local = Source::write(home.tree().join("local.mov"), PART, 1);
     disk.strike_from(FILM, MIB, Trouble::Hangs);
     let title = local.title();
-    server.script(&json!([{ "fault": "stall", "on": "part", "file": title, "times": DEAD }]));
+    server.script(
+        &json!([{ "fault": "stall", "on": "part", "file": title, "after": 0, "times": DEAD }]),
+    );
     let mut run = up_with_a_short_stall(&home);
     disk.wait_until_hanging(1);
     wait_for("connections that were given up", || {

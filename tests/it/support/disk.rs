@@ -171,7 +171,7 @@ impl Ext4 {
     pub(crate) fn renew_id(&self) {
         self.wait_until_closed();
         let change = format!(
-            "e2fsck -fp '{0}'; tune2fs -U random '{0}' > /dev/null",
+            "e2fsck -fp '{0}' > /dev/null; tune2fs -U random '{0}' > /dev/null",
             self.image.display()
         );
         self.disk.run(&change);

@@ -62,11 +62,14 @@ struct Rule {
     /// From which byte on reads are in trouble.
     from: u64,
     trouble: Trouble,
+    /// How many calls it still strikes.
+    left: usize,
 }
 
 impl Rule {
     fn strikes(&self, seen: &Seen) -> bool {
-        self.calls.contains(&seen.call)
+        self.left > 0
+            && self.calls.contains(&seen.call)
             && self.file.as_ref().is_none_or(|file| *file == seen.path)
             && (seen.call != Call::Read || seen.offset >= self.from)
     }
@@ -156,10 +159,15 @@ impl Switches {
             if state.over {
                 return Err(Errno::EIO);
             }
-            let rule = state.rules.iter().rev().find(|rule| rule.strikes(seen));
-            let wait = match rule.map(|rule| rule.trouble) {
+            let mut rules = state.rules.iter().enumerate().rev();
+            let rule = rules.find(|(_, rule)| rule.strikes(seen));
+            let rule = rule.map(|(index, rule)| (index, rule.trouble));
+            let wait = match rule.map(|(_, trouble)| trouble) {
                 None => return Ok(()),
-                Some(Trouble::Fails(error)) => return Err(error),
+                Some(Trouble::Fails(error)) => {
+                    state.rules[rule.unwrap().0].left -= 1;
+                    return Err(error);
+                }
                 Some(Trouble::Late(late)) => match late.checked_sub(arrived.elapsed()) {
                     None => return Ok(()),
                     Some(left) => left.min(LOOK),
@@ -276,25 +284,31 @@ impl OddDisk {
     /// From now on these calls are in trouble, on every file and folder. What was said last of a call
     /// counts.
     pub(crate) fn strike(&self, calls: &[Call], trouble: Trouble) {
-        self.add(calls, None, 0, trouble);
+        self.add(calls, None, 0, trouble, usize::MAX);
     }
 
     /// The same with one file alone.
     pub(crate) fn strike_file(&self, name: &str, calls: &[Call], trouble: Trouble) {
-        self.add(calls, Some(name), 0, trouble);
+        self.add(calls, Some(name), 0, trouble, usize::MAX);
+    }
+
+    /// The next of these calls on this file fails, and no other.
+    pub(crate) fn fail_once(&self, name: &str, calls: &[Call], error: Errno) {
+        self.add(calls, Some(name), 0, Trouble::Fails(error), 1);
     }
 
     /// From now on reads of this file are in trouble that begin at this byte or behind it.
     pub(crate) fn strike_from(&self, name: &str, from: u64, trouble: Trouble) {
-        self.add(&[Call::Read], Some(name), from, trouble);
+        self.add(&[Call::Read], Some(name), from, trouble, usize::MAX);
     }
 
-    fn add(&self, calls: &[Call], file: Option<&str>, from: u64, trouble: Trouble) {
+    fn add(&self, calls: &[Call], file: Option<&str>, from: u64, trouble: Trouble, times: usize) {
         let rule = Rule {
             calls: calls.to_owned(),
             file: file.map(PathBuf::from),
             from,
             trouble,
+            left: times,
         };
         self.switches.change(|state| state.rules.push(rule));
     }
