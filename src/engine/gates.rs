@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::retry::Backoff;
+use super::retry::{Backoff, Did};
 use crate::{
     awaited::Awaited,
     error::{CallClass, Error},
@@ -18,17 +18,6 @@ use crate::{
 
 /// For how long a good answer shows that all is well there, whoever fails.
 const FRESH: Duration = Duration::from_secs(3);
-
-/// How a host or disk did since something was tried there before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Did {
-    /// It did well for somebody: the failure is that of what failed.
-    Well,
-    /// It did well a moment ago: that may say nothing any more.
-    WellBefore,
-    /// Nothing good came from it: it is the one that fails.
-    Nothing,
-}
 
 /// All that were spoken to or read from.
 #[derive(Debug, Default)]

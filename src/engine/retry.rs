@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::gates::Did;
 use crate::error::{Error, Kind};
 
 /// How long to wait before tries.
@@ -53,6 +52,17 @@ impl Verdict {
     pub fn counts(&self) -> bool {
         !matches!(self, Self::WhenOpen | Self::Uncounted(_))
     }
+}
+
+/// How a host or disk did since something was tried there before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Did {
+    /// It did well for somebody: the failure is that of what failed.
+    Well,
+    /// It did well a moment ago: that may say nothing any more.
+    WellBefore,
+    /// Nothing good came from it: it is the one that fails.
+    Nothing,
 }
 
 /// What a failure is judged by.

@@ -9,10 +9,9 @@ use crate::{
     awaited::Awaited,
     engine::{
         flights::millis,
-        gates::Did,
         protocol::{Event, State, UploadId},
         record::{Step, Upload},
-        retry::Verdict,
+        retry::{Did, Verdict},
         upload::{Failure, Stop},
     },
     error::{CallClass, Error, Kind, Result},

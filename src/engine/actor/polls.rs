@@ -9,10 +9,9 @@ use super::Actor;
 use crate::{
     destination::{MediaStatus, StatusBatch, need},
     engine::{
-        gates::Did,
         protocol::{Event, State, UploadId},
         record::{Step, Upload},
-        retry::{Tried, Verdict, judge},
+        retry::{Did, Tried, Verdict, judge},
         upload::Message,
     },
     error::{CallClass, Error, Kind},

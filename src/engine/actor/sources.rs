@@ -15,10 +15,10 @@ use super::{Actor, TaskHandle};
 use crate::{
     awaited::Awaited,
     engine::{
-        gates::{Did, Moment},
+        gates::Moment,
         protocol::{UploadId, Wait},
         record::StepWait,
-        retry::{Tried, Verdict, judge},
+        retry::{Did, Tried, Verdict, judge},
         upload::{Message, Others, SLOW},
     },
     error::{CallClass, Error, Kind},

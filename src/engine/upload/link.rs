@@ -17,10 +17,9 @@ use crate::{
     awaited::Awaited,
     body::Progress,
     engine::{
-        gates::Did,
         protocol::UploadId,
         record::{Begun, RunChange, Step, StepWait},
-        retry::{Tried, Verdict, judge},
+        retry::{Did, Tried, Verdict, judge},
     },
     error::{CallClass, Error, Kind, Result},
     fault_point::fault_point,
