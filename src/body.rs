@@ -51,11 +51,9 @@ impl Reading {
         }
     }
 
-    /// The disk is waited for from now on, until something is read.
-    pub fn begins(&self) {
-        if let Some(progress) = &self.seen_in {
-            progress.reads();
-        }
+    /// The disk is waited for as long as what this returns is kept.
+    pub fn waits(&self) -> Option<Waiting> {
+        self.seen_in.as_ref().map(Progress::waits)
     }
 
     /// The MD5 of a part. Blocks.
@@ -85,7 +83,6 @@ impl Reading {
         let mut left = part.range();
         loop {
             let block = self.block(file, &mut left)?;
-            progress.was_read();
             if left.is_empty() {
                 md5.add(block.clone());
                 drop(progress.outcome.set(Ok(md5.finish())));
@@ -106,11 +103,9 @@ impl Reading {
             .unwrap_or(BLOCK)
             .min(BLOCK);
         let mut block = self.blocks.take();
-        self.begins();
+        let waiting = self.waits();
         let read = file.read_exact_at(block.first(length), left.start);
-        if let Some(progress) = &self.seen_in {
-            progress.was_read();
-        }
+        drop(waiting);
         read.map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => {
                 io::Error::new(error.kind(), "the file became shorter while it was read")
@@ -128,8 +123,8 @@ pub struct Progress {
     taken: AtomicU64,
     held: AtomicBool,
     starved: AtomicU64,
-    /// Since when the next bytes are waited for.
-    reading: Mutex<Option<Instant>>,
+    /// How many wait for the disk, and since when any has.
+    waiting: Mutex<(usize, Option<Instant>)>,
     outcome: OnceLock<io::Result<[u8; 16]>>,
 }
 
@@ -152,24 +147,24 @@ impl Progress {
         Duration::from_micros(self.starved.load(Ordering::Relaxed))
     }
 
-    /// From now on the next bytes are waited for, unless they were before.
-    pub fn reads(&self) {
-        self.reading().get_or_insert_with(Instant::now);
+    /// The disk is waited for as long as what this returns is kept: the thread that reads may wait while the
+    /// file is looked at.
+    #[must_use]
+    pub fn waits(self: &Arc<Self>) -> Waiting {
+        let mut waiting = self.waiting();
+        waiting.0 += 1;
+        waiting.1.get_or_insert_with(Instant::now);
+        Waiting(Arc::clone(self))
     }
 
-    /// For how long the next bytes have been waited for that are not read yet; `None`: none are.
+    /// For how long the disk has been waited for; `None`: it is not.
     #[must_use]
     pub fn reading_for(&self) -> Option<Duration> {
-        self.reading().map(|since| since.elapsed())
+        self.waiting().1.map(|since| since.elapsed())
     }
 
-    /// They came.
-    pub fn was_read(&self) {
-        self.reading().take();
-    }
-
-    fn reading(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
+    fn waiting(&self) -> MutexGuard<'_, (usize, Option<Instant>)> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The MD5 of the part, once it was read to its end.
@@ -182,6 +177,20 @@ impl Progress {
     #[must_use]
     pub fn read_error(&self) -> Option<&io::Error> {
         self.outcome.get()?.as_ref().err()
+    }
+}
+
+/// Somebody waits for the disk, until this is dropped.
+#[derive(Debug)]
+pub struct Waiting(Arc<Progress>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut waiting = self.0.waiting();
+        waiting.0 -= 1;
+        if waiting.0 == 0 {
+            waiting.1 = None;
+        }
     }
 }
 
@@ -263,15 +272,11 @@ impl http_body::Body for PartBody {
         if self.current.is_empty() {
             let block = self.blocks.poll_recv(context);
             match self.hungry_since {
-                None if block.is_pending() => {
-                    self.hungry_since = Some(Instant::now());
-                    self.progress.reads();
-                }
+                None if block.is_pending() => self.hungry_since = Some(Instant::now()),
                 Some(since) if block.is_ready() => {
                     let micros = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
                     self.progress.starved.fetch_add(micros, Ordering::Relaxed);
                     self.hungry_since = None;
-                    self.progress.was_read();
                 }
                 _ => {}
             }
@@ -303,5 +308,22 @@ impl http_body::Body for PartBody {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_disk_is_waited_for_as_long_as_anybody_waits() {
+        let progress = Arc::<Progress>::default();
+        assert!(progress.reading_for().is_none());
+        let reader = progress.waits();
+        let look = progress.waits();
+        drop(reader);
+        assert!(progress.reading_for().is_some(), "the look still waits");
+        drop(look);
+        assert!(progress.reading_for().is_none());
     }
 }

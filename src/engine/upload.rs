@@ -376,7 +376,7 @@ impl Task {
     async fn find_replacement(&mut self, source: &mut Source) -> Result<(), End> {
         self.warn_of_replacement();
         let file = self.at_disk(async |seen| {
-            seen.reads();
+            let _waiting = seen.waits();
             read_identity(self.path.clone()).await
         });
         let file = file.await.map_err(End::Failed)?;

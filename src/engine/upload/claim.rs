@@ -109,7 +109,7 @@ impl Task {
             }
         };
         let looked = self.at_disk(async |seen| {
-            seen.reads();
+            let _waiting = seen.waits();
             blocking(look).await
         });
         let looked = looked.await;
@@ -497,8 +497,9 @@ fn has_bytes(
     reading: &Reading,
     is_over: &AtomicBool,
 ) -> Result<Option<bool>> {
-    reading.begins();
+    let waiting = reading.waits();
     let file = open_here(path)?;
+    drop(waiting);
     let mut parts = Vec::new();
     for part in with.plan.parts() {
         if is_over.load(Ordering::Relaxed) || identity.check(&version_of(&file)?).is_err() {

@@ -136,9 +136,10 @@ pub(super) async fn compare(
         Received::Offset(offset) => up_to(offset, plan),
     };
     blocking(move || {
-        local.reading.begins();
+        let waiting = local.reading.waits();
         let file = open_here(&local.path)?;
         let before = identity_of(&file)?;
+        drop(waiting);
         local.identity.check(&before)?;
         let origin = local.origin(&before);
         let hash = |part| hash(&local.reading, &file, part);

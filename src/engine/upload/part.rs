@@ -116,8 +116,9 @@ pub(super) async fn send(job: PartJob) -> Result<Sent, NotSent> {
             return Ok(sent);
         }
     }
-    job.progress.reads();
+    let waiting = job.progress.waits();
     let (file, before) = open(job.path.clone()).await?;
+    drop(waiting);
     job.identity.check(&before)?;
     if job.source != 0 && before.inode != job.source {
         return Err(NotSent::Replaced);
@@ -149,9 +150,9 @@ pub(super) async fn send(job: PartJob) -> Result<Sent, NotSent> {
         let words = format!("the disk took {seconds} s to read on, and meanwhile: {error}");
         return Err(Error::new(Kind::Late, words).into());
     }
-    job.progress.reads();
+    let waiting = job.progress.waits();
     let after = blocking(move || version_of(&file)).await;
-    job.progress.was_read();
+    drop(waiting);
     // Bytes that were taken from a file while it changed may be of two versions.
     job.identity.check(&after?)?;
     // Only then: one that ended early because it was cut short has changed.
