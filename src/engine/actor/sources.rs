@@ -314,7 +314,8 @@ impl Actor {
                     "{place}: {error}; again {}",
                     super::failures::soon(at - now)
                 );
-                self.back_to_queue(id);
+                // It is looked for in the queue again when its time has come.
+                self.set_aside(id);
                 let wait = StepWait { until: at, error };
                 self.queue.with_begun(id, |begun| begun.wait = Some(wait));
                 self.resting.push((at, id));
