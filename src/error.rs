@@ -73,24 +73,8 @@ impl Kind {
     /// Whether the engine tries again by itself.
     #[must_use]
     pub fn retried(self) -> bool {
-        use Kind::{
-            Broken, Conflict, Corrupt, Crowded, Disk, Late, LinkExpired, Offline, Server,
-            Throttled, TooLarge,
-        };
-        matches!(
-            self,
-            Offline
-                | Broken
-                | Server
-                | Throttled
-                | Corrupt
-                | Conflict
-                | LinkExpired
-                | Crowded
-                | Disk
-                | Late
-                | TooLarge
-        )
+        use Kind::{Crowded, Late, Offline, Throttled, TooLarge};
+        self.counted() || matches!(self, Offline | Throttled | Crowded | Late | TooLarge)
     }
 
     /// Whether a retry is counted against the part's `retries`. A line that is down and a server

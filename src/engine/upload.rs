@@ -509,12 +509,24 @@ impl Task {
 
     /// Splits the parts that have not started again, where the part size that is asked for is another.
     async fn replan(&mut self, opened: &Opened) -> Result<(), End> {
-        let conditions = self.conditions;
-        if self.split_by.replace(conditions.part_size) == Some(conditions.part_size) {
+        let Conditions {
+            part_size, late, ..
+        } = self.conditions;
+        if self.split_by.replace(part_size) == Some(part_size) {
             return Ok(());
         }
-        let plan = self.record.replanned(conditions.late, |plan, from| {
-            let limits = opened.limits.within(self.shared.largest.get());
+        match self.replanned(opened, late) {
+            Some(plan) => self.keep_plan(plan).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The plan for the parts that have not started, as things are now, where that is another one. Of an
+    /// earlier run so many parts may still be on their way.
+    fn replanned(&self, opened: &Opened, late: u16) -> Option<PartPlan> {
+        let conditions = self.conditions;
+        let limits = opened.limits.within(self.shared.largest.get());
+        self.record.replanned(late, |plan, from| {
             limits.replan(
                 plan,
                 from,
@@ -522,11 +534,7 @@ impl Task {
                 conditions.at_once,
                 conditions.line,
             )
-        });
-        match plan {
-            Some(plan) => self.keep_plan(plan).await,
-            None => Ok(()),
-        }
+        })
     }
 
     /// The plan from now on, which session and ledger know before the first part of it is sent.

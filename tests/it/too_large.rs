@@ -86,6 +86,19 @@ fn the_size_is_halved_until_it_is_taken() {
     });
 }
 
+/// Kills a run in the middle of the second of the smaller parts. After that nothing is refused.
+fn kill_amid_smaller_parts(server: &Server, home: &Home) {
+    refuse(server, TAKEN);
+    server.hold_part(2, 1);
+    let mut run = up(home, "1");
+    run.wait_for_event("part");
+    server.wait_until_held(1);
+    assert!(run.kill().0);
+    server.release();
+    server.wait_until_hung_up();
+    server.no_faults();
+}
+
 #[test]
 fn a_run_that_is_killed_and_resumed_sends_no_part_that_was_too_large_before() {
     in_every_mode(|mode| {
@@ -95,16 +108,7 @@ fn a_run_that_is_killed_and_resumed_sends_no_part_that_was_too_large_before() {
             write(&home, "a.mov", 4 * LARGE + 77, 1),
             write(&home, "b.mov", 2 * LARGE, 2),
         ];
-        refuse(&server, TAKEN);
-        // The second of the smaller parts.
-        server.hold_part(2, 1);
-        let mut run = up(&home, "1");
-        run.wait_for_event("part");
-        server.wait_until_held(1);
-        assert!(run.kill().0);
-        server.release();
-        server.wait_until_hung_up();
-        server.no_faults();
+        kill_amid_smaller_parts(&server, &home);
         refuse(&server, TAKEN);
         home.resume(&[]).end().assert_code(0);
         assert_eq!(server.met("status"), 0, "a part was too large again");
@@ -117,16 +121,7 @@ fn a_part_size_that_a_person_sets_anew_is_tried() {
     let server = Server::start();
     let home = Home::new(Mode::JwPlayer, &server.url);
     let file = write(&home, "film.mov", 4 * LARGE, 1);
-    refuse(&server, TAKEN);
-    server.hold_part(2, 1);
-    let mut run = up(&home, "1");
-    run.wait_for_event("part");
-    server.wait_until_held(1);
-    assert!(run.kill().0);
-    server.release();
-    server.wait_until_hung_up();
-    // The proxy was mended.
-    server.no_faults();
+    kill_amid_smaller_parts(&server, &home);
     let before = server.report().requests["jwplayer"]["part"];
     home.resume(&["--part-size", "60MiB"]).end().assert_code(0);
     server.report().assert_holds(&[file]);

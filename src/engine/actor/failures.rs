@@ -189,8 +189,7 @@ impl Actor {
         let place = self.place(id, None);
         let files = self.refusals.forbids().map_or(0, |forbids| forbids.files);
         let many = format!("{files} files were refused alike: {error}");
-        self.set_aside(id);
-        self.queue.look_again_from(id);
+        self.back_to_queue(id);
         if silent >= self.settings.offline.longest() {
             return self.halt(Error {
                 message: many,

@@ -93,12 +93,9 @@ impl Closed {
             return false;
         }
         let disk = self.mounts.point(file);
-        self.away.iter().any(|what| self.is_in(what, file, disk))
+        let mut away = self.away.iter();
+        away.any(|what| is_in(&self.mounts, what, file, disk))
             || self.full.iter().any(|full| full.path() == Some(disk))
-    }
-
-    fn is_in(&self, what: &Awaited, file: &Path, disk: &Path) -> bool {
-        is_in(&self.mounts, what, file, disk)
     }
 }
 
@@ -381,7 +378,7 @@ impl Actor {
         }
     }
 
-    fn back_to_queue(&mut self, id: UploadId) {
+    pub(super) fn back_to_queue(&mut self, id: UploadId) {
         self.set_aside(id);
         self.queue.look_again_from(id);
     }

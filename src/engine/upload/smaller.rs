@@ -66,19 +66,8 @@ impl Task {
         if may_be_there {
             return Ok(Some(Next::Compare));
         }
-        let conditions = self.conditions;
-        let limits = opened.limits.within(self.shared.largest.get());
         // What an earlier run had in flight of such parts can't be on its way: they were refused.
-        let plan = self.record.replanned(0, |plan, from| {
-            limits.replan(
-                plan,
-                from,
-                conditions.part_size,
-                conditions.at_once,
-                conditions.line,
-            )
-        });
-        if let Some(plan) = plan {
+        if let Some(plan) = self.replanned(opened, 0) {
             self.keep_plan(plan).await?;
         }
         match self.too_large_part() {
